@@ -1,0 +1,50 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+)
+
+// A Store keeps sessions. Package storetest has the suite that every
+// implementation must pass; the stores that come with Tandem are in the folders
+// beside it.
+//
+// All methods are safe for concurrent use. A cancelled context ends a call with
+// the context's error; whether what it asked for was done is then not known.
+// What a call returned without an error is durable: it survives a crash of the
+// process and of the machine.
+type Store interface {
+	// Create adds a session. It returns [store.ErrExists] if the ID is taken.
+	Create(ctx context.Context, session store.Session) error
+
+	// Get returns a session, ended or not, or [store.ErrNotFound].
+	Get(ctx context.Context, id rotation.SessionID) (store.Session, error)
+
+	// Confirm makes to the session's current token and at its time of
+	// confirmation, if from is still the current one and nothing has ended the
+	// session: one atomic compare-and-set. It reports whether it did. A session
+	// that is not there is not confirmed, and is no error.
+	Confirm(ctx context.Context, id rotation.SessionID, from, to rotation.Position, at time.Time) (bool, error)
+
+	// End ends a session. The first end stands: ending an ended session changes
+	// nothing and is no error, nor is ending one that is not there.
+	End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error
+
+	// EndSubject ends all sessions of a subject that nothing has ended yet, and
+	// returns how many those were.
+	EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error)
+
+	// List returns the sessions of a subject that nothing has ended, newest
+	// first. Those past their ExpiresAt may still be among them.
+	List(ctx context.Context, subject string) ([]store.Session, error)
+
+	// Sweep removes sessions that ended or expired before the given time, and
+	// returns how many those were. It may leave some for the next call.
+	Sweep(ctx context.Context, before time.Time) (int, error)
+
+	// Ping reports whether the store can be read and written.
+	Ping(ctx context.Context) error
+}

@@ -1,0 +1,52 @@
+// Package store holds what every store of sessions has in common: the row that
+// it keeps and the errors that it returns. The stores are in folders of their
+// own; the interface that they satisfy stands where it is used, in package
+// server.
+package store
+
+import (
+	"errors"
+
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// Errors that every store returns, wrapped or bare.
+var (
+	// ErrNotFound: no such row.
+	ErrNotFound = errors.New("not found")
+	// ErrExists: a row with that key is there already.
+	ErrExists = errors.New("exists already")
+)
+
+// A Session is one sign-in: one row, for as long as the session lasts. Times
+// are kept to the millisecond.
+type Session struct {
+	ID rotation.SessionID
+	rotation.State
+
+	// Subject is the user that signed in, as the directory names them: the "sub"
+	// claim.
+	Subject string
+	// Scope is what the session's access tokens may be used for: the "scope"
+	// claim (RFC 6749 section 3.3).
+	Scope string
+	// Device and IP help a person to recognise the session in a list: what the
+	// sign-in said of itself, and where it came from.
+	Device string
+	IP     string
+
+	CreatedAt time.Time
+}
+
+// A User is an entry of the embedded directory.
+type User struct {
+	// Name is what the user types to sign in; it is unique, and case matters.
+	Name string
+	// Subject names the user for good, whatever becomes of Name.
+	Subject string
+	// PasswordHash is an encoded hash that carries its own parameters.
+	PasswordHash string
+	CreatedAt    time.Time
+}
