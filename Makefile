@@ -1,0 +1,60 @@
+# The packages that test, unit, lint, fmt, vet, bench, fuzz and cross work on.
+PKGS ?= ./...
+# Further arguments of `bin/tandem try`, for `make run`.
+ARGS ?=
+# How long each fuzz test runs, for `make fuzz`.
+FUZZTIME ?= 20s
+# How often each benchmark runs or for how long, and which, for `make bench`.
+BENCHTIME ?= 1s
+BENCH ?= .
+
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LINT = go tool -modfile=tools/go.mod golangci-lint
+
+export PKGS FUZZTIME VERSION
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build lint fmt vet unit browser bench fuzz cross clean go
+
+help: ## Print this
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+
+run: build ## Try it: a server with a demo user, on this machine (ARGS='--listen :9090')
+	@exec bin/tandem try $(ARGS)
+
+test: go ## Everything that CI runs, after installing what it needs
+	@MAKE="$(MAKE)" scripts/test
+
+build: go ## Build bin/tandem
+	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
+
+lint: go ## Lint, and check the format
+	@$(LINT) run $(PKGS)
+
+fmt: go ## Format the code
+	@$(LINT) fmt $(PKGS)
+
+vet: go ## Run go vet
+	@go vet $(PKGS)
+
+unit: go ## Run the tests alone, with the race detector
+	@go test -race -timeout 10m $(PKGS)
+
+browser: go ## Run the tests that drive a browser
+	@scripts/install-test-parts
+	@exec scripts/test-browser
+
+bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
+	@go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $(PKGS)
+
+fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
+	@exec scripts/fuzz
+
+cross: go ## Build for the other systems, into bin/
+	@exec scripts/cross
+
+clean: ## Remove what was built
+	@rm -rf bin
+
+go:
+	@scripts/check-go
