@@ -6,7 +6,6 @@ package store
 
 import (
 	"errors"
-
 	"time"
 
 	"github.com/tandem-auth/tandem/rotation"
@@ -29,6 +28,9 @@ type Session struct {
 	// Subject is the user that signed in, as the directory names them: the "sub"
 	// claim.
 	Subject string
+	// Username is what the user typed to sign in: the "preferred_username" claim.
+	// It may be empty.
+	Username string
 	// Scope is what the session's access tokens may be used for: the "scope"
 	// claim (RFC 6749 section 3.3).
 	Scope string

@@ -1,0 +1,107 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+)
+
+// columns are in the order in which scan reads and Create writes them.
+const columns = `id, generation, branch, confirmed_at, expires_at, ended_at, end_reason,
+	subject, username, scope, device, ip, created_at`
+
+// sweepBatch bounds how long a sweep keeps others from writing.
+const sweepBatch = 1000
+
+// Create adds a session, or returns [store.ErrExists].
+func (s *Store) Create(ctx context.Context, session store.Session) error {
+	var endedAt, endReason any
+	if !session.EndedAt.IsZero() {
+		endedAt, endReason = session.EndedAt.UnixMilli(), string(session.EndReason)
+	}
+	_, err := s.exec(ctx, "create a session",
+		`INSERT INTO sessions (`+columns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+		session.ID[:], session.Current.Generation, int64(session.Current.Branch),
+		session.ConfirmedAt.UnixMilli(), session.ExpiresAt.UnixMilli(), endedAt, endReason,
+		session.Subject, session.Username, session.Scope, session.Device, session.IP,
+		session.CreatedAt.UnixMilli())
+	return err
+}
+
+// Get returns a session, or [store.ErrNotFound].
+func (s *Store) Get(ctx context.Context, id rotation.SessionID) (store.Session, error) {
+	session, err := scan(s.reader.QueryRowContext(ctx, `SELECT `+columns+` FROM sessions WHERE id = ?`, id[:]))
+	return session, s.explain(ctx, "get a session", err)
+}
+
+// Confirm is one statement on one row. It changes nothing if from is not the
+// current token, or if the session has ended or is not there.
+func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, from, to rotation.Position, at time.Time) (bool, error) {
+	n, err := s.exec(ctx, "confirm a refresh token",
+		`UPDATE sessions SET generation = ?, branch = ?, confirmed_at = ?
+		WHERE id = ? AND generation = ? AND branch = ? AND ended_at IS NULL`,
+		to.Generation, int64(to.Branch), at.UnixMilli(), id[:], from.Generation, int64(from.Branch))
+	return n == 1, err
+}
+
+// End ends a session that nothing has ended yet.
+func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+	_, err := s.exec(ctx, "end a session",
+		`UPDATE sessions SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL`,
+		at.UnixMilli(), string(reason), id[:])
+	return err
+}
+
+// EndSubject ends all sessions of a subject that nothing has ended yet.
+func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
+	n, err := s.exec(ctx, "end the sessions of a subject",
+		`UPDATE sessions SET ended_at = ?, end_reason = ? WHERE subject = ? AND ended_at IS NULL`,
+		at.UnixMilli(), string(reason), subject)
+	return int(n), err
+}
+
+// List returns the sessions of a subject that nothing has ended, newest first.
+func (s *Store) List(ctx context.Context, subject string) ([]store.Session, error) {
+	return collect(ctx, s, "list sessions", scan, `SELECT `+columns+` FROM sessions
+		WHERE subject = ? AND ended_at IS NULL ORDER BY created_at DESC, id`, subject)
+}
+
+// Sweep removes up to 1,000 sessions that ended or expired before the given
+// time.
+func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
+	n, err := s.exec(ctx, "sweep", `DELETE FROM sessions WHERE id IN (
+			SELECT id FROM sessions WHERE ended_at < ?1
+			UNION ALL SELECT id FROM sessions WHERE expires_at < ?1
+			LIMIT ?2)`,
+		before.UnixMilli(), sweepBatch)
+	return int(n), err
+}
+
+func scan(row row) (store.Session, error) {
+	var (
+		session                          store.Session
+		id                               []byte
+		branch                           int64
+		confirmedAt, expiresAt, createAt int64
+		endedAt                          sql.NullInt64
+		endReason                        sql.NullString
+	)
+	err := row.Scan(&id, &session.Current.Generation, &branch, &confirmedAt, &expiresAt, &endedAt, &endReason,
+		&session.Subject, &session.Username, &session.Scope, &session.Device, &session.IP, &createAt)
+	if err != nil {
+		return store.Session{}, err
+	}
+	copy(session.ID[:], id)
+	session.Current.Branch = uint64(branch)
+	session.ConfirmedAt = time.UnixMilli(confirmedAt)
+	session.ExpiresAt = time.UnixMilli(expiresAt)
+	session.CreatedAt = time.UnixMilli(createAt)
+	if endedAt.Valid {
+		session.EndedAt = time.UnixMilli(endedAt.Int64)
+		session.EndReason = rotation.EndReason(endReason.String)
+	}
+	return session, nil
+}

@@ -1,0 +1,180 @@
+// Package sqlitestore keeps sessions, and the users of the embedded directory,
+// in one SQLite file.
+//
+// What a method returned without an error is on the disk: the file is in WAL
+// mode and every commit is synced. One server at a time works on a file; the
+// commands that manage users may run beside it.
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/tandem-auth/tandem/store"
+)
+
+// A Store is a database file. Its methods are safe for concurrent use. Their
+// errors name the file, and say what to do where something can be done: a full
+// disk, a file that is damaged or may not be written.
+type Store struct {
+	path string
+	// SQLite has one writer at a time. One connection for it makes writers queue
+	// here, where a context can end the wait, and not in SQLite's busy handler.
+	writer *sql.DB
+	reader *sql.DB
+}
+
+// Open opens the database at path, makes it if there is none, and brings its
+// schema up to date. The file is for its owner alone.
+func Open(ctx context.Context, path string) (_ *Store, err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("find the database: %w", err)
+	}
+	if err := touch(path); err != nil {
+		return nil, err
+	}
+	s := &Store{path: path}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if s.writer, err = sql.Open("sqlite", dsn(path, "_txlock=immediate")); err != nil {
+		return nil, s.explain(ctx, "open", err)
+	}
+	s.writer.SetMaxOpenConns(1)
+	if err := s.check(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.migrate(ctx); err != nil {
+		return nil, err
+	}
+	if s.reader, err = sql.Open("sqlite", dsn(path, "_pragma=query_only(1)")); err != nil {
+		return nil, s.explain(ctx, "open", err)
+	}
+	readers := max(4, runtime.GOMAXPROCS(0))
+	s.reader.SetMaxOpenConns(readers)
+	s.reader.SetMaxIdleConns(readers)
+	return s, nil
+}
+
+// touch makes the file, for SQLite would make it readable by others. The files
+// beside it get the mode of this one.
+func touch(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("open the database for writing: %w", err)
+	}
+	return f.Close()
+}
+
+// dsn names the database to the driver. As a URI, the path may have any
+// characters in it.
+func dsn(path, option string) string {
+	slashed := filepath.ToSlash(path)
+	if slashed[0] != '/' { // C:/…
+		slashed = "/" + slashed
+	}
+	u := url.URL{
+		Scheme: "file",
+		Path:   slashed,
+		RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
+			"&_pragma=foreign_keys(1)&" + option,
+	}
+	return u.String()
+}
+
+// quickCheckLimit bounds the files that are checked whole when they are opened:
+// beyond it, that would hold up the start for seconds.
+const quickCheckLimit = 64 << 20
+
+// check tells a damaged file before anything is written to it.
+func (s *Store) check(ctx context.Context) error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return s.explain(ctx, "check", err)
+	}
+	check := "PRAGMA schema_version"
+	if info.Size() <= quickCheckLimit {
+		check = "PRAGMA quick_check(1)"
+	}
+	var found string
+	if err := s.writer.QueryRowContext(ctx, check).Scan(&found); err != nil {
+		return s.explain(ctx, "check", err)
+	}
+	if info.Size() <= quickCheckLimit && found != "ok" {
+		return s.damaged(errors.New(found))
+	}
+	return nil
+}
+
+// Ping reports whether the database can be read and written.
+func (s *Store) Ping(ctx context.Context) error {
+	tx, err := s.writer.BeginTx(ctx, nil) // takes the write lock
+	if err != nil {
+		return s.explain(ctx, "ping", err)
+	}
+	var n int
+	err = tx.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT 1 FROM sessions LIMIT 1)").Scan(&n)
+	return s.explain(ctx, "ping", errors.Join(err, tx.Rollback()))
+}
+
+// Close closes the file. It may be called twice.
+func (s *Store) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{s.reader, s.writer} { // the writer last: it tidies up the WAL
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return s.explain(context.Background(), "close", errors.Join(errs...))
+}
+
+// exec runs one statement and returns how many rows it changed.
+func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int64, error) {
+	result, err := s.writer.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, s.explain(ctx, doing, err)
+	}
+	n, err := result.RowsAffected()
+	return n, s.explain(ctx, doing, err)
+}
+
+// exec1 is exec for a statement that changes one row, or finds none.
+func (s *Store) exec1(ctx context.Context, doing, statement string, args ...any) error {
+	n, err := s.exec(ctx, doing, statement, args...)
+	if err == nil && n == 0 {
+		return fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	}
+	return err
+}
+
+// A row is what *sql.Row and *sql.Rows have in common.
+type row interface{ Scan(dest ...any) error }
+
+// collect runs a query and scans its rows.
+func collect[T any](ctx context.Context, s *Store, doing string, scan func(row) (T, error), query string, args ...any) (_ []T, err error) {
+	rows, err := s.reader.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, s.explain(ctx, doing, err)
+	}
+	defer func() { err = errors.Join(err, s.explain(ctx, doing, rows.Close())) }()
+	var found []T
+	for rows.Next() {
+		one, err := scan(rows)
+		if err != nil {
+			return nil, s.explain(ctx, doing, err)
+		}
+		found = append(found, one)
+	}
+	return found, s.explain(ctx, doing, rows.Err())
+}

@@ -1,0 +1,230 @@
+package sqlitestore_test
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
+	"github.com/tandem-auth/tandem/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestStore(t *testing.T) {
+	storetest.Run(t, func(t testing.TB) func() server.Store {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() server.Store { return open(t, path) }
+	})
+}
+
+func open(t testing.TB, path string) *sqlitestore.Store {
+	t.Helper()
+	s, err := sqlitestore.Open(context.Background(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 2 { // may be closed twice
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return s
+}
+
+func someSession() store.Session {
+	now := time.Now()
+	return store.Session{
+		ID:      rotation.SessionID{1},
+		State:   rotation.State{ConfirmedAt: now, ExpiresAt: now.Add(time.Hour)},
+		Subject: "ann", CreatedAt: now,
+	}
+}
+
+func TestAPathMayHaveAnyCharacters(t *testing.T) {
+	for _, name := range []string{"a b", "100%", "what?mode=memory", "#1", "文件", "a&b=c;d"} {
+		path := filepath.Join(t.TempDir(), name)
+		if err := open(t, path).Create(t.Context(), someSession()); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+		if _, err := open(t, path).Get(t.Context(), someSession().ID); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestTheFilesAreForTheirOwnerAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "tandem.db"))
+	if err := s.Create(t.Context(), someSession()); err != nil {
+		t.Fatal(err)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) < 2 {
+		t.Fatalf("%v, %v; want a database and its WAL", files, err)
+	}
+	for _, file := range files {
+		info, err := file.Info()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info.Mode().Perm() != 0o600 {
+			t.Errorf("%s has mode %o", file.Name(), info.Mode().Perm())
+		}
+	}
+}
+
+// Each of these is an error that names the file, and leaves it as it was.
+func TestOpenRefuses(t *testing.T) {
+	for name, c := range map[string]struct {
+		prepare func(t *testing.T, path string)
+		want    string
+	}{
+		"a file that is no database": {
+			func(t *testing.T, path string) { write(t, path, []byte(strings.Repeat("not a database ", 1000))) },
+			"is damaged, or not a SQLite database",
+		},
+		"a database with a damaged header": {
+			func(t *testing.T, path string) { damage(t, path, 0, 64) },
+			"is damaged, or not a SQLite database",
+		},
+		"a database with a damaged page": {
+			func(t *testing.T, path string) { damage(t, path, 4096, 8192) },
+			"is damaged, or not a SQLite database",
+		},
+		"a database that was cut short": {
+			func(t *testing.T, path string) {
+				damage(t, path, 0, 0)
+				if err := os.Truncate(path, 8192); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"is damaged, or not a SQLite database",
+		},
+		"a database of a newer version": {
+			func(t *testing.T, path string) {
+				damage(t, path, 0, 0)
+				run(t, path, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)")
+			},
+			"was written by a newer Tandem (schema 999",
+		},
+		"a folder": {
+			func(t *testing.T, path string) {
+				if err := os.Mkdir(path, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"is a directory",
+		},
+		"a folder that is not there": {
+			func(t *testing.T, path string) {
+				if err := os.Remove(filepath.Dir(path)); err != nil {
+					t.Fatal(err)
+				}
+			},
+			"no such file or directory",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "dir", "tandem.db")
+			if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			c.prepare(t, path)
+			before, _ := os.ReadFile(path)
+			s, err := sqlitestore.Open(t.Context(), path)
+			if err == nil {
+				_ = s.Close()
+				t.Fatal("Open has no error")
+			}
+			for _, part := range []string{path, c.want} {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("the error does not say %q: %v", part, err)
+				}
+			}
+			if after, _ := os.ReadFile(path); string(after) != string(before) {
+				t.Error("Open changed the file")
+			}
+		})
+	}
+}
+
+// damage makes a database and overwrites some of its bytes.
+func damage(t *testing.T, path string, from, to int) {
+	t.Helper()
+	s, err := sqlitestore.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(t.Context(), someSession()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := from; i < to; i++ {
+		content[i] ^= 0x5a
+	}
+	write(t, path, content)
+}
+
+func write(t *testing.T, path string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run changes a database behind the store's back.
+func run(t *testing.T, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestTwoMayOpenANewFileAtOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tandem.db")
+	done := make(chan error)
+	for range 4 {
+		go func() {
+			s, err := sqlitestore.Open(context.Background(), path)
+			if err == nil {
+				err = s.Close()
+			}
+			done <- err
+		}()
+	}
+	for range 4 {
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -1,0 +1,58 @@
+package sqlitestore
+
+import (
+	"context"
+	"time"
+
+	"github.com/tandem-auth/tandem/store"
+)
+
+// AddUser adds a user, or returns [store.ErrExists] if the name or the subject
+// is taken.
+func (s *Store) AddUser(ctx context.Context, user store.User) error {
+	_, err := s.exec(ctx, "add a user",
+		`INSERT INTO users (name, subject, password_hash, created_at) VALUES (?, ?, ?, ?)`,
+		user.Name, user.Subject, user.PasswordHash, user.CreatedAt.UnixMilli())
+	return err
+}
+
+// UserByName returns a user, or [store.ErrNotFound].
+func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
+	user, err := scanUser(s.reader.QueryRowContext(ctx,
+		`SELECT name, subject, password_hash, created_at FROM users WHERE name = ?`, name))
+	return user, s.explain(ctx, "find a user", err)
+}
+
+// SetPasswordHash replaces the hash of a user, or returns [store.ErrNotFound].
+func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
+	return s.exec1(ctx, "set a password", `UPDATE users SET password_hash = ? WHERE name = ?`, hash, name)
+}
+
+// ReplacePasswordHash replaces the hash of a user if it still is from; otherwise
+// it changes nothing.
+func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
+	_, err := s.exec(ctx, "replace a password hash",
+		`UPDATE users SET password_hash = ? WHERE name = ? AND password_hash = ?`, to, name, from)
+	return err
+}
+
+// RemoveUser removes a user, or returns [store.ErrNotFound].
+func (s *Store) RemoveUser(ctx context.Context, name string) error {
+	return s.exec1(ctx, "remove a user", `DELETE FROM users WHERE name = ?`, name)
+}
+
+// Users returns all users by name.
+func (s *Store) Users(ctx context.Context) ([]store.User, error) {
+	return collect(ctx, s, "list users", scanUser,
+		`SELECT name, subject, password_hash, created_at FROM users ORDER BY name`)
+}
+
+func scanUser(row row) (store.User, error) {
+	var (
+		user      store.User
+		createdAt int64
+	)
+	err := row.Scan(&user.Name, &user.Subject, &user.PasswordHash, &createdAt)
+	user.CreatedAt = time.UnixMilli(createdAt)
+	return user, err
+}
