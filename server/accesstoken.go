@@ -1,0 +1,149 @@
+package server
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+)
+
+// accessTokens makes and checks the access tokens: JWTs in the profile of
+// RFC 9068.
+type accessTokens struct {
+	issuer, audience, clientID string
+
+	key    SigningKey
+	keys   map[string]SigningKey
+	parser *jwt.Parser
+}
+
+// accessClaims are what an access token says (RFC 9068 section 2.2).
+type accessClaims struct {
+	jwt.RegisteredClaims
+	SessionID string `json:"sid"`
+	ClientID  string `json:"client_id"`
+	Scope     string `json:"scope,omitempty"`
+	Username  string `json:"preferred_username,omitempty"`
+}
+
+const accessTokenType = "at+jwt"
+
+func newAccessTokens(cfg Config) *accessTokens {
+	a := &accessTokens{
+		issuer:   cfg.Issuer,
+		audience: cfg.Audience,
+		clientID: cfg.ClientID,
+		key:      cfg.SigningKey,
+		keys:     make(map[string]SigningKey),
+	}
+	var algorithms []string
+	for _, key := range cfg.signingKeys() {
+		a.keys[key.ID()] = key
+		algorithms = append(algorithms, key.method.Alg())
+	}
+	a.parser = jwt.NewParser(
+		jwt.WithValidMethods(algorithms),
+		jwt.WithIssuer(a.issuer),
+		jwt.WithAudience(a.audience),
+		jwt.WithExpirationRequired(),
+		jwt.WithStrictDecoding(),
+		jwt.WithTimeFunc(cfg.Now),
+	)
+	return a
+}
+
+// signingKeys returns the key in use and after it the retired ones.
+func (c Config) signingKeys() []SigningKey {
+	return append([]SigningKey{c.SigningKey}, c.RetiredSigningKeys...)
+}
+
+// sign returns an access token of the session. It expires at the given time,
+// rounded up to the second that the claim can say.
+func (a *accessTokens) sign(session store.Session, now, expires time.Time) (string, error) {
+	var id [16]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return "", fmt.Errorf("draw a token ID: %w", err)
+	}
+	token := jwt.NewWithClaims(a.key.method, accessClaims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer:    a.issuer,
+			Subject:   session.Subject,
+			Audience:  jwt.ClaimStrings{a.audience},
+			ExpiresAt: jwt.NewNumericDate(ceilSecond(expires)),
+			IssuedAt:  jwt.NewNumericDate(now),
+			ID:        encode(id[:]),
+		},
+		SessionID: session.ID.String(),
+		ClientID:  a.clientID,
+		Scope:     session.Scope,
+		Username:  session.Username,
+	})
+	token.Header["typ"] = accessTokenType
+	token.Header["kid"] = a.key.ID()
+	signed, err := token.SignedString(a.key.private)
+	if err != nil {
+		return "", fmt.Errorf("sign an access token: %w", err)
+	}
+	return signed, nil
+}
+
+// verify returns what a good access token says. Whether its session lives is
+// another matter.
+func (a *accessTokens) verify(text string) (Access, error) {
+	var claims accessClaims
+	if _, err := a.parser.ParseWithClaims(text, &claims, a.keyFor); err != nil {
+		return Access{}, err
+	}
+	session, err := rotation.ParseSessionID(claims.SessionID)
+	if err != nil {
+		return Access{}, fmt.Errorf("sid claim: %w", err)
+	}
+	if claims.Subject == "" {
+		return Access{}, errors.New("no sub claim")
+	}
+	return Access{
+		Subject:   claims.Subject,
+		Username:  claims.Username,
+		SessionID: session,
+		Scope:     claims.Scope,
+		ClientID:  claims.ClientID,
+		ExpiresAt: claims.ExpiresAt.Time,
+	}, nil
+}
+
+// keyFor returns the key that a token names, provided that the token's
+// algorithm is that key's own and that the token is an access token at all.
+func (a *accessTokens) keyFor(token *jwt.Token) (any, error) {
+	typ, _ := token.Header["typ"].(string)
+	if !isAccessTokenType(typ) {
+		return nil, errors.New("not an access token")
+	}
+	id, _ := token.Header["kid"].(string)
+	key, known := a.keys[id]
+	if !known {
+		return nil, errors.New("signed with an unknown key")
+	}
+	if token.Method.Alg() != key.method.Alg() {
+		return nil, errors.New("signed with an algorithm that is not its key's")
+	}
+	return key.private.Public(), nil
+}
+
+// isAccessTokenType follows RFC 9068 section 4: media types ignore case, and
+// their "application/" may be left out.
+func isAccessTokenType(typ string) bool {
+	return strings.EqualFold(typ, accessTokenType) || strings.EqualFold(typ, "application/"+accessTokenType)
+}
+
+func ceilSecond(t time.Time) time.Time {
+	if whole := t.Truncate(time.Second); !whole.Equal(t) {
+		return whole.Add(time.Second)
+	}
+	return t
+}

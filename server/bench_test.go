@@ -1,0 +1,61 @@
+package server_test
+
+import (
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// BenchmarkRefresh is a session that refreshes as fast as it can: every
+// iteration confirms a token, durably, and signs an access token.
+func BenchmarkRefresh(b *testing.B) {
+	h := newHarness(b)
+	token := h.signedIn().RefreshToken
+	b.ReportAllocs()
+	for b.Loop() {
+		a := h.refresh(token)
+		a.want(b, 200, "", "")
+		token = a.RefreshToken
+		h.events = nil
+	}
+}
+
+// BenchmarkRefreshParallel is many sessions at once.
+func BenchmarkRefreshParallel(b *testing.B) {
+	h := newHarness(b)
+	const parallelism = 32
+	sessions := make(chan string, parallelism*runtime.GOMAXPROCS(0))
+	for range cap(sessions) {
+		sessions <- h.signedIn().RefreshToken
+	}
+	b.SetParallelism(parallelism)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		token := <-sessions
+		for pb.Next() {
+			a := h.refresh(token)
+			if a.status != 200 {
+				b.Errorf("got %d %s", a.status, a.text)
+				return
+			}
+			token = a.RefreshToken
+			h.kinds()
+		}
+	})
+}
+
+func BenchmarkMe(b *testing.B) {
+	h := newHarness(b)
+	r := httptest.NewRequest("GET", "/auth/me", strings.NewReader(""))
+	r.Header = bearer(h.signedIn().AccessToken)
+	b.ReportAllocs()
+	for b.Loop() {
+		w := httptest.NewRecorder()
+		h.server.ServeHTTP(w, r)
+		if w.Code != 200 {
+			b.Fatal(w.Body)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package server
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"time"
+	"unicode/utf8"
+)
+
+const (
+	maxBody = 64 << 10
+
+	// bodyTimeout bounds the time that a client may take over its body, also in
+	// programs whose http.Server knows no time limits.
+	bodyTimeout = 10 * time.Second
+)
+
+// boundBody limits the size and the duration of the request's body, whether or
+// not a handler is going to read it.
+func boundBody(w http.ResponseWriter, r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+	setReadDeadline(w, time.Now().Add(bodyTimeout))
+}
+
+// setReadDeadline does nothing where the response writer cannot: the program
+// has put one of its own around the connection's, and its limits apply.
+func setReadDeadline(w http.ResponseWriter, at time.Time) {
+	_ = http.NewResponseController(w).SetReadDeadline(at)
+}
+
+// readBody returns the body as it came; it may be empty.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	data, err := io.ReadAll(r.Body)
+	if err == nil {
+		setReadDeadline(w, time.Time{})
+		return data, nil
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &problem{
+			status:      http.StatusRequestEntityTooLarge,
+			Code:        codeTooLarge,
+			Description: "the body must not be longer than 64 KiB",
+			close:       true,
+		}
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, &problem{
+			status:      http.StatusRequestTimeout,
+			Code:        codeTimeout,
+			Description: "the body took too long to arrive",
+			close:       true,
+		}
+	}
+	return nil, invalidRequest("the body did not arrive in full")
+}
+
+// fields are the members of a JSON object.
+type fields map[string]json.RawMessage
+
+// readFields reads a body that must be there.
+func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
+	data, err := readBody(w, r)
+	if err != nil {
+		return nil, err
+	}
+	if len(data) == 0 {
+		return nil, invalidRequest("the body must be a JSON object; it is empty")
+	}
+	return parseFields(r.Header.Get("Content-Type"), data)
+}
+
+func parseFields(contentType string, data []byte) (fields, error) {
+	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
+		return nil, &problem{
+			status:      http.StatusUnsupportedMediaType,
+			Code:        codeMediaType,
+			Description: "the Content-Type must be application/json",
+		}
+	}
+	if !utf8.Valid(data) {
+		return nil, invalidRequest("the body must be UTF-8")
+	}
+	var f fields
+	var wrongType *json.UnmarshalTypeError
+	if err := json.Unmarshal(data, &f); err != nil && !errors.As(err, &wrongType) {
+		return nil, invalidRequest("the body must be JSON; it is malformed")
+	}
+	if f == nil {
+		return nil, invalidRequest("the body must be a JSON object")
+	}
+	return f, nil
+}
+
+// text returns a field that must be there, of at most limit bytes.
+func (f fields) text(name string, limit int) (string, error) {
+	value, err := f.optionalText(name)
+	switch {
+	case err != nil:
+		return "", err
+	case value == "":
+		return "", invalidRequest("%s is required", name)
+	case len(value) > limit:
+		return "", invalidRequest("%s must not be longer than %d bytes", name, limit)
+	}
+	return value, nil
+}
+
+// optionalText returns a field, or "" if it is missing or null.
+func (f fields) optionalText(name string) (string, error) {
+	raw, there := f[name]
+	if !there {
+		return "", nil
+	}
+	var value string
+	if err := json.Unmarshal(raw, &value); err != nil {
+		return "", invalidRequest("%s must be a string", name)
+	}
+	return value, nil
+}

@@ -1,0 +1,300 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// Defaults of [Config].
+const (
+	DefaultClientID   = "tandem"
+	DefaultAccessTTL  = 2 * time.Hour
+	DefaultRefreshTTL = 7 * 24 * time.Hour
+	DefaultSessionTTL = 90 * 24 * time.Hour
+	DefaultLeeway     = 10 * time.Second
+)
+
+// A Config says how a [Server] works. The zero value of every field that is not
+// required is its default.
+type Config struct {
+	// Issuer names the server in its access tokens: the "iss" claim. It is the
+	// absolute http or https URL that clients reach the server at. Required.
+	Issuer string
+
+	// Store keeps the sessions. Required. Closing it is up to the caller, after
+	// [Server.Close].
+	Store Store
+
+	// Directory knows the users. Required.
+	Directory Directory
+
+	// SigningKey signs the access tokens. Required.
+	SigningKey SigningKey
+
+	// RetiredSigningKeys are published and accepted still, but not used. Keep one
+	// here for AccessTTL after it was replaced.
+	RetiredSigningKeys []SigningKey
+
+	// RefreshKeys authenticate the refresh tokens. The first is used, the others
+	// are accepted. At least one is required.
+	RefreshKeys []rotation.Key
+
+	// Audience is whom the access tokens are meant for: the "aud" claim. Defaults
+	// to Issuer.
+	Audience string
+
+	// ClientID is the "client_id" claim of the access tokens. Defaults to
+	// [DefaultClientID].
+	ClientID string
+
+	// AccessTTL is how long an access token is good for. Defaults to
+	// [DefaultAccessTTL]. At least a second.
+	AccessTTL time.Duration
+
+	// RefreshTTL is how long a refresh token is good for: how long a user may stay
+	// away without having to sign in again. Defaults to [DefaultRefreshTTL]. At
+	// least a second.
+	RefreshTTL time.Duration
+
+	// SessionTTL bounds the whole session, however often it is refreshed.
+	// Defaults to [DefaultSessionTTL]. At least a second.
+	SessionTTL time.Duration
+
+	// Leeway is how long after a refresh an older token counts as a delayed
+	// duplicate rather than as stolen. Defaults to [DefaultLeeway]; negative
+	// is none, which ends sessions whose requests overtake each other.
+	Leeway time.Duration
+
+	// RetryWindow is how long after its first use a refresh token may be used
+	// again, provided that none of its successors was. Zero is without bound.
+	// Negative is never, the textbook's rotation, which ends sessions whose
+	// replies get lost.
+	RetryWindow time.Duration
+
+	// AllowedOrigins are the origins whose pages may call the server from a
+	// browser (CORS), such as "https://app.example.com". None by default.
+	AllowedOrigins []string
+
+	// TrustedProxies are the networks whose X-Forwarded-For header is believed.
+	// None by default: the address is the connection's.
+	TrustedProxies []netip.Prefix
+
+	// SignIn limits the guessing of passwords.
+	SignIn SignInLimits
+
+	// Logger gets what goes wrong inside. Defaults to none.
+	Logger *slog.Logger
+
+	// OnEvent is told what happens. It is called in the middle of a request, with
+	// no lock held, possibly by many at once; it should return quickly. Optional.
+	OnEvent func(Event)
+
+	// Now is the clock. Defaults to [time.Now].
+	Now func() time.Time
+}
+
+// SignInLimits bound how often a sign-in may fail. Only failures count, and
+// what counts decays with time; see [Limit]. A sign-in that is being checked
+// counts until it has succeeded, so a Burst is also how many may be checked at
+// once.
+//
+// The limits are this process's own: they start afresh with it.
+//
+// Nobody can be locked out of their own account by a stranger: the stranger's
+// address runs into PerUserAndAddress, which refills slower than PerUser, and an
+// address that the user has signed in from lately is not bound by PerUser.
+type SignInLimits struct {
+	// PerAddress bounds the failures from one address (of IPv6, one /64 network),
+	// whomever they were about. Defaults to a burst of 100, one back a second.
+	PerAddress Limit
+
+	// PerUserAndAddress bounds the failures of one user from one address.
+	// Defaults to a burst of 10, one back every 10 seconds.
+	PerUserAndAddress Limit
+
+	// PerUser bounds the failures of one user from all addresses together.
+	// Defaults to a burst of 100, one back a second. It must refill faster than
+	// PerUserAndAddress.
+	PerUser Limit
+
+	// Entries bounds the memory: how many addresses and users are kept in mind,
+	// for each of the limits. Defaults to 100,000, which is some 60 MB if an attack
+	// fills them all, and next to nothing otherwise.
+	Entries int
+}
+
+// A Limit is a bucket of Burst tokens. A failure takes one; one comes back after
+// every Every, until the bucket is full. With the bucket empty, sign-ins are
+// refused. The zero Limit stands for the default.
+type Limit struct {
+	Burst int
+	Every time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.Audience, c.Issuer)
+	setDefault(&c.ClientID, DefaultClientID)
+	setDefault(&c.AccessTTL, DefaultAccessTTL)
+	setDefault(&c.RefreshTTL, DefaultRefreshTTL)
+	setDefault(&c.SessionTTL, DefaultSessionTTL)
+	setDefault(&c.Leeway, DefaultLeeway)
+	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	setDefault(&c.SignIn.PerAddress, Limit{Burst: 100, Every: time.Second})
+	setDefault(&c.SignIn.PerUserAndAddress, Limit{Burst: 10, Every: 10 * time.Second})
+	setDefault(&c.SignIn.PerUser, Limit{Burst: 100, Every: time.Second})
+	setDefault(&c.SignIn.Entries, 100_000)
+	if c.OnEvent == nil {
+		c.OnEvent = func(Event) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// validate checks a config that has its defaults.
+func (c Config) validate() error {
+	for _, check := range []struct {
+		field string
+		err   error
+	}{
+		{"Issuer", checkIssuer(c.Issuer)},
+		{"Store", required(c.Store != nil)},
+		{"Directory", required(c.Directory != nil)},
+		{"SigningKey", c.SigningKey.check()},
+		{"RetiredSigningKeys", c.checkRetiredKeys()},
+		{"AccessTTL", checkTTL(c.AccessTTL)},
+		{"RefreshTTL", checkTTL(c.RefreshTTL)},
+		{"SessionTTL", checkTTL(c.SessionTTL)},
+		{"AllowedOrigins", checkOrigins(c.AllowedOrigins)},
+		{"TrustedProxies", checkProxies(c.TrustedProxies)},
+		{"SignIn.PerAddress", c.SignIn.PerAddress.check()},
+		{"SignIn.PerUserAndAddress", c.SignIn.PerUserAndAddress.check()},
+		{"SignIn.PerUser", c.SignIn.checkPerUser()},
+		{"SignIn.Entries", checkEntries(c.SignIn.Entries)},
+	} {
+		if check.err != nil {
+			return fmt.Errorf("server: Config.%s: %w", check.field, check.err)
+		}
+	}
+	return nil
+}
+
+// policy translates the RetryWindow, whose zero value is the default here and
+// the textbook's in package rotation.
+func (c Config) policy() rotation.Policy {
+	p := rotation.Policy{RefreshTTL: c.RefreshTTL, Leeway: max(c.Leeway, 0), RetryWindow: c.RetryWindow}
+	switch {
+	case c.RetryWindow == 0:
+		p.RetryWindow = rotation.Unbounded
+	case c.RetryWindow < 0:
+		p.RetryWindow = 0
+	}
+	return p
+}
+
+func required(there bool) error {
+	if !there {
+		return errors.New("is required")
+	}
+	return nil
+}
+
+func checkIssuer(issuer string) error {
+	if issuer == "" {
+		return errors.New(`is required, for example "https://auth.example.com"`)
+	}
+	u, err := url.Parse(issuer)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf(`%q is not an absolute http or https URL, such as "https://auth.example.com"`, issuer)
+	}
+	if strings.ContainsAny(issuer, "\"\\ ") {
+		return fmt.Errorf("%q must have neither quotes, backslashes nor spaces", issuer)
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return fmt.Errorf("%q must have neither user, query nor fragment", u.Redacted())
+	}
+	return nil
+}
+
+func (c Config) checkRetiredKeys() error {
+	seen := map[string]bool{c.SigningKey.ID(): true}
+	for i, key := range c.RetiredSigningKeys {
+		if err := key.check(); err != nil {
+			return fmt.Errorf("key %d: %w", i, err)
+		}
+		if seen[key.ID()] {
+			return fmt.Errorf("key %d is there twice: %v", i, key)
+		}
+		seen[key.ID()] = true
+	}
+	return nil
+}
+
+func checkTTL(ttl time.Duration) error {
+	if ttl < time.Second {
+		return fmt.Errorf("%v is less than a second", ttl)
+	}
+	return nil
+}
+
+func checkOrigins(origins []string) error {
+	for _, origin := range origins {
+		u, err := url.Parse(origin)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") ||
+			origin != u.Scheme+"://"+u.Host || strings.Contains(origin, "*") {
+			return fmt.Errorf(`%q is not an origin: that is scheme, host and port only, such as "https://app.example.com" or "http://localhost:5173", with no path, no slash at the end and no wildcard`, origin)
+		}
+	}
+	return nil
+}
+
+func checkProxies(proxies []netip.Prefix) error {
+	for i, proxy := range proxies {
+		if !proxy.IsValid() {
+			return fmt.Errorf("network %d is not valid; make it with netip.ParsePrefix", i)
+		}
+	}
+	return nil
+}
+
+func (l Limit) check() error {
+	if l.Burst < 1 {
+		return fmt.Errorf("a Burst of %d is less than 1", l.Burst)
+	}
+	if l.Every <= 0 {
+		return fmt.Errorf("an Every of %v is not positive", l.Every)
+	}
+	return nil
+}
+
+func (l SignInLimits) checkPerUser() error {
+	if err := l.PerUser.check(); err != nil {
+		return err
+	}
+	if l.PerUser.Every >= l.PerUserAndAddress.Every {
+		return errors.New("must refill faster than PerUserAndAddress, or one address could lock a user out")
+	}
+	return nil
+}
+
+func checkEntries(n int) error {
+	if n < 1 {
+		return fmt.Errorf("%d is less than 1", n)
+	}
+	return nil
+}

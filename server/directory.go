@@ -1,0 +1,35 @@
+package server
+
+import (
+	"context"
+	"errors"
+)
+
+// ErrInvalidCredentials is what a [Directory] returns for a name that it does
+// not know and for a password that is wrong: the same for both.
+var ErrInvalidCredentials = errors.New("wrong username or password")
+
+// An Identity is a user as the directory knows them.
+type Identity struct {
+	// Subject names the user for good, whatever becomes of Username: the "sub"
+	// claim. It must not be empty.
+	Subject string
+
+	// Username is what the user types to sign in and likes to see: the
+	// "preferred_username" claim. It may be empty.
+	Username string
+
+	// Scope is what the user's access tokens may be used for, separated by
+	// spaces: the "scope" claim (RFC 6749 section 3.3). It may be empty.
+	Scope string
+}
+
+// A Directory knows the users and their passwords. It is safe for concurrent
+// use.
+type Directory interface {
+	// Authenticate returns the user whose name and password these are, or
+	// [ErrInvalidCredentials]. It should take as long for a name that it does not
+	// know as for a wrong password. Any other error means that it could not tell:
+	// the client is asked to try again.
+	Authenticate(ctx context.Context, username, password string) (Identity, error)
+}

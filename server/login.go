@@ -1,0 +1,167 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+)
+
+const (
+	maxUsername = 256
+	maxPassword = 1024
+	maxDevice   = 200
+)
+
+type credentials struct{ username, password, device string }
+
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
+	given, err := readCredentials(w, r)
+	if err != nil {
+		return err
+	}
+	identity, err := s.authenticate(r, given)
+	if err != nil {
+		return err
+	}
+	session, err := s.newSession(r, identity, given.device)
+	if err != nil {
+		return err
+	}
+	if err := s.cfg.Store.Create(r.Context(), session); err != nil {
+		return unavailable("create a session", err)
+	}
+	tokens, err := s.newPair(session, session.CreatedAt)
+	if err != nil {
+		return err
+	}
+	s.emit(r, Event{Kind: EventSignedIn, Session: session.ID, Subject: session.Subject})
+	s.respond(w, r, http.StatusOK, tokens)
+	return nil
+}
+
+func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error) {
+	body, err := readFields(w, r)
+	if err != nil {
+		return credentials{}, err
+	}
+	username, err := body.text("username", maxUsername)
+	if err != nil {
+		return credentials{}, err
+	}
+	if strings.ContainsFunc(username, unicode.IsControl) {
+		return credentials{}, invalidRequest("username must not have control characters")
+	}
+	password, err := body.text("password", maxPassword)
+	if err != nil {
+		return credentials{}, err
+	}
+	device, err := body.optionalText("device")
+	if err != nil {
+		return credentials{}, err
+	}
+	device = label(device)
+	if device == "" {
+		device = label(r.UserAgent())
+	}
+	return credentials{username: username, password: password, device: device}, nil
+}
+
+// authenticate asks the directory, unless too many sign-ins have failed. What
+// it answers must not tell whether the user exists.
+func (s *Server) authenticate(r *http.Request, given credentials) (Identity, error) {
+	attempt, wait := s.limits.take(given.username, s.clientAddr(r))
+	if wait > 0 {
+		s.emit(r, Event{Kind: EventSignInLimited})
+		return Identity{}, &problem{
+			status:      http.StatusTooManyRequests,
+			Code:        codeSlowDown,
+			Description: "too many failed sign-ins; try again later",
+			retryAfter:  wait,
+		}
+	}
+	identity, err := s.cfg.Directory.Authenticate(r.Context(), given.username, given.password)
+	switch {
+	case errors.Is(err, ErrInvalidCredentials):
+		s.emit(r, Event{Kind: EventSignInFailed})
+		return Identity{}, s.wrongCredentials()
+	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		return Identity{}, unavailable("authenticate", err)
+	case err != nil:
+		s.limits.giveBack(attempt)
+		return Identity{}, unavailable("authenticate", err)
+	case identity.Subject == "":
+		s.limits.giveBack(attempt)
+		return Identity{}, errors.New("the directory returned a user without a subject")
+	}
+	s.limits.succeeded(attempt)
+	return identity, nil
+}
+
+func (s *Server) wrongCredentials() *problem {
+	return &problem{
+		status:      http.StatusUnauthorized,
+		Code:        codeInvalidGrant,
+		Description: ErrInvalidCredentials.Error(),
+		Reason:      reasonInvalidCredentials,
+		challenge:   s.challenge(),
+	}
+}
+
+func (s *Server) newSession(r *http.Request, identity Identity, device string) (store.Session, error) {
+	var id rotation.SessionID
+	if _, err := rand.Read(id[:]); err != nil {
+		return store.Session{}, fmt.Errorf("draw a session ID: %w", err)
+	}
+	branch, err := randomBranch()
+	if err != nil {
+		return store.Session{}, err
+	}
+	now := s.now()
+	return store.Session{
+		ID: id,
+		State: rotation.State{
+			Current:     rotation.Position{Branch: branch},
+			ConfirmedAt: now,
+			ExpiresAt:   sessionEnd(now, s.cfg.SessionTTL),
+		},
+		Subject:   identity.Subject,
+		Username:  identity.Username,
+		Scope:     identity.Scope,
+		Device:    device,
+		IP:        s.ip(r),
+		CreatedAt: now,
+	}, nil
+}
+
+// sessionEnd is a whole second, so that the "exp" claim of an access token,
+// which is rounded up to one, never lies behind it.
+func sessionEnd(now time.Time, ttl time.Duration) time.Time { return ceilSecond(now.Add(ttl)) }
+
+// label makes a short line of text that is safe to show of whatever a client
+// calls itself.
+func label(s string) string {
+	s = strings.Map(func(c rune) rune {
+		if unicode.IsControl(c) {
+			return -1
+		}
+		return c
+	}, strings.ToValidUTF8(s, ""))
+	s = strings.TrimSpace(s)
+	if len(s) <= maxDevice {
+		return s
+	}
+	end := maxDevice
+	for !utf8.RuneStart(s[end]) {
+		end--
+	}
+	return s[:end]
+}

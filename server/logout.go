@@ -1,0 +1,53 @@
+package server
+
+import (
+	"net/http"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// signOut ends the session of the refresh token in the body or, without a body,
+// of the access token. A session that has ended already is signed out as well.
+func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
+	id, err := s.sessionToEnd(w, r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := detached(r.Context())
+	defer cancel()
+	session, state, err := s.lookUp(ctx, id)
+	if err != nil {
+		return err
+	}
+	if state != nil && state.EndedAt.IsZero() {
+		if err := s.endAndTell(r, session, rotation.SignedOut); err != nil {
+			return err
+		}
+	}
+	done(w)
+	return nil
+}
+
+func (s *Server) sessionToEnd(w http.ResponseWriter, r *http.Request) (rotation.SessionID, error) {
+	data, err := readBody(w, r)
+	if err != nil {
+		return rotation.SessionID{}, err
+	}
+	if len(data) == 0 {
+		access, err := s.bearer(r)
+		return access.SessionID, err
+	}
+	body, err := parseFields(r.Header.Get("Content-Type"), data)
+	if err != nil {
+		return rotation.SessionID{}, err
+	}
+	text, err := body.text("refreshToken", maxToken)
+	if err != nil {
+		return rotation.SessionID{}, err
+	}
+	token, err := s.codec.Decode(text)
+	if err != nil {
+		return rotation.SessionID{}, invalidRequest("refreshToken is not a refresh token of this server; nothing was signed out")
+	}
+	return token.Session, nil
+}

@@ -1,0 +1,214 @@
+package server
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/cors"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// A Server is the authorization server. It is safe for concurrent use.
+type Server struct {
+	cfg     Config
+	policy  rotation.Policy
+	codec   *rotation.Codec
+	tokens  *accessTokens
+	limits  *signInLimiter
+	keySet  []byte
+	handler http.Handler
+
+	draining    atomic.Bool
+	stopSweeper context.CancelFunc
+	sweeper     sync.WaitGroup
+}
+
+const pingTimeout = 2 * time.Second
+
+// New returns a server that is ready to serve, or an error that names the field
+// of the config that is wrong. Close it when the last request is done.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	codec, err := rotation.NewCodec(cfg.RefreshKeys...)
+	if err != nil {
+		return nil, fmt.Errorf("server: Config.RefreshKeys: %w", err)
+	}
+	keys, err := keySet(cfg.signingKeys())
+	if err != nil {
+		return nil, fmt.Errorf("server: marshal the key set: %w", err)
+	}
+	s := &Server{
+		cfg:    cfg,
+		policy: cfg.policy(),
+		codec:  codec,
+		tokens: newAccessTokens(cfg),
+		limits: newSignInLimiter(cfg.SignIn, cfg.Now),
+		keySet: keys,
+	}
+	s.handler = s.withCORS(s.routes())
+
+	ctx, stop := context.WithCancel(context.Background())
+	s.stopSweeper = stop
+	s.sweeper.Go(func() { s.sweep(ctx) })
+	return s, nil
+}
+
+// ServeHTTP serves the endpoints. To mount them under a path of your own, use
+// [http.StripPrefix]. A body must arrive within 10 seconds, whatever the read
+// timeout of the [http.Server] is. A panic of the directory, the store or OnEvent goes
+// through to the caller, as net/http has it.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	boundBody(w, r)
+	s.handler.ServeHTTP(w, r)
+}
+
+// Drain makes /readyz answer 503 from now on, so that no new requests are sent
+// here. Those that come are served.
+func (s *Server) Drain() { s.draining.Store(true) }
+
+// Close ends what runs in the background and waits for it. It may be called
+// more than once. The store stays open.
+func (s *Server) Close() error {
+	s.stopSweeper()
+	s.sweeper.Wait()
+	return nil
+}
+
+// An endpoint answers, or returns the error that fail is to answer with.
+type endpoint func(w http.ResponseWriter, r *http.Request) error
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for path, methods := range map[string]map[string]endpoint{
+		"/auth/login":            {http.MethodPost: s.signIn},
+		"/auth/refresh-token":    {http.MethodPost: s.refresh},
+		"/auth/logout":           {http.MethodPost: s.signOut},
+		"/auth/me":               {http.MethodGet: s.me},
+		"/auth/sessions":         {http.MethodGet: s.listSessions, http.MethodDelete: s.endAllSessions},
+		"/auth/sessions/{id}":    {http.MethodDelete: s.endSession},
+		"/.well-known/jwks.json": {http.MethodGet: s.serveKeySet},
+		"/healthz":               {http.MethodGet: s.health},
+		"/readyz":                {http.MethodGet: s.ready},
+	} {
+		mux.Handle(path, s.byMethod(methods))
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, notFound("there is nothing here"))
+	})
+	return mux
+}
+
+func (s *Server) byMethod(methods map[string]endpoint) http.Handler {
+	if get, ok := methods[http.MethodGet]; ok {
+		methods[http.MethodHead] = get
+	}
+	allow := strings.Join(append(slices.Sorted(maps.Keys(methods)), http.MethodOptions), ", ")
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serve, ok := methods[r.Method]
+		switch {
+		case ok:
+			if err := serve(w, r); err != nil {
+				s.fail(w, r, err)
+			}
+		case r.Method == http.MethodOptions:
+			w.Header().Set("Allow", allow)
+			done(w)
+		default:
+			w.Header().Set("Allow", allow)
+			s.fail(w, r, &problem{
+				status:      http.StatusMethodNotAllowed,
+				Code:        codeNotAllowed,
+				Description: "use " + allow,
+			})
+		}
+	})
+}
+
+// withCORS leaves the handler alone when there are no origins: an empty list
+// would mean all of them to the library.
+func (s *Server) withCORS(next http.Handler) http.Handler {
+	if len(s.cfg.AllowedOrigins) == 0 {
+		return next
+	}
+	return cors.New(cors.Options{
+		AllowedOrigins: s.cfg.AllowedOrigins,
+		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
+		AllowedHeaders: []string{"Authorization", "Content-Type"},
+		ExposedHeaders: []string{"WWW-Authenticate", "Retry-After"},
+		MaxAge:         int(time.Hour / time.Second),
+	}).Handler(next)
+}
+
+type status struct {
+	Status string `json:"status"`
+}
+
+// health says that the process lives.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
+	s.respond(w, r, http.StatusOK, status{"ok"})
+	return nil
+}
+
+// ready says whether it is any use to send requests here.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
+	if s.draining.Load() {
+		return &problem{
+			status:      http.StatusServiceUnavailable,
+			Code:        codeUnavailable,
+			Description: "the server is shutting down",
+			retryAfter:  time.Second,
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
+	defer cancel()
+	if err := s.cfg.Store.Ping(ctx); err != nil {
+		return unavailable("ping the store", err)
+	}
+	s.respond(w, r, http.StatusOK, status{"ok"})
+	return nil
+}
+
+func (s *Server) serveKeySet(w http.ResponseWriter, r *http.Request) error {
+	sum := sha256.Sum256(s.keySet)
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Cache-Control", "public, max-age=300")
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("ETag", `"`+encode(sum[:12])+`"`)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.keySet))
+	return nil
+}
+
+// now is the time to the millisecond, which is what stores and refresh tokens
+// keep.
+func (s *Server) now() time.Time { return s.cfg.Now().Truncate(time.Millisecond) }
+
+// emit tells the program what happened.
+func (s *Server) emit(r *http.Request, e Event) {
+	e.Time, e.IP = s.now(), s.ip(r)
+	s.cfg.OnEvent(e)
+}
+
+// randomBranch draws the branch of a new refresh token.
+func randomBranch() (uint64, error) {
+	var b [8]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return 0, fmt.Errorf("draw a branch: %w", err)
+	}
+	return binary.BigEndian.Uint64(b[:]), nil
+}

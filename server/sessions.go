@@ -1,0 +1,130 @@
+package server
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+)
+
+type meAnswer struct {
+	Subject   string    `json:"subject"`
+	Username  string    `json:"username"`
+	Scope     string    `json:"scope"`
+	SessionID string    `json:"sessionId"`
+	ClientID  string    `json:"clientId"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+type sessionsAnswer struct {
+	Sessions []sessionAnswer `json:"sessions"`
+}
+
+type sessionAnswer struct {
+	ID            string    `json:"id"`
+	Device        string    `json:"device"`
+	IP            string    `json:"ip"`
+	CreatedAt     time.Time `json:"createdAt"`
+	LastRefreshAt time.Time `json:"lastRefreshAt"`
+	ExpiresAt     time.Time `json:"expiresAt"`
+	Current       bool      `json:"current"`
+}
+
+// me says whose access token it is.
+func (s *Server) me(w http.ResponseWriter, r *http.Request) error {
+	access, err := s.authorize(r)
+	if err != nil {
+		return err
+	}
+	s.respond(w, r, http.StatusOK, meAnswer{
+		Subject:   access.Subject,
+		Username:  access.Username,
+		Scope:     access.Scope,
+		SessionID: access.SessionID.String(),
+		ClientID:  access.ClientID,
+		ExpiresAt: access.ExpiresAt.UTC(),
+	})
+	return nil
+}
+
+// listSessions lists the user's live sessions, newest first.
+func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) error {
+	access, err := s.authorize(r)
+	if err != nil {
+		return err
+	}
+	sessions, err := s.cfg.Store.List(r.Context(), access.Subject)
+	if err != nil {
+		return unavailable("list sessions", err)
+	}
+	now := s.now()
+	answer := sessionsAnswer{Sessions: []sessionAnswer{}}
+	for _, session := range sessions {
+		if _, ended := session.Ended(now); !ended {
+			answer.Sessions = append(answer.Sessions, describe(session, access.SessionID))
+		}
+	}
+	s.respond(w, r, http.StatusOK, answer)
+	return nil
+}
+
+func describe(session store.Session, current rotation.SessionID) sessionAnswer {
+	return sessionAnswer{
+		ID:            session.ID.String(),
+		Device:        session.Device,
+		IP:            session.IP,
+		CreatedAt:     session.CreatedAt.UTC(),
+		LastRefreshAt: session.ConfirmedAt.UTC(),
+		ExpiresAt:     session.ExpiresAt.UTC(),
+		Current:       session.ID == current,
+	}
+}
+
+// endSession ends one of the user's sessions.
+func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
+	access, err := s.authorize(r)
+	if err != nil {
+		return err
+	}
+	noSuchSession := notFound("you have no such session, or it has ended already")
+	id, err := rotation.ParseSessionID(r.PathValue("id"))
+	if err != nil {
+		return noSuchSession
+	}
+	session, state, err := s.lookUp(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	if state == nil || session.Subject != access.Subject {
+		return noSuchSession
+	}
+	if _, ended := state.Ended(s.now()); ended {
+		return noSuchSession
+	}
+	reason := rotation.Revoked
+	if id == access.SessionID {
+		reason = rotation.SignedOut
+	}
+	if err := s.endAndTell(r, session, reason); err != nil {
+		return err
+	}
+	done(w)
+	return nil
+}
+
+// endAllSessions signs the user out everywhere, here too.
+func (s *Server) endAllSessions(w http.ResponseWriter, r *http.Request) error {
+	access, err := s.authorize(r)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := detached(r.Context())
+	defer cancel()
+	if _, err := s.cfg.Store.EndSubject(ctx, access.Subject, rotation.SignedOut, s.now()); err != nil {
+		return unavailable("end all sessions of a user", err)
+	}
+	s.emit(r, Event{Kind: EventSessionEnded, Subject: access.Subject, Reason: rotation.SignedOut})
+	done(w)
+	return nil
+}

@@ -1,0 +1,45 @@
+package server_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
+)
+
+// Sessions that are over stay for RefreshTTL, so that the holders of their
+// refresh tokens are told why, and are swept within the hour after that.
+func TestSessionsAreSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })
+		ended, lives := h.signedIn(), h.signedIn()
+		h.signOut(ended.RefreshToken)
+
+		<-time.After(server.DefaultRefreshTTL - time.Minute)
+		synctest.Wait()
+		h.refresh(ended.RefreshToken).want(t, 400, "invalid_grant", "signed_out")
+
+		<-time.After(time.Hour + 2*time.Minute)
+		synctest.Wait()
+		if err := h.find(ended); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the session that ended: %v", err)
+		}
+		if err := h.find(lives); err != nil {
+			t.Errorf("the session that lives: %v", err)
+		}
+	})
+}
+
+func (h *harness) find(a answer) error {
+	h.t.Helper()
+	id, err := rotation.ParseSessionID(a.SessionID)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	_, err = h.cfg.Store.Get(h.t.Context(), id)
+	return err
+}
