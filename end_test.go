@@ -1,0 +1,353 @@
+package tandem_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+func TestTheEndIsToldOnceWithItsReason(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.endAtServer()
+		w.expire()
+		if got := w.together(100); got.ended != 100 {
+			w.Errorf("%+v", got)
+		}
+		if got := w.together(10); got.ended != 10 {
+			w.Errorf("later calls: %+v", got)
+		}
+		w.expectServed(testserver.Refresh, 1) // a dead session is not asked for again and again
+		w.expectEnds("revoked")
+		if !w.kept().IsZero() {
+			w.Error("the store still keeps the dead session")
+		}
+		if w.session.Status().SignedIn {
+			w.Error("the session still says that somebody is signed in")
+		}
+	})
+}
+
+// signInAgain is an OnEnd that signs a user in where the last one's session
+// ended.
+func signInAgain(w *world, name, password string) func(*tandem.Config) {
+	return func(c *tandem.Config) {
+		c.OnEnd = func(ctx context.Context, s *tandem.Session, end *tandem.EndedError) {
+			w.mu.Lock()
+			w.ends = append(w.ends, end)
+			w.mu.Unlock()
+			time.Sleep(time.Minute) // a person types
+			if err := s.SignIn(ctx, name, password); err != nil {
+				w.Errorf("sign in again: %v", err)
+			}
+		}
+	}
+}
+
+func TestSigningInAgainInPlace(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.session = w.open(w.store, signInAgain(w, "ann", "nna"))
+		w.endAtServer()
+		w.age()
+		// Half of the calls meet the end, half come while the person types.
+		var late outcome
+		var calls sync.WaitGroup
+		calls.Go(func() {
+			time.Sleep(time.Second)
+			late = w.together(50)
+		})
+		if got := w.together(50); got.answered != 50 {
+			w.Errorf("%+v", got)
+		}
+		calls.Wait()
+		if late.answered != 50 {
+			w.Errorf("calls during the sign-in: %+v", late)
+		}
+		w.expectServed(testserver.Login, 2)
+		w.expectEnds("revoked")
+	})
+}
+
+func TestNoRequestIsSentInAnotherUsersName(t *testing.T) {
+	t.Run("bob signs in where ann's session ended", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			w.session = w.open(w.store, signInAgain(w, "bob", "bbo"))
+			w.endAtServer()
+			w.expire()
+			if _, err := w.hello(w.session); !errors.Is(err, tandem.ErrUserChanged) {
+				w.Errorf("got %v, want ErrUserChanged", err)
+			}
+			w.expectServed(testserver.Hello, 0)
+			w.mustHello(w.session)
+		})
+	})
+	t.Run("bob signs in while ann's request is out", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			w.answer(testserver.Hello, func(rw http.ResponseWriter, _ *http.Request) {
+				time.Sleep(time.Second)
+				rw.WriteHeader(http.StatusUnauthorized)
+			})
+			failed := make(chan error)
+			go func() {
+				_, err := w.hello(w.session)
+				failed <- err
+			}()
+			synctest.Wait()
+			if err := w.session.SignIn(w.Context(), "bob", "bbo"); err != nil {
+				w.Fatal(err)
+			}
+			if err := <-failed; !errors.Is(err, tandem.ErrUserChanged) {
+				w.Errorf("got %v, want ErrUserChanged", err)
+			}
+			w.expectServed(testserver.Hello, 1)
+		})
+	})
+}
+
+func TestOnEndMayCloseTheSession(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.session = w.open(w.store, func(c *tandem.Config) {
+			c.OnEnd = func(_ context.Context, s *tandem.Session, _ *tandem.EndedError) { s.Close() }
+		})
+		w.endAtServer()
+		w.expire()
+		if _, err := w.hello(w.session); !errors.Is(err, tandem.ErrClosed) {
+			w.Errorf("got %v, want ErrClosed", err)
+		}
+	})
+}
+
+func TestOnEndMayCallTheServerAndHearsOfTheEnd(t *testing.T) {
+	inWorld(t, func(w *world) {
+		var heard error
+		w.session = w.open(w.store, func(c *tandem.Config) {
+			c.OnEnd = func(ctx context.Context, s *tandem.Session, _ *tandem.EndedError) { _, heard = s.Token(ctx) }
+		})
+		w.endAtServer()
+		w.expire()
+		_, _ = w.hello(w.session)
+		var ended *tandem.EndedError
+		if !errors.As(heard, &ended) {
+			w.Errorf("inside OnEnd: %v, want an EndedError", heard)
+		}
+	})
+}
+
+func TestSignOut(t *testing.T) {
+	t.Run("ends the session here and at the server", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			loot := tandem.NewMemoryStore()
+			_, _ = loot.CompareAndSwap(context.Background(), tandem.Pair{}, w.kept())
+			if err := w.session.SignOut(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			if !w.kept().IsZero() {
+				w.Error("the store still keeps the session")
+			}
+			_, err := w.hello(w.session)
+			var ended *tandem.EndedError
+			if !errors.As(err, &ended) || ended.Reason != rotation.SignedOut {
+				w.Errorf("got %v", err)
+			}
+			w.expectEnds() // ann knows: she did it herself
+
+			elsewhere := w.open(loot)
+			w.expire()
+			if _, err := w.hello(elsewhere); !errors.As(err, &ended) || ended.Reason != rotation.SignedOut {
+				w.Errorf("the server let a copy go on: %v", err)
+			}
+			if err := w.session.SignOut(w.Context()); err != nil {
+				w.Errorf("a second time: %v", err)
+			}
+		})
+	})
+	t.Run("during a refresh stays signed out", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			w.expire()
+			w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
+				if r.URL.Path == testserver.Refresh {
+					time.Sleep(time.Second)
+				}
+				return false
+			})
+			done := make(chan error)
+			go func() {
+				_, err := w.hello(w.session)
+				done <- err
+			}()
+			synctest.Wait()
+			if err := w.session.SignOut(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			var ended *tandem.EndedError
+			if err := <-done; !errors.As(err, &ended) {
+				w.Errorf("the waiting call got %v", err)
+			}
+			if !w.kept().IsZero() || w.session.Status().SignedIn {
+				w.Error("the tokens came back")
+			}
+			w.expectEnds()
+		})
+	})
+	t.Run("reaches the server later if it can't be reached now", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			loot := tandem.NewMemoryStore()
+			_, _ = loot.CompareAndSwap(context.Background(), tandem.Pair{}, w.kept())
+			w.answer(testserver.Logout, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
+			err := w.session.SignOut(w.Context())
+			var temporary *tandem.TemporaryError
+			if !errors.As(err, &temporary) {
+				w.Errorf("got %v, want a TemporaryError", err)
+			}
+			if w.session.Status().SignedIn || !w.kept().IsZero() {
+				w.Error("not signed out here")
+			}
+			w.server.Script(nil)
+			if err := w.session.SignOut(w.Context()); err != nil {
+				w.Errorf("again: %v", err)
+			}
+			w.expire()
+			if _, err := w.hello(w.open(loot)); err == nil {
+				w.Error("the server was not told")
+			}
+		})
+	})
+	t.Run("in one process is heard of in another", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			other := w.open(w.store)
+			if err := w.session.SignOut(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+			w.expire()
+			_, err := w.hello(other)
+			var ended *tandem.EndedError
+			if !errors.As(err, &ended) {
+				w.Errorf("got %v", err)
+			}
+			w.expectEnds("signed_out")
+		})
+	})
+}
+
+// One of two sessions on a store is told that the session has ended, while the
+// other has just signed in anew.
+func TestTheLoserOfARaceLeavesTheWinnersTokens(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(struct{ tandem.Store }{w.store})
+		w.endAtServer()
+		w.expire()
+		w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == testserver.Refresh {
+				w.server.Script(nil)
+				if err := other.SignIn(context.Background(), "ann", "nna"); err != nil {
+					w.Error(err)
+				}
+			}
+			return false
+		})
+		w.mustHello(w.session)
+		w.expectEnds()
+		if w.kept().IsZero() {
+			w.Error("the winner's tokens are gone")
+		}
+	})
+}
+
+func TestSignInSaysWhatIsWrong(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.open(tandem.NewMemoryStore())
+		if _, err := s.Token(w.Context()); !errors.Is(err, tandem.ErrNotSignedIn) {
+			w.Errorf("before: %v, want ErrNotSignedIn", err)
+		}
+		if err := s.SignIn(w.Context(), "ann", "wrong"); !errors.Is(err, tandem.ErrInvalidCredentials) {
+			w.Errorf("wrong password: %v", err)
+		}
+		w.answer(testserver.Login, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Retry-After", "7")
+			rw.WriteHeader(http.StatusTooManyRequests)
+		})
+		err := s.SignIn(w.Context(), "ann", "nna")
+		var temporary *tandem.TemporaryError
+		if !errors.As(err, &temporary) || time.Until(temporary.RetryAt) != 7*time.Second {
+			w.Errorf("too many attempts: %v", err)
+		}
+		w.expectServed(testserver.Refresh, 0)
+	})
+}
+
+func TestClose(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.expire()
+		w.answer(testserver.Refresh, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+		waiting := make(chan error)
+		go func() {
+			_, err := w.session.Token(context.Background())
+			waiting <- err
+		}()
+		synctest.Wait()
+		w.session.Close()
+		w.session.Close()
+		if err := <-waiting; !errors.Is(err, tandem.ErrClosed) {
+			w.Errorf("the waiting call got %v", err)
+		}
+		if _, err := w.hello(w.session); !errors.Is(err, tandem.ErrClosed) {
+			w.Errorf("a later call got %v", err)
+		}
+		if w.kept().IsZero() {
+			w.Error("closing signed ann out")
+		}
+		w.server.Script(nil)
+		w.mustHello(w.open(w.store))
+	})
+}
+
+// A store that fails to keep the new pair costs nobody the session.
+func TestAStoreThatFails(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shaky := &shakyStore{Store: w.store}
+		s := w.open(shaky)
+		shaky.fail(errors.New("disk full"))
+		for range 3 {
+			w.expire()
+			w.mustHello(s)
+		}
+		shaky.fail(nil)
+		w.expire()
+		w.mustHello(s)
+		if w.kept().AccessToken == "" || w.kept().AccessToken != must(s.Token(w.Context())) {
+			w.Error("the store has not got the pair in use")
+		}
+		w.mustHello(w.open(w.store))
+	})
+}
+
+func must(token string, _ error) string { return token }
+
+// A shakyStore is a store whose disk is full at times.
+type shakyStore struct {
+	tandem.Store
+	mu  sync.Mutex
+	err error
+}
+
+func (s *shakyStore) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *shakyStore) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return false, s.err
+	}
+	return s.Store.CompareAndSwap(ctx, prev, next)
+}

@@ -1,0 +1,72 @@
+package tandem
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// Errors of a [Session]. Through an [http.Client] they arrive inside a
+// [net/url.Error]: use [errors.Is] and [errors.As].
+var (
+	// ErrNotSignedIn: there is no session yet; call [Session.SignIn].
+	ErrNotSignedIn = errors.New("not signed in")
+	// ErrInvalidCredentials: the server knows no such user with that password.
+	ErrInvalidCredentials = errors.New("wrong user name or password")
+	// ErrUserChanged: another user signed in while the request was under way. It
+	// was not sent, or not sent again, in the other user's name.
+	ErrUserChanged = errors.New("another user has signed in since the request began")
+	// ErrClosed: [Session.Close] was called.
+	ErrClosed = errors.New("session is closed")
+)
+
+// An EndedError reports that the session has ended for good: its user, its
+// policy or a thief ended it. Signing in again begins a new one.
+type EndedError struct {
+	// SessionID names the session that ended.
+	SessionID string
+	// Reason is why, as the server said; [rotation.Unknown] if it didn't.
+	Reason rotation.EndReason
+}
+
+// Error says why the session ended.
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("session has ended (%s): sign in again", e.Reason)
+}
+
+// A TemporaryError reports that no access token is to be had just now, though
+// the session lives on: the server could not be reached, was busy, or answered
+// with something that is no answer. Trying again later is right.
+type TemporaryError struct {
+	// RetryAt is when the session will ask the server again at the earliest.
+	// Until then, every call that needs a refresh gets this same error.
+	RetryAt time.Time
+	// Err is what went wrong.
+	Err error
+}
+
+// Error says what went wrong.
+func (e *TemporaryError) Error() string {
+	return "no access token just now, the session lives on: " + e.Err.Error()
+}
+
+// Unwrap returns what went wrong.
+func (e *TemporaryError) Unwrap() error { return e.Err }
+
+// A BodyNotReplayableError reports that a request was refused with 401, and
+// that its body could be read only once, so that it could not be sent again. A
+// refresh has been done: making the request anew, with a new body, is right.
+// Setting [http.Request.GetBody] avoids the error.
+type BodyNotReplayableError struct {
+	// Response is the answer to the request, status 401. Its body is in memory,
+	// cut at 64 KiB; closing it is not needed.
+	Response *http.Response
+}
+
+// Error says that the request can be made anew.
+func (e *BodyNotReplayableError) Error() string {
+	return "access token was refused and the request's body can be read only once: make the request anew, the token has been refreshed"
+}

@@ -1,0 +1,369 @@
+package tandem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// A flight is the one refresh under way. The goroutine that flies it belongs to
+// the session, not to any of the callers that wait: they may leave.
+type flight struct {
+	from *credential
+	done chan struct{}
+	err  error // valid once done is closed
+}
+
+// A failure is remembered for a while, so that a thousand callers do not make a
+// thousand refreshes in a row.
+type failure struct {
+	err   *TemporaryError
+	count int // in a row
+}
+
+// An unsaved pair is in use, but the store has failed to keep it in place of
+// prev.
+type unsaved struct{ prev, next Pair }
+
+// during marks the context of an OnEnd callback: a call made with it must not
+// wait for the flight that waits for the callback.
+type during struct{ session *Session }
+
+// credential returns one that may be sent: usable, and not refused, if that is
+// given. It refreshes first if need be.
+func (s *Session) credential(ctx context.Context, refused *credential) (*credential, error) {
+	for {
+		if s.closed.Load() {
+			return nil, ErrClosed
+		}
+		c := s.live.Load()
+		if c != nil && c != refused {
+			now := s.config.Now()
+			if c.usable(now) {
+				if c.refreshDue(now) {
+					s.startAhead(c)
+				}
+				return c, nil
+			}
+		}
+		if err := s.refresh(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// refresh waits until c has been replaced. It joins the flight under way or
+// starts one.
+func (s *Session) refresh(ctx context.Context, c *credential) error {
+	f, err := s.join(ctx, c)
+	if f == nil {
+		return err
+	}
+	select {
+	case <-f.done:
+		return f.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// join returns the flight to wait for; without one, why there is nothing to wait
+// for: nil if c has been replaced already.
+func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed.Load():
+		return nil, ErrClosed
+	case s.live.Load() != c:
+		return nil, nil
+	case s.flight != nil && ctx.Value(during{s}) == nil:
+		return s.flight, nil
+	case c == nil && s.ended != nil:
+		return nil, s.ended
+	case c == nil:
+		return nil, ErrNotSignedIn
+	case s.flight != nil:
+		return nil, &TemporaryError{Err: errors.New("OnEnd has not returned yet")}
+	}
+	if s.failure.err != nil && s.config.Now().Before(s.failure.err.RetryAt) {
+		return nil, s.failure.err
+	}
+	if c.spent.CompareAndSwap(false, true) {
+		s.stats.expiries.Add(1)
+	}
+	return s.take(c), nil
+}
+
+// startAhead starts a refresh in the background, unless one is under way or the
+// latest has only just failed.
+func (s *Session) startAhead(c *credential) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	recentlyFailed := s.failure.err != nil && s.config.Now().Before(s.failure.err.RetryAt)
+	if s.closed.Load() || s.flight != nil || recentlyFailed || s.live.Load() != c {
+		return
+	}
+	s.take(c)
+}
+
+// take starts the flight that replaces c; s.mu is held.
+func (s *Session) take(c *credential) *flight {
+	f := &flight{from: c, done: make(chan struct{})}
+	s.flight = f
+	s.tasks.Add(1)
+	go s.fly(f)
+	return f
+}
+
+// fly refreshes, tells the application if the session has ended, and lands:
+// in a defer, so that not even a panic leaves anyone waiting.
+func (s *Session) fly(f *flight) {
+	release := sync.OnceFunc(s.tasks.Done)
+	defer release()
+	defer s.land(f)
+
+	f.err = s.replace(f.from)
+	var end *EndedError
+	if !errors.As(f.err, &end) || !s.conclude(f.from, end) || s.config.OnEnd == nil {
+		return
+	}
+	// The callback is the application's code, and may call Close: what Close
+	// waits for is over here.
+	release()
+	s.config.OnEnd(context.WithValue(s.ctx, during{s}, true), s, end)
+}
+
+// land takes the flight away, remembers how it went and lets all waiters go.
+func (s *Session) land(f *flight) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.flight = nil
+	if now := s.live.Load(); now != nil && now != f.from {
+		f.err = nil // whatever happened: there is what the waiters wait for
+	}
+	var temporary *TemporaryError
+	switch {
+	case s.closed.Load() && f.err != nil:
+		f.err = ErrClosed
+	case errors.As(f.err, &temporary):
+		s.failure.count++
+		s.failure.err = temporary
+		temporary.RetryAt = later(temporary.RetryAt, s.config.Now().Add(backOff(s.failure.count)))
+		s.stats.refreshFailures.Add(1)
+		s.config.Logger.Warn("refresh failed, the session lives on",
+			"session", f.from.SessionID, "error", temporary.Err, "retry_at", temporary.RetryAt)
+	case f.err == nil:
+		s.failure = failure{}
+	}
+	close(f.done)
+}
+
+// conclude notes that the session has ended, and reports whether that is news:
+// it is not if the credential was given up meanwhile, by SignOut or SignIn.
+func (s *Session) conclude(c *credential, end *EndedError) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.live.CompareAndSwap(c, nil) {
+		return false
+	}
+	s.ended = end
+	s.stats.ends.Add(1)
+	s.config.Logger.Info("session has ended", "session", end.SessionID, "reason", end.Reason)
+	return true
+}
+
+// replace puts another credential in the place of c: a newer one of the store,
+// or a fresh one of the server. The error is an *EndedError or a
+// *TemporaryError.
+func (s *Session) replace(c *credential) error {
+	unlock, err := s.lockStore()
+	if err != nil {
+		return &TemporaryError{Err: err}
+	}
+	defer unlock()
+
+	kept, err := s.loadKept(c)
+	switch {
+	case err != nil:
+		return &TemporaryError{Err: err}
+	case kept.IsZero():
+		return &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
+	case kept.RefreshToken != c.RefreshToken:
+		if newer := s.newCredential(kept); newer.usable(s.config.Now()) {
+			s.live.CompareAndSwap(c, newer)
+			return nil
+		}
+	}
+
+	next, err := s.askServer(kept)
+	var end *EndedError
+	switch {
+	case err == nil:
+		s.stats.refreshes.Add(1)
+		return s.keep(c, kept, next)
+	case errors.As(err, &end):
+		return s.lastLook(c, kept, end)
+	case errors.Is(err, errStale):
+		return s.lastLook(c, kept, &TemporaryError{Err: err})
+	}
+	return &TemporaryError{RetryAt: s.config.Now().Add(retryAfter(err)), Err: err}
+}
+
+// askServer refreshes kept. What may pass is tried again, at most maxAttempts
+// times in all.
+func (s *Session) askServer(kept Pair) (Pair, error) {
+	for attempt := 1; ; attempt++ {
+		next, err := s.auth.refresh(s.ctx, kept)
+		var end *EndedError
+		if err == nil || errors.As(err, &end) || errors.Is(err, errStale) ||
+			attempt == maxAttempts || !pause(s.ctx, attempt, retryAfter(err)) {
+			return next, err
+		}
+	}
+}
+
+// keep stores the pair that replaces kept, then uses it. The store comes first
+// and does not end with the session: a pair that was given out must not be lost.
+func (s *Session) keep(c *credential, kept, next Pair) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	prev := s.saved(kept)
+	swapped, err := s.store.CompareAndSwap(ctx, prev, next)
+	switch {
+	case err != nil:
+		s.config.Logger.Error("the store failed to keep the session; it goes on in memory", "session", next.SessionID, "error", err)
+		if s.live.CompareAndSwap(c, s.newCredential(next)) {
+			s.setUnsaved(&unsaved{prev: prev, next: next})
+		}
+		return nil
+	case !swapped:
+		return s.lastLook(c, kept, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut})
+	}
+	s.setUnsaved(nil)
+	s.live.CompareAndSwap(c, s.newCredential(next))
+	s.config.Logger.Debug("refreshed", "session", next.SessionID, "access_token_until", next.ExpiresAt)
+	return nil
+}
+
+// lastLook looks into the store once more before verdict, which was said of
+// used, is taken as the end: the winner of a race may have been there. If the
+// verdict stands and is the end, the pair goes; nobody else's does.
+func (s *Session) lastLook(c *credential, used Pair, verdict error) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	kept, err := s.store.Load(ctx)
+	if err != nil {
+		return &TemporaryError{Err: fmt.Errorf("load the session: %w", err)}
+	}
+	saved := s.saved(used)
+	if !kept.IsZero() && kept.RefreshToken != saved.RefreshToken {
+		s.live.CompareAndSwap(c, s.newCredential(kept))
+		return nil
+	}
+	var end *EndedError
+	if errors.As(verdict, &end) {
+		if _, err := s.store.CompareAndSwap(ctx, saved, Pair{}); err != nil {
+			s.config.Logger.Error("the store failed to remove the ended session", "session", end.SessionID, "error", err)
+		}
+	}
+	return verdict
+}
+
+// loadKept returns what the store keeps; if it has failed to keep the pair in
+// use, that pair.
+func (s *Session) loadKept(c *credential) (Pair, error) {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	kept, err := s.store.Load(ctx)
+	saved := s.saved(c.Pair)
+	switch {
+	case saved.RefreshToken != c.RefreshToken && (err != nil || kept.RefreshToken == saved.RefreshToken):
+		return c.Pair, nil
+	case err != nil:
+		return Pair{}, fmt.Errorf("load the session: %w", err)
+	}
+	return kept, nil
+}
+
+// saved returns the pair that the store has in the place of p: p itself, unless
+// the store has failed to keep it.
+func (s *Session) saved(p Pair) Pair {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.unsaved != nil && s.unsaved.next.RefreshToken == p.RefreshToken {
+		return s.unsaved.prev
+	}
+	return p
+}
+
+func (s *Session) setUnsaved(u *unsaved) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.unsaved = u
+}
+
+// lockStore takes the store's lock, if it has one. The wait is longer than
+// anybody's refresh takes.
+func (s *Session) lockStore() (unlock func(), err error) {
+	locker, ok := s.store.(Locker)
+	if !ok {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, (maxAttempts+1)*(s.config.RefreshTimeout+maxPause))
+	defer cancel()
+	unlock, err = locker.Lock(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the store's lock: %w", err)
+	}
+	return unlock, nil
+}
+
+// storeContext bounds calls to the store; Close does not end them.
+func (s *Session) storeContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(s.ctx), s.config.RefreshTimeout)
+}
+
+const (
+	// maxPause is the longest wait between two attempts in a row; a server that
+	// asks for more is left alone.
+	maxPause = 2 * time.Second
+	// maxBackOff is the longest time for which a failure is remembered.
+	maxBackOff = 30 * time.Second
+)
+
+// pause waits before the next attempt: 0.1 s, 0.2 s, …, or as long as the server
+// asked for, and a random part on top. It reports whether to go on.
+func pause(ctx context.Context, attempt int, asked time.Duration) bool {
+	if asked > maxPause {
+		return false
+	}
+	wait := max(asked, 50*time.Millisecond<<attempt)
+	timer := time.NewTimer(wait + rand.N(wait/4))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// backOff returns for how long the count-th failure in a row is remembered: 1 s,
+// 2 s, 4 s, …, less a random part of up to a half.
+func backOff(count int) time.Duration {
+	longest := min(time.Second<<min(count-1, 10), maxBackOff)
+	return longest - rand.N(longest/2)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}

@@ -1,0 +1,325 @@
+package tandem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// Config says where a session's server is and how the session behaves. Only URL
+// is needed.
+type Config struct {
+	// URL is the server's address, such as "https://auth.example.com". Its origin
+	// is sent the access token.
+	URL string
+
+	// Origins are further origins that are sent the access token, such as
+	// "https://api.example.com". No other ever is, whatever a request's URL or a
+	// redirect says: requests elsewhere go out as they are. Defaults to none.
+	Origins []string
+
+	// Device names this client in the user's list of sessions. Defaults to what
+	// the server makes of the User-Agent.
+	Device string
+
+	// Transport carries all requests. Defaults to http.DefaultTransport.
+	Transport http.RoundTripper
+
+	// RefreshTimeout bounds one attempt at a refresh; there are at most three of
+	// them in a row. Defaults to 10 seconds.
+	RefreshTimeout time.Duration
+
+	// RefreshAhead is how long before its expiry an access token that is in use
+	// is refreshed, in the background, while it still serves. It is shortened by
+	// a random part, so that many clients do not come at once. Defaults to a
+	// fifth of the token's life, at most a minute; negative means never.
+	RefreshAhead time.Duration
+
+	// OnEnd is called when the session ends, once, with the reason. It may sign
+	// the user in again by calling SignIn on the session: requests that wait then
+	// go on as if nothing had happened. It must pass on the ctx that it is given,
+	// which ends when the session is closed: other requests wait for it. It is
+	// not called for this session's own SignOut. Defaults to nothing.
+	OnEnd func(ctx context.Context, session *Session, end *EndedError)
+
+	// Logger hears of refreshes and of the session's end, never of a token.
+	// Defaults to none.
+	Logger *slog.Logger
+
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+}
+
+func (c Config) withDefaults() Config {
+	if c.Transport == nil {
+		c.Transport = http.DefaultTransport
+	}
+	if c.RefreshTimeout == 0 {
+		c.RefreshTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return c
+}
+
+// A Session keeps one user signed in. It is safe for concurrent use, and meant
+// to be shared: a program has one for each user that it acts for.
+type Session struct {
+	config  Config
+	base    *url.URL
+	origins origins
+	store   Store
+	auth    authServer
+
+	// live is the pair in use; nil while there is none. Whoever replaces it says
+	// what it replaces, so that the loser of a race changes nothing.
+	live atomic.Pointer[credential]
+
+	mu      sync.Mutex
+	flight  *flight     // the refresh under way, if there is one
+	failure failure     // what the latest refresh met with, if it failed
+	ended   *EndedError // why there is no live pair, if there was one
+	unsaved *unsaved    // a pair that the store has failed to keep
+	revoke  string      // the refresh token of a sign-out that the server has not heard of
+	stats   stats
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	closed atomic.Bool // set with mu held, so that no flight starts after it
+	tasks  sync.WaitGroup
+}
+
+// Open returns the session that the store keeps; if it keeps none, a session
+// that waits for [Session.SignIn]. The store is asked, the server is not. Close
+// the session when it is no longer needed: that signs nobody out.
+//
+// The error names the field of config that is wrong, or is the store's.
+func Open(ctx context.Context, store Store, config Config) (*Session, error) {
+	if store == nil {
+		return nil, errors.New("tandem: no store; NewMemoryStore makes one")
+	}
+	base, err := parseBase(config.URL)
+	if err != nil {
+		return nil, fmt.Errorf("tandem: Config.URL: %w", err)
+	}
+	allowed := origins{}
+	allowed.add(base)
+	for _, origin := range config.Origins {
+		u, err := parseBase(origin)
+		if err == nil && u.Path != "" {
+			err = fmt.Errorf("%q has a path; an origin is scheme, host and port", origin)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("tandem: Config.Origins: %w", err)
+		}
+		allowed.add(u)
+	}
+	if config.RefreshTimeout < 0 {
+		return nil, fmt.Errorf("tandem: Config.RefreshTimeout: %s is negative", config.RefreshTimeout)
+	}
+	config = config.withDefaults()
+
+	kept, err := store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("tandem: load the session: %w", err)
+	}
+	s := &Session{
+		config:  config,
+		base:    base,
+		origins: allowed,
+		store:   store,
+		auth:    newAuthServer(base, config),
+	}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	if !kept.IsZero() {
+		s.live.Store(s.newCredential(kept))
+	}
+	return s, nil
+}
+
+// Close ends what the session does in the background and waits for it. Calls
+// that wait for a refresh return [ErrClosed]. It signs nobody out: the store
+// keeps the session. An OnEnd callback that is running has its context ended but
+// is not waited for, so that it may call Close itself. Close may be called twice.
+func (s *Session) Close() error {
+	s.mu.Lock()
+	s.closed.Store(true)
+	s.mu.Unlock()
+	s.cancel()
+	s.tasks.Wait()
+	return nil
+}
+
+// SignIn begins a new session with a user's name and password, in place of the
+// one that was kept, if there was one: that one is forgotten, not signed out.
+//
+// The error is [ErrInvalidCredentials], a [*TemporaryError] (with RetryAt set if
+// the server said when to try again), the store's, or the context's.
+func (s *Session) SignIn(ctx context.Context, username, password string) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	pair, err := s.auth.signIn(ctx, username, password)
+	if err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	if err := s.overwrite(ctx, pair); err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	s.config.Logger.InfoContext(ctx, "signed in", "session", pair.SessionID)
+	return nil
+}
+
+// SignOut ends the session: here first, so that it is signed out whatever
+// happens next, then at the server. A refresh under way is void. Without a
+// session it does nothing.
+//
+// If the server could not be told, the error is a [*TemporaryError]; calling
+// SignOut again tells it again.
+func (s *Session) SignOut(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	last := s.live.Load()
+	removed, storeErr := s.replaceKept(ctx, Pair{})
+	if removed.IsZero() && last != nil {
+		removed = last.Pair
+	}
+
+	s.mu.Lock()
+	if !removed.IsZero() {
+		s.ended = &EndedError{SessionID: removed.SessionID, Reason: rotation.SignedOut}
+		s.revoke = removed.RefreshToken
+	}
+	s.live.Store(nil)
+	s.unsaved = nil
+	revoke := s.revoke
+	s.mu.Unlock()
+	s.follow(ctx, nil)
+
+	if revoke == "" || storeErr != nil && last == nil {
+		return storeErr
+	}
+	if err := s.auth.signOut(ctx, revoke); err != nil {
+		return errors.Join(storeErr, fmt.Errorf("signed out here, but the server does not know yet (call SignOut again): %w", err))
+	}
+	s.mu.Lock()
+	if s.revoke == revoke {
+		s.revoke = ""
+	}
+	s.mu.Unlock()
+	s.config.Logger.InfoContext(ctx, "signed out", "session", removed.SessionID)
+	return storeErr
+}
+
+// Token returns an access token that is good now, refreshing it if need be: for
+// programs that send it themselves. When a server refuses it, call
+// [Session.Invalidate] with it.
+//
+// The error is [ErrNotSignedIn], an [*EndedError], a [*TemporaryError],
+// [ErrClosed] or the context's.
+func (s *Session) Token(ctx context.Context) (string, error) {
+	c, err := s.credential(ctx, nil)
+	if err != nil {
+		return "", err
+	}
+	return c.AccessToken, nil
+}
+
+// Invalidate says that a server refused the given access token though it should
+// be good. If it is still the one in use, the next call that needs one refreshes
+// first; if it has been replaced meanwhile, nothing happens.
+func (s *Session) Invalidate(accessToken string) {
+	if c := s.live.Load(); c != nil && c.AccessToken == accessToken {
+		c.invalid.Store(true)
+	}
+}
+
+// A Status is a session at one moment.
+type Status struct {
+	SignedIn  bool
+	SessionID string
+	Username  string
+	// ExpiresAt is when the access token stops being good; a refresh then fetches
+	// the next one.
+	ExpiresAt time.Time
+}
+
+// Status returns the session as it is now, without asking the server.
+func (s *Session) Status() Status {
+	c := s.live.Load()
+	if c == nil {
+		return Status{}
+	}
+	return Status{SignedIn: true, SessionID: c.SessionID, Username: c.Username, ExpiresAt: c.ExpiresAt}
+}
+
+func (s *Session) newCredential(p Pair) *credential {
+	life := p.ExpiresAt.Sub(p.ReceivedAt)
+	ahead := min(s.config.RefreshAhead, life)
+	if s.config.RefreshAhead == 0 {
+		ahead = min(life/5, time.Minute)
+	}
+	c := &credential{Pair: p, refreshAt: p.ExpiresAt}
+	if ahead > 0 {
+		jitter := rand.N(ahead/2 + 1)
+		c.refreshAt = p.ExpiresAt.Add(jitter - ahead)
+	}
+	return c
+}
+
+// overwrite makes pair the session, whatever was before.
+func (s *Session) overwrite(ctx context.Context, pair Pair) error {
+	if _, err := s.replaceKept(ctx, pair); err != nil {
+		return err
+	}
+	c := s.newCredential(pair)
+	s.mu.Lock()
+	s.live.Store(c)
+	s.ended, s.unsaved, s.failure = nil, nil, failure{}
+	s.mu.Unlock()
+
+	s.follow(ctx, c)
+	return nil
+}
+
+// follow gives up c, which this session has just put in use, if the store keeps
+// something else: of two calls at once, the one that the store has stands.
+func (s *Session) follow(ctx context.Context, c *credential) {
+	kept, err := s.store.Load(ctx)
+	if err != nil || kept.IsZero() || c != nil && kept.RefreshToken == c.RefreshToken {
+		return
+	}
+	s.live.CompareAndSwap(c, s.newCredential(kept))
+}
+
+// replaceKept makes the store keep next, and returns what it kept before. It
+// goes on until no other writer comes between, or ctx ends.
+func (s *Session) replaceKept(ctx context.Context, next Pair) (Pair, error) {
+	for {
+		kept, err := s.store.Load(ctx)
+		if err != nil {
+			return Pair{}, fmt.Errorf("load the session: %w", err)
+		}
+		swapped, err := s.store.CompareAndSwap(ctx, kept, next)
+		if err != nil {
+			return Pair{}, fmt.Errorf("keep the session: %w", err)
+		}
+		if swapped {
+			return kept, nil
+		}
+	}
+}

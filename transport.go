@@ -1,0 +1,166 @@
+package tandem
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+)
+
+// Client returns an http.Client that sends its requests through
+// [Session.Transport].
+func (s *Session) Client() *http.Client {
+	return &http.Client{Transport: s.Transport(nil)}
+}
+
+// Transport returns a round tripper that adds the access token to requests for
+// the configured origins, refreshes it when it has expired, and sends a request
+// that was refused with 401 once more. Requests for other origins, and those
+// that carry an Authorization header already, go out as they are. A nil base
+// stands for Config.Transport.
+//
+// A request that needs a token fails with the errors of [Session.Token], with
+// [ErrUserChanged] or with a [*BodyNotReplayableError]. A 401 is returned as it
+// is where a fresh access token was refused: it is then the API that does not
+// want it.
+func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
+	if base == nil {
+		base = s.config.Transport
+	}
+	return &transport{session: s, base: base}
+}
+
+type transport struct {
+	session *Session
+	base    http.RoundTripper
+}
+
+// CloseIdleConnections passes on what [http.Client.CloseIdleConnections] asks for.
+func (t *transport) CloseIdleConnections() {
+	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
+		c.CloseIdleConnections()
+	}
+}
+
+// RoundTrip is described at [Session.Transport].
+func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	s := t.session
+	if _, own := req.Header["Authorization"]; own || !s.origins.has(req.URL) || s.auth.isAuthCall(req.URL) {
+		return t.base.RoundTrip(req)
+	}
+
+	begun := s.live.Load()
+	c, err := t.credentialFor(req, begun)
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	if begun == nil {
+		begun = c
+	}
+	s.stats.requests.Add(1)
+	resp, err := t.send(req, c, req.Body)
+	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+		return resp, err
+	}
+
+	origin, now := originOf(req.URL), s.config.Now()
+	if c != begun {
+		c.refusedFresh(origin, now)
+	}
+	if c.wasRefusedFresh(origin, now) {
+		return resp, nil
+	}
+	return t.replay(req, resp, begun, c)
+}
+
+// credentialFor returns the credential to send a request with. A body that can
+// be read only once is not risked on an access token that is about to expire.
+func (t *transport) credentialFor(req *http.Request, begun *credential) (*credential, error) {
+	s := t.session
+	if begun != nil && !replayable(req) && begun.refreshDue(s.config.Now()) && begun.usable(s.config.Now()) {
+		if err := s.refresh(req.Context(), begun); err != nil && !begun.usable(s.config.Now()) {
+			return nil, err
+		}
+	}
+	c, err := s.credential(req.Context(), nil)
+	if err != nil {
+		return nil, err
+	}
+	if begun != nil && !begun.sameUser(c) {
+		return nil, ErrUserChanged
+	}
+	return c, nil
+}
+
+// replay sends the request once more, with another access token than the one
+// that was refused.
+func (t *transport) replay(req *http.Request, refusal *http.Response, begun, refused *credential) (*http.Response, error) {
+	s := t.session
+	if !replayable(req) {
+		kept := bufferBody(refusal)
+		if _, err := s.credential(req.Context(), refused); err != nil {
+			return nil, err
+		}
+		return nil, &BodyNotReplayableError{Response: kept}
+	}
+	drain(refusal)
+	c, err := s.credential(req.Context(), refused)
+	if err != nil {
+		return nil, err
+	}
+	if !begun.sameUser(c) {
+		return nil, ErrUserChanged
+	}
+	body := req.Body
+	if req.GetBody != nil {
+		if body, err = req.GetBody(); err != nil {
+			return nil, fmt.Errorf("get the body to send the request again: %w", err)
+		}
+	}
+	s.stats.replays.Add(1)
+	resp, err := t.send(req, c, body)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		c.refusedFresh(originOf(req.URL), s.config.Now())
+	}
+	return resp, err
+}
+
+// send sends a copy of the request: the caller's stays as it is.
+func (t *transport) send(req *http.Request, c *credential, body io.ReadCloser) (*http.Response, error) {
+	with := *req
+	with.Header = make(http.Header, len(req.Header)+1)
+	maps.Copy(with.Header, req.Header)
+	with.Header["Authorization"] = []string{"Bearer " + c.AccessToken}
+	with.Body = body
+	resp, err := t.base.RoundTrip(&with)
+	if resp != nil {
+		resp.Request = req // what callers print of an answer has no token in it
+	}
+	return resp, err
+}
+
+func replayable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// drain lets the connection be used again, unless too much is left on it.
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	_ = resp.Body.Close()
+}
+
+// bufferBody takes the start of the body into memory and closes it.
+func bufferBody(resp *http.Response) *http.Response {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(text))
+	return resp
+}
