@@ -1,0 +1,239 @@
+// Package daemon is the server as a program: a data folder, a listener, the
+// handler of package server with its store and directory, and an orderly end.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"syscall"
+	"time"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/datadir"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
+)
+
+// Config says how a daemon runs. DataDir and Listen are needed; the zero value
+// of the rest is the default of [server.Config].
+type Config struct {
+	// DataDir is the folder for the database and the keys; it is made if need be.
+	DataDir string
+	// Listen is the TCP address, such as "localhost:8080"; port 0 takes a free one.
+	Listen string
+	// Issuer defaults to the address of the listener as an http URL.
+	Issuer   string
+	Audience string
+	ClientID string
+	// Algorithm signs the access tokens. Defaults to ES256.
+	Algorithm server.Algorithm
+
+	AccessTTL, RefreshTTL, SessionTTL time.Duration
+	Leeway, RetryWindow               time.Duration
+
+	AllowedOrigins []string
+	TrustedProxies []netip.Prefix
+
+	// DrainTimeout bounds how long requests under way may take once the daemon is
+	// to stop. Defaults to 20 seconds.
+	DrainTimeout time.Duration
+
+	// Users says what passwords must be, and what hashing them costs.
+	Users directory.Config
+
+	// Site, if it is set, answers what the server itself has no answer for: the
+	// pages and the API of try-it mode.
+	Site func(*server.Server) http.Handler
+
+	// Logger defaults to none.
+	Logger  *slog.Logger
+	OnEvent func(server.Event)
+}
+
+// A Daemon is a server that listens. Requests are answered once Serve is called.
+type Daemon struct {
+	config    Config
+	dir       *datadir.Dir
+	store     *sqlitestore.Store
+	directory *directory.Directory
+	server    *server.Server
+	listener  net.Listener
+	http      *http.Server
+}
+
+// Limits on slow and greedy clients.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+	drainTimeout      = 20 * time.Second
+)
+
+// Open makes everything ready and listens. The error names the file, the
+// address or the setting that is wrong, and nothing is left open.
+func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.DrainTimeout == 0 {
+		config.DrainTimeout = drainTimeout
+	}
+	if config.Algorithm == "" {
+		config.Algorithm = server.ES256
+	}
+	d := &Daemon{config: config}
+	defer func() {
+		if err != nil {
+			_ = d.Close()
+		}
+	}()
+
+	if d.dir, err = datadir.Open(config.DataDir); err != nil {
+		return nil, err
+	}
+	keys, err := d.dir.Keys(config.Algorithm)
+	if err != nil {
+		return nil, err
+	}
+	if d.store, err = sqlitestore.Open(ctx, d.dir.Database()); err != nil {
+		return nil, err
+	}
+	d.directory = directory.New(d.store, config.Users)
+	if d.listener, err = listen(ctx, config.Listen); err != nil {
+		return nil, err
+	}
+	if config.Issuer == "" {
+		config.Issuer = d.URL()
+	}
+	d.server, err = server.New(server.Config{
+		Issuer:             config.Issuer,
+		Audience:           config.Audience,
+		ClientID:           config.ClientID,
+		Store:              d.store,
+		Directory:          d.directory,
+		SigningKey:         keys.Signing,
+		RetiredSigningKeys: keys.Retired,
+		RefreshKeys:        keys.Refresh,
+		AccessTTL:          config.AccessTTL,
+		RefreshTTL:         config.RefreshTTL,
+		SessionTTL:         config.SessionTTL,
+		Leeway:             config.Leeway,
+		RetryWindow:        config.RetryWindow,
+		AllowedOrigins:     config.AllowedOrigins,
+		TrustedProxies:     config.TrustedProxies,
+		Logger:             config.Logger,
+		OnEvent:            config.OnEvent,
+	})
+	if err != nil {
+		return nil, err
+	}
+	d.http = &http.Server{
+		Handler:           d.handler(),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
+	}
+	return d, nil
+}
+
+// handler puts the site beneath the server's own paths.
+func (d *Daemon) handler() http.Handler {
+	if d.config.Site == nil {
+		return d.server
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/", d.config.Site(d.server))
+	for _, path := range []string{"/auth/", "/.well-known/", "/healthz", "/readyz"} {
+		mux.Handle(path, d.server)
+	}
+	return mux
+}
+
+// URL returns the address to reach the daemon at from this machine.
+func (d *Daemon) URL() string {
+	addr := d.listener.Addr().(*net.TCPAddr)
+	host := addr.IP.String()
+	if addr.IP.IsUnspecified() || addr.IP.IsLoopback() {
+		host = "localhost"
+	}
+	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)))
+}
+
+// Address returns where the daemon listens, port and all.
+func (d *Daemon) Address() string { return d.listener.Addr().String() }
+
+// Directory returns the daemon's users.
+func (d *Daemon) Directory() *directory.Directory { return d.directory }
+
+// Serve answers requests until ctx ends; then it takes no new ones, lets those
+// under way finish, and closes the daemon.
+func (d *Daemon) Serve(ctx context.Context) error {
+	failed := make(chan error, 1)
+	go func() { failed <- d.http.Serve(d.listener) }()
+
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		d.server.Drain()
+		err = d.drain()
+		<-failed
+	}
+	return errors.Join(err, d.Close())
+}
+
+func (d *Daemon) drain() error {
+	ctx, cancel := context.WithTimeout(context.Background(), d.config.DrainTimeout)
+	defer cancel()
+	if err := d.http.Shutdown(ctx); err != nil {
+		return fmt.Errorf("requests were still under way after %s: %w", d.config.DrainTimeout, errors.Join(err, d.http.Close()))
+	}
+	return nil
+}
+
+// Close stops at once. It may be called twice, and before Serve.
+func (d *Daemon) Close() error {
+	var errs []error
+	if d.http != nil {
+		errs = append(errs, d.http.Close())
+	}
+	if d.listener != nil {
+		if err := d.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if d.server != nil {
+		errs = append(errs, d.server.Close())
+	}
+	if d.store != nil {
+		errs = append(errs, d.store.Close())
+	}
+	if d.dir != nil {
+		errs = append(errs, d.dir.Close())
+	}
+	return errors.Join(errs...)
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	var config net.ListenConfig
+	l, err := config.Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s is in use by another program; choose another address with --listen, such as --listen localhost:8081", address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("not allowed to listen on %s: ports below 1024 need rights; choose another with --listen", address)
+	case err != nil:
+		return nil, fmt.Errorf("listen on %q (want HOST:PORT): %w", address, err)
+	}
+	return l, nil
+}

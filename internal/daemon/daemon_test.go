@@ -1,0 +1,225 @@
+package daemon_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/server"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const password = "correct horse"
+
+func config(dir string) daemon.Config {
+	return daemon.Config{DataDir: dir, Listen: "localhost:0", Users: directory.Config{Memory: 64, Iterations: 1}}
+}
+
+func open(t *testing.T, config daemon.Config) *daemon.Daemon {
+	t.Helper()
+	d, err := daemon.Open(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 2 { // may be closed twice
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return d
+}
+
+// serve serves until stop is called, which returns what Serve did.
+func serve(t *testing.T, d *daemon.Daemon) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- d.Serve(ctx) }()
+	stop = func() error {
+		cancel()
+		err := <-done
+		done <- nil
+		return err
+	}
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func TestASessionSurvivesARestart(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, config(dir))
+	if err := first.Directory().Add(t.Context(), "ann", password); err != nil {
+		t.Fatal(err)
+	}
+	stop := serve(t, first)
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	session, err := tandem.Open(t.Context(), tandem.NewMemoryStore(), tandem.Config{URL: first.URL(), Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.SignIn(t.Context(), "ann", password); err != nil {
+		t.Fatal(err)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+
+	again := config(dir)
+	again.Listen = first.Address()
+	serve(t, open(t, again))
+	token, err := session.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	session.Invalidate(token) // so that the next one is refreshed
+	if refreshed, err := session.Token(t.Context()); err != nil || refreshed == token {
+		t.Errorf("after the restart: %v", err)
+	}
+	resp, err := session.Client().Get(first.URL() + "/auth/me")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("status %d", resp.StatusCode)
+	}
+}
+
+func TestOpenNamesWhatIsInTheWay(t *testing.T) {
+	dir := t.TempDir()
+	running := open(t, config(dir))
+	taken := config(t.TempDir())
+	taken.Listen = running.Address()
+	nonsense := config(t.TempDir())
+	nonsense.Listen = "everywhere"
+	unknown := config(t.TempDir())
+	unknown.Algorithm = "none"
+	for name, c := range map[string]struct {
+		config daemon.Config
+		want   string
+	}{
+		"a second server on the folder": {config(dir), "another server is running on the data folder " + dir},
+		"a second server on the port":   {taken, running.Address() + " is in use by another program"},
+		"no address":                    {nonsense, "want HOST:PORT"},
+		"no such algorithm":             {unknown, "ES256, EdDSA and RS256"},
+	} {
+		d, err := daemon.Open(t.Context(), c.config)
+		if err == nil {
+			_ = d.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
+// slow is a page that takes until it is told to go on.
+func slow(began chan<- struct{}, goOn <-chan struct{}) func(*server.Server) http.Handler {
+	return func(*server.Server) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			began <- struct{}{}
+			<-goOn
+			_, _ = io.WriteString(w, "done")
+		})
+	}
+}
+
+func TestRequestsUnderWayAreFinished(t *testing.T) {
+	began, goOn := make(chan struct{}), make(chan struct{})
+	c := config(t.TempDir())
+	c.Site = slow(began, goOn)
+	d := open(t, c)
+	stop := serve(t, d)
+
+	answer := make(chan string, 1)
+	go func() { answer <- fetch(d.URL()) }()
+	<-began
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	untilRefused(t, d.Address())
+	close(goOn)
+	if got := <-answer; got != "done" {
+		t.Errorf("the request under way got %q", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+func TestARequestThatNeverEndsIsCutInTheEnd(t *testing.T) {
+	began, goOn := make(chan struct{}), make(chan struct{})
+	c := config(t.TempDir())
+	c.Site = slow(began, goOn)
+	c.DrainTimeout = time.Millisecond
+	d := open(t, c)
+	stop := serve(t, d)
+	answer := make(chan string, 1)
+	go func() { answer <- fetch(d.URL()) }()
+	<-began
+	err := stop()
+	close(goOn)
+	if err == nil || !strings.Contains(err.Error(), "requests were still under way after 1ms") {
+		t.Errorf("Serve: %v", err)
+	}
+	if got := <-answer; got == "done" {
+		t.Error("the request was not cut")
+	}
+}
+
+// fetch returns the body, or the error as text.
+func fetch(url string) string {
+	transport := &http.Transport{DisableKeepAlives: true}
+	resp, err := (&http.Client{Transport: transport}).Get(url)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return err.Error()
+	}
+	return string(body)
+}
+
+// untilRefused waits until nobody listens at the address any more.
+func untilRefused(t *testing.T, address string) {
+	t.Helper()
+	for t.Context().Err() == nil {
+		conn, err := net.Dial("tcp", address)
+		if err != nil {
+			return
+		}
+		_ = conn.Close()
+	}
+}
+
+func TestTheSiteIsBeneathTheServersOwnPaths(t *testing.T) {
+	c := config(t.TempDir())
+	c.Site = func(*server.Server) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "site") })
+	}
+	d := open(t, c)
+	serve(t, d)
+	for path, site := range map[string]bool{
+		"/": true, "/anything": true,
+		"/healthz": false, "/readyz": false, "/.well-known/jwks.json": false, "/auth/me": false, "/auth/nothing": false,
+	} {
+		if got := fetch(d.URL() + path); (got == "site") != site {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+}

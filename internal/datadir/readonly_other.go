@@ -1,0 +1,5 @@
+//go:build !unix
+
+package datadir
+
+func isReadOnly(error) bool { return false }
