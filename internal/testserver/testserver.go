@@ -6,6 +6,7 @@ package testserver
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"path/filepath"
@@ -59,18 +60,33 @@ func (users) Authenticate(_ context.Context, name, password string) (server.Iden
 // starts with the given functions.
 func New(t testing.TB, changes ...func(*server.Config)) *Server {
 	t.Helper()
-	store, err := sqlitestore.Open(context.Background(), filepath.Join(t.TempDir(), "tandem.db"))
+	s, err := Start(t.TempDir(), changes...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = store.Close() })
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// Start is New for where there is no test to end with: close the server in the
+// end.
+func Start(dir string, changes ...func(*server.Config)) (_ *Server, err error) {
+	store, err := sqlitestore.Open(context.Background(), filepath.Join(dir, "tandem.db"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = store.Close()
+		}
+	}()
 	signing, err := server.GenerateSigningKey(server.EdDSA)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	refresh, err := server.NewRefreshKey()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	s := &Server{Store: store, served: map[string]int{}, events: map[server.EventKind]int{}}
 	config := server.Config{
@@ -86,15 +102,17 @@ func New(t testing.TB, changes ...func(*server.Config)) *Server {
 		change(&config)
 	}
 	if s.Server, err = server.New(config); err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	t.Cleanup(func() { _ = s.Server.Close() })
 	s.api = s.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		access, _ := server.FromContext(r.Context())
 		fmt.Fprintf(w, "hello %s", access.Subject)
 	}))
-	return s
+	return s, nil
 }
+
+// Close ends the server and closes its store. It may be called twice.
+func (s *Server) Close() error { return errors.Join(s.Server.Close(), s.Store.Close()) }
 
 // Script lets do answer requests before the server does; where it returns false,
 // the server goes on. A nil do takes the script away.
