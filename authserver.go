@@ -160,8 +160,7 @@ func (r *refusal) temporary() bool {
 
 // retryAfter returns how long a refusal asked to wait, or 0.
 func retryAfter(err error) time.Duration {
-	var no *refusal
-	if errors.As(err, &no) {
+	if no, ok := errors.AsType[*refusal](err); ok {
 		return no.retryAfter
 	}
 	return 0

@@ -35,7 +35,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
-				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, testserver.URL+testserver.Hello, nil)
+				req, err := http.NewRequestWithContext(b.Context(), http.MethodGet, testserver.URL+testserver.Hello, http.NoBody)
 				if err != nil {
 					b.Error(err)
 					return

@@ -133,8 +133,7 @@ func TestOnEndMayCallTheServerAndHearsOfTheEnd(t *testing.T) {
 		w.endAtServer()
 		w.expire()
 		_, _ = w.hello(w.session)
-		var ended *tandem.EndedError
-		if !errors.As(heard, &ended) {
+		if _, ok := errors.AsType[*tandem.EndedError](heard); !ok {
 			w.Errorf("inside OnEnd: %v, want an EndedError", heard)
 		}
 	})
@@ -202,8 +201,7 @@ func TestSignOut(t *testing.T) {
 			_, _ = loot.CompareAndSwap(context.Background(), tandem.Pair{}, w.kept())
 			w.answer(testserver.Logout, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
 			err := w.session.SignOut(w.Context())
-			var temporary *tandem.TemporaryError
-			if !errors.As(err, &temporary) {
+			if _, ok := errors.AsType[*tandem.TemporaryError](err); !ok {
 				w.Errorf("got %v, want a TemporaryError", err)
 			}
 			if w.session.Status().SignedIn || !w.kept().IsZero() {
@@ -227,8 +225,7 @@ func TestSignOut(t *testing.T) {
 			}
 			w.expire()
 			_, err := w.hello(other)
-			var ended *tandem.EndedError
-			if !errors.As(err, &ended) {
+			if _, ok := errors.AsType[*tandem.EndedError](err); !ok {
 				w.Errorf("got %v", err)
 			}
 			w.expectEnds("signed_out")

@@ -188,17 +188,6 @@ func (w *world) answer(path string, do http.HandlerFunc) {
 	})
 }
 
-// refuseToken makes the API refuse one access token, whatever its expiry.
-func (w *world) refuseToken(token string) {
-	w.server.Script(func(rw http.ResponseWriter, r *http.Request) bool {
-		if !strings.HasPrefix(r.URL.Path, "/api/") || r.Header.Get("Authorization") != "Bearer "+token {
-			return false
-		}
-		rw.WriteHeader(http.StatusUnauthorized)
-		return true
-	})
-}
-
 // endAtServer ends ann's sessions behind the client's back.
 func (w *world) endAtServer() {
 	w.Helper()

@@ -20,7 +20,7 @@ func TestTheLightPackagesStayLight(t *testing.T) {
 			t.Fatal(err)
 		}
 	deps:
-		for _, dep := range strings.Fields(string(out)) {
+		for dep := range strings.FieldsSeq(string(out)) {
 			for _, ok := range append(allowed, pkg, "golang.org/x/") {
 				if dep == ok || strings.HasSuffix(ok, "/") && strings.HasPrefix(dep, ok) {
 					continue deps

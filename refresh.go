@@ -266,8 +266,7 @@ func (s *Session) lastLook(c *credential, used Pair, verdict error) error {
 		s.live.CompareAndSwap(c, s.newCredential(kept))
 		return nil
 	}
-	var end *EndedError
-	if errors.As(verdict, &end) {
+	if end, ok := errors.AsType[*EndedError](verdict); ok {
 		if _, err := s.store.CompareAndSwap(ctx, saved, Pair{}); err != nil {
 			s.config.Logger.Error("the store failed to remove the ended session", "session", end.SessionID, "error", err)
 		}

@@ -257,7 +257,7 @@ func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return
 
 func TestARequestWithItsOwnAuthorizationPassesUntouched(t *testing.T) {
 	inWorld(t, func(w *world) {
-		req, _ := http.NewRequest(http.MethodGet, testserver.URL+testserver.Hello, nil)
+		req, _ := http.NewRequest(http.MethodGet, testserver.URL+testserver.Hello, http.NoBody)
 		req.Header.Set("Authorization", "Basic abc")
 		resp, err := w.session.Client().Do(req)
 		if err != nil {
@@ -290,7 +290,7 @@ func TestTheCallersRequestStaysAsItIs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.age()
 		w.refuseOnce()
-		req, _ := http.NewRequest(http.MethodGet, testserver.URL+testserver.Hello, nil)
+		req, _ := http.NewRequest(http.MethodGet, testserver.URL+testserver.Hello, http.NoBody)
 		resp, err := w.session.Transport(nil).RoundTrip(req)
 		if err != nil {
 			w.Fatal(err)

@@ -166,7 +166,7 @@ func TestForgedAccessTokens(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	make := func(change func(header map[string]any, claims jwt.MapClaims)) string {
+	forge := func(change func(header map[string]any, claims jwt.MapClaims)) string {
 		claims := jwt.MapClaims{}
 		token, _, err := jwt.NewParser().ParseUnverified(good, claims)
 		if err != nil {
@@ -182,13 +182,13 @@ func TestForgedAccessTokens(t *testing.T) {
 		return signed
 	}
 	claim := func(name string, value any) string {
-		return make(func(_ map[string]any, claims jwt.MapClaims) { claims[name] = value })
+		return forge(func(_ map[string]any, claims jwt.MapClaims) { claims[name] = value })
 	}
 	header := func(name string, value any) string {
-		return make(func(header map[string]any, _ jwt.MapClaims) { header[name] = value })
+		return forge(func(header map[string]any, _ jwt.MapClaims) { header[name] = value })
 	}
 	without := func(name string) string {
-		return make(func(_ map[string]any, claims jwt.MapClaims) { delete(claims, name) })
+		return forge(func(_ map[string]any, claims jwt.MapClaims) { delete(claims, name) })
 	}
 	parts := strings.Split(good, ".")
 	none := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"none","typ":"at+jwt","kid":%q}`, h.cfg.SigningKey.ID()))

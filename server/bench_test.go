@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"runtime"
 	"strings"
@@ -48,7 +49,7 @@ func BenchmarkRefreshParallel(b *testing.B) {
 
 func BenchmarkMe(b *testing.B) {
 	h := newHarness(b)
-	r := httptest.NewRequest("GET", "/auth/me", strings.NewReader(""))
+	r := httptest.NewRequest(http.MethodGet, "/auth/me", strings.NewReader(""))
 	r.Header = bearer(h.signedIn().AccessToken)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -11,7 +11,7 @@ import (
 // tryOut calls the example's program, as its users would.
 func tryOut(program http.Handler) {
 	get := func(token string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest("GET", "/hello", nil)
+		r := httptest.NewRequest(http.MethodGet, "/hello", nil)
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
 		}
@@ -21,7 +21,7 @@ func tryOut(program http.Handler) {
 	}
 	fmt.Println(get("").Code, "without a token")
 
-	r := httptest.NewRequest("POST", "/auth/login", strings.NewReader(`{"username":"alice","password":"wonderland"}`))
+	r := httptest.NewRequest(http.MethodPost, "/auth/login", strings.NewReader(`{"username":"alice","password":"wonderland"}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	program.ServeHTTP(w, r)

@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -204,13 +205,11 @@ func (h *harness) sendTo(handler http.Handler, req request) answer {
 	h.t.Helper()
 	r := httptest.NewRequest(req.method, req.path, strings.NewReader(req.body))
 	if req.body == "" {
-		r = httptest.NewRequest(req.method, req.path, nil)
+		r = httptest.NewRequest(req.method, req.path, http.NoBody)
 	} else {
 		r.Header.Set("Content-Type", "application/json")
 	}
-	for name, values := range req.header {
-		r.Header[name] = values
-	}
+	maps.Copy(r.Header, req.header)
 	if req.remote != "" {
 		r.RemoteAddr = req.remote
 	}
@@ -287,9 +286,9 @@ func object(pairs ...string) string {
 }
 
 // sendWith sends a request whose context is given.
-func (h *harness) sendWith(ctx context.Context, req request) answer {
+func (h *harness) sendWith(ctx context.Context, req request) {
 	h.t.Helper()
-	return h.sendTo(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h.sendTo(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h.server.ServeHTTP(w, r.WithContext(ctx))
 	}), req)
 }

@@ -187,7 +187,9 @@ func (d *Daemon) Serve(ctx context.Context) error {
 	case <-ctx.Done():
 		d.server.Drain()
 		err = d.drain()
-		<-failed
+		if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
+			err = errors.Join(err, failure)
+		}
 	}
 	return errors.Join(err, d.Close())
 }

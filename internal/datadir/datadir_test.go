@@ -1,6 +1,7 @@
 package datadir_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -54,7 +55,7 @@ func TestKeysAreMadeOnceAndForTheirOwnerAlone(t *testing.T) {
 	d := open(t, path)
 	first := keys(t, d, server.ES256)
 	again := keys(t, d, server.ES256)
-	if first.Signing.ID() != again.Signing.ID() || string(first.Refresh[0].Secret) != string(again.Refresh[0].Secret) {
+	if first.Signing.ID() != again.Signing.ID() || !bytes.Equal(first.Refresh[0].Secret, again.Refresh[0].Secret) {
 		t.Error("the second call made other keys")
 	}
 	if runtime.GOOS == "windows" {

@@ -326,21 +326,21 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 }
 
 func sweep(t *testing.T, s server.Store, _ func() server.Store) {
-	at := func(created, expires time.Duration, ended *time.Duration) store.Session {
+	at := func(expires time.Duration, ended *time.Duration) store.Session {
 		session := newSession("ann")
-		session.CreatedAt, session.ExpiresAt = epoch.Add(created), epoch.Add(expires)
+		session.CreatedAt, session.ExpiresAt = epoch.Add(-time.Hour), epoch.Add(expires)
 		if ended != nil {
 			session.EndedAt, session.EndReason = epoch.Add(*ended), rotation.SignedOut
 		}
 		return create(t, s, session)
 	}
 	before, after := -time.Second, time.Second
-	live := at(-time.Hour, time.Hour, nil)
-	justEnded := at(-time.Hour, time.Hour, &after)
-	justExpired := at(-time.Hour, after, nil)
-	longEnded := at(-time.Hour, time.Hour, &before)
-	longExpired := at(-time.Hour, before, nil)
-	both := at(-time.Hour, before, &before)
+	live := at(time.Hour, nil)
+	justEnded := at(time.Hour, &after)
+	justExpired := at(after, nil)
+	longEnded := at(time.Hour, &before)
+	longExpired := at(before, nil)
+	both := at(before, &before)
 
 	sweepAll(t, s, epoch, 3)
 	for _, kept := range []store.Session{live, justEnded, justExpired} {
