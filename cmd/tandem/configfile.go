@@ -1,0 +1,54 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"slices"
+
+	"github.com/alecthomas/kong"
+)
+
+// A configFile holds the settings of a JSON file: an object whose keys are the
+// names of flags. The command line goes before the environment, and that before
+// the file.
+type configFile map[string]any
+
+func loadConfigFile(r io.Reader) (kong.Resolver, error) {
+	decoder := json.NewDecoder(r)
+	var values configFile
+	if err := decoder.Decode(&values); err != nil {
+		return nil, fmt.Errorf("the configuration file must be a JSON object such as {\"listen\": \":8080\"}: %w", err)
+	}
+	return values, nil
+}
+
+// Validate finds keys that no flag has, which would otherwise go unnoticed.
+func (f configFile) Validate(app *kong.Application) error {
+	known := map[string]bool{}
+	for _, command := range app.Leaves(true) {
+		for _, group := range command.AllFlags(true) {
+			for _, flag := range group {
+				known[flag.Name] = true
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(f)) {
+		if !known[key] {
+			return fmt.Errorf("the configuration file has the setting %q, which there is none of; its keys are the names of flags, such as \"access-ttl\"", key)
+		}
+	}
+	return nil
+}
+
+// Resolve returns the file's value for a flag, unless the environment has one.
+func (f configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	for _, name := range flag.Envs {
+		if _, set := os.LookupEnv(name); set {
+			return nil, nil
+		}
+	}
+	return f[flag.Name], nil
+}

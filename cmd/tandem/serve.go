@@ -1,0 +1,150 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/server"
+)
+
+type serveCommand struct {
+	Config kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a JSON object whose keys are the names of these flags."`
+
+	Data   string `required:"" placeholder:"DIR" help:"Folder for the database and the keys; made if it is not there."`
+	Listen string `default:"localhost:8080" placeholder:"ADDR" help:"Address to listen on (default ${default}); :8080 is every interface."`
+	Issuer string `placeholder:"URL" help:"Address that clients reach the server at; the iss claim. Defaults to that of --listen."`
+
+	AccessTTL  time.Duration `name:"access-ttl" default:"2h" help:"How long an access token is good for (default ${default})."`
+	RefreshTTL time.Duration `name:"refresh-ttl" default:"168h" help:"How long a user may stay away without signing in again (default ${default})."`
+	SessionTTL time.Duration `name:"session-ttl" default:"2160h" help:"How long a session lasts at most (default ${default})."`
+
+	Leeway      time.Duration `default:"10s" help:"How long after a refresh an older refresh token counts as a delayed duplicate (default ${default})."`
+	RetryWindow retryWindow   `default:"unlimited" placeholder:"DURATION" help:"How long a refresh token may be used again while no successor was; 0 is textbook rotation, which signs people out when replies get lost (default ${default})."`
+
+	SigningAlg string   `enum:"ES256,EdDSA,RS256" default:"ES256" help:"How access tokens are signed: ES256, EdDSA or RS256 (default ${default})."`
+	Audience   string   `help:"The aud claim of access tokens. Defaults to the issuer."`
+	ClientID   string   `name:"client-id" help:"The client_id claim of access tokens (default tandem)."`
+	Origins    []string `name:"allow-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the server (CORS), such as https://app.example.com; repeatable."`
+
+	TrustedProxies []netip.Prefix `name:"trust-proxy" placeholder:"CIDR" help:"Network of a proxy whose X-Forwarded-For is believed, such as 10.0.0.0/8; repeatable."`
+	DrainTimeout   time.Duration  `default:"20s" help:"How long requests may take to finish once the server is told to stop (default ${default})."`
+
+	logFlags `embed:""`
+}
+
+// Run serves until the context ends.
+func (cmd *serveCommand) Run(ctx context.Context, c console) error {
+	logger := cmd.logger(c.err)
+	d, err := daemon.Open(ctx, daemon.Config{
+		DataDir:        cmd.Data,
+		Listen:         cmd.Listen,
+		Issuer:         cmd.Issuer,
+		Audience:       cmd.Audience,
+		ClientID:       cmd.ClientID,
+		Algorithm:      server.Algorithm(cmd.SigningAlg),
+		AccessTTL:      cmd.AccessTTL,
+		RefreshTTL:     cmd.RefreshTTL,
+		SessionTTL:     cmd.SessionTTL,
+		Leeway:         noneIsNegative(cmd.Leeway),
+		RetryWindow:    time.Duration(cmd.RetryWindow),
+		AllowedOrigins: cmd.Origins,
+		TrustedProxies: cmd.TrustedProxies,
+		DrainTimeout:   cmd.DrainTimeout,
+		Logger:         logger,
+		OnEvent:        logEvents(logger),
+	})
+	if err != nil {
+		return err
+	}
+	logger.InfoContext(ctx, "listening", "address", d.Address(), "url", d.URL(), "data", cmd.Data)
+	err = d.Serve(ctx)
+	logger.InfoContext(ctx, "stopped")
+	return err
+}
+
+// Validate refuses what the server would take for "use the default".
+func (cmd *serveCommand) Validate() error {
+	for _, f := range []struct {
+		name  string
+		value time.Duration
+	}{{"access-ttl", cmd.AccessTTL}, {"refresh-ttl", cmd.RefreshTTL}, {"session-ttl", cmd.SessionTTL}, {"drain-timeout", cmd.DrainTimeout}} {
+		if f.value < time.Second {
+			return fmt.Errorf("--%s: %s is less than a second; durations are written like 90s, 15m or 2h", f.name, f.value)
+		}
+	}
+	if cmd.Leeway < 0 {
+		return errors.New("--leeway: must not be negative")
+	}
+	return nil
+}
+
+func noneIsNegative(d time.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return d
+}
+
+// A retryWindow is what server.Config calls RetryWindow, as people write it.
+type retryWindow time.Duration
+
+// UnmarshalText takes a duration or "unlimited".
+func (w *retryWindow) UnmarshalText(text []byte) error {
+	if string(text) == "unlimited" {
+		*w = 0
+		return nil
+	}
+	d, err := time.ParseDuration(string(text))
+	if err != nil || d < 0 {
+		return fmt.Errorf("%q is neither \"unlimited\" nor a duration such as 0s or 1m", text)
+	}
+	*w = retryWindow(noneIsNegative(d))
+	return nil
+}
+
+type logFlags struct {
+	LogLevel  slog.Level `default:"info" help:"Least important lines to log: debug, info, warn or error (default ${default})."`
+	LogFormat string     `enum:"text,json" default:"text" help:"text or json (default ${default})."`
+}
+
+func (f logFlags) logger(w io.Writer) *slog.Logger {
+	options := &slog.HandlerOptions{Level: f.LogLevel}
+	if f.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// logEvents logs what happens to sessions: what is routine at debug level, what
+// an operator would want to know of at warn.
+func logEvents(logger *slog.Logger) func(server.Event) {
+	levels := map[server.EventKind]slog.Level{
+		server.EventSignedIn:      slog.LevelInfo,
+		server.EventSessionEnded:  slog.LevelInfo,
+		server.EventReuseDetected: slog.LevelWarn,
+		server.EventStoreWentBack: slog.LevelWarn,
+		server.EventSignInLimited: slog.LevelWarn,
+	}
+	return func(e server.Event) {
+		level, listed := levels[e.Kind]
+		if !listed {
+			level = slog.LevelDebug
+		}
+		attrs := []slog.Attr{slog.String("ip", e.IP)}
+		if e.Subject != "" {
+			attrs = append(attrs, slog.String("subject", e.Subject), slog.String("session", e.Session.String()))
+		}
+		if e.Reason != "" {
+			attrs = append(attrs, slog.String("reason", string(e.Reason)))
+		}
+		logger.LogAttrs(context.Background(), level, string(e.Kind), attrs...) //nolint:sloglint // the kinds are a fixed set
+	}
+}

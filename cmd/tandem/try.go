@@ -1,0 +1,51 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/tandem-auth/tandem/internal/tryit"
+)
+
+type tryCommand struct {
+	Listen string `default:"localhost:8080" placeholder:"ADDR" help:"Address to listen on (default ${default})."`
+	Data   string `placeholder:"DIR" help:"Folder for the database and the keys. Defaults to one of its own in the user's cache folder."`
+
+	logFlags `embed:""`
+}
+
+// Run serves the page until the context ends.
+func (cmd *tryCommand) Run(ctx context.Context, c console) error {
+	if cmd.Data == "" {
+		cmd.Data = tryFolder()
+	}
+	cmd.LogLevel++ // the page shows what happens; the terminal only what goes wrong
+	d, err := tryit.Open(ctx, tryit.Config{DataDir: cmd.Data, Listen: cmd.Listen, Logger: cmd.logger(c.err)})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, `Tandem is running. Open
+
+    %s
+
+and sign in as %s with the password %s. Access tokens last %s: fire some
+requests, wait until the token has run out, fire again, and watch nothing happen.
+
+Data is in %s. Press Ctrl-C to stop.
+`, d.URL(), tryit.Username, tryit.Password, tryit.AccessTTL, cmd.Data)
+	if err := d.Serve(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintln(c.out, "\nStopped.")
+	return nil
+}
+
+func tryFolder() string {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		base = os.TempDir()
+	}
+	return filepath.Join(base, "tandem", "try")
+}

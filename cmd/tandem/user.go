@@ -1,0 +1,204 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"golang.org/x/term"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/datadir"
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
+)
+
+type userCommand struct {
+	Add    userAddCommand    `cmd:"" help:"Add a user. The password is asked for, or read from standard input where that is no terminal."`
+	Passwd userPasswdCommand `cmd:"" help:"Change a user's password and end the user's sessions."`
+	Remove userRemoveCommand `cmd:"" help:"Remove a user and end the user's sessions."`
+	List   userListCommand   `cmd:"" help:"List the users."`
+}
+
+type dataFlag struct {
+	Data string `required:"" placeholder:"DIR" help:"The server's data folder. The server may be running."`
+}
+
+type userAddCommand struct {
+	Name string `arg:"" help:"What the user will type to sign in."`
+
+	dataFlag `embed:""`
+}
+
+// Run adds the user.
+func (cmd *userAddCommand) Run(ctx context.Context, c console) error {
+	password, err := readPassword(c)
+	if err != nil {
+		return err
+	}
+	if err := datadir.Prepare(cmd.Data); err != nil {
+		return err
+	}
+	return withDatabase(ctx, datadir.Database(cmd.Data), func(_ *sqlitestore.Store, users *directory.Directory) error {
+		if err := users.Add(ctx, cmd.Name, password); err != nil {
+			if errors.Is(err, store.ErrExists) {
+				return fmt.Errorf("there is a user %q already; tandem user passwd changes the password", cmd.Name)
+			}
+			return err
+		}
+		fmt.Fprintf(c.out, "Added %s.\n", cmd.Name)
+		return nil
+	})
+}
+
+type userPasswdCommand struct {
+	Name         string `arg:"" help:"The user."`
+	KeepSessions bool   `help:"Leave the user's sessions alone."`
+
+	dataFlag `embed:""`
+}
+
+// Run changes the password.
+func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
+	password, err := readPassword(c)
+	if err != nil {
+		return err
+	}
+	return withUsers(ctx, cmd.Data, func(sessions *sqlitestore.Store, users *directory.Directory) error {
+		user, err := findUser(ctx, users, cmd.Name)
+		if err != nil {
+			return err
+		}
+		if err := users.SetPassword(ctx, cmd.Name, password); err != nil {
+			return err
+		}
+		if cmd.KeepSessions {
+			fmt.Fprintf(c.out, "Changed the password of %s.\n", cmd.Name)
+			return nil
+		}
+		ended, err := sessions.EndSubject(ctx, user.Subject, rotation.Revoked, time.Now())
+		if err != nil {
+			return fmt.Errorf("the password is changed, but the sessions go on: %w", err)
+		}
+		fmt.Fprintf(c.out, "Changed the password of %s. Sessions ended: %d.\n", cmd.Name, ended)
+		return nil
+	})
+}
+
+type userRemoveCommand struct {
+	Name string `arg:"" help:"The user."`
+
+	dataFlag `embed:""`
+}
+
+// Run removes the user: first the user, so that no session can begin, then the
+// sessions.
+func (cmd *userRemoveCommand) Run(ctx context.Context, c console) error {
+	return withUsers(ctx, cmd.Data, func(sessions *sqlitestore.Store, users *directory.Directory) error {
+		user, err := findUser(ctx, users, cmd.Name)
+		if err != nil {
+			return err
+		}
+		if err := users.Remove(ctx, cmd.Name); err != nil {
+			return err
+		}
+		ended, err := sessions.EndSubject(ctx, user.Subject, rotation.Revoked, time.Now())
+		if err != nil {
+			return fmt.Errorf("the user is removed, but the sessions go on: %w", err)
+		}
+		fmt.Fprintf(c.out, "Removed %s. Sessions ended: %d.\n", cmd.Name, ended)
+		return nil
+	})
+}
+
+type userListCommand struct {
+	dataFlag `embed:""`
+}
+
+// Run lists the users.
+func (cmd *userListCommand) Run(ctx context.Context, c console) error {
+	return withUsers(ctx, cmd.Data, func(_ *sqlitestore.Store, users *directory.Directory) error {
+		list, err := users.List(ctx)
+		if err != nil {
+			return err
+		}
+		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "NAME\tSUBJECT\tSINCE")
+		for _, u := range list {
+			fmt.Fprintf(table, "%s\t%s\t%s\n", u.Name, u.Subject, u.CreatedAt.Format(time.DateOnly))
+		}
+		return table.Flush()
+	})
+}
+
+func findUser(ctx context.Context, users *directory.Directory, name string) (store.User, error) {
+	user, err := users.Find(ctx, name)
+	if errors.Is(err, store.ErrNotFound) {
+		return store.User{}, fmt.Errorf("there is no user %q", name)
+	}
+	return user, err
+}
+
+// withUsers calls do with the database of a folder, and the users in it.
+func withUsers(ctx context.Context, dir string, do func(*sqlitestore.Store, *directory.Directory) error) error {
+	path := datadir.Database(dir)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("there is no database %s; is --data right? tandem user add makes one", path)
+	}
+	return withDatabase(ctx, path, do)
+}
+
+func withDatabase(ctx context.Context, path string, do func(*sqlitestore.Store, *directory.Directory) error) (err error) {
+	s, err := sqlitestore.Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return do(s, directory.New(s, directory.Config{}))
+}
+
+// readPassword asks for a password twice where there is a terminal; elsewhere it
+// reads the first line of standard input.
+func readPassword(c console) (string, error) {
+	if !term.IsTerminal(int(c.in.Fd())) {
+		line, err := bufio.NewReader(io.LimitReader(c.in, 64<<10)).ReadString('\n')
+		if err != nil && !errors.Is(err, io.EOF) {
+			return "", fmt.Errorf("read the password from standard input: %w", err)
+		}
+		line = strings.TrimRight(line, "\r\n")
+		if line == "" {
+			return "", errors.New("no password on standard input")
+		}
+		return line, nil
+	}
+	first, err := prompt(c, "Password: ")
+	if err != nil {
+		return "", err
+	}
+	again, err := prompt(c, "Again: ")
+	if err != nil {
+		return "", err
+	}
+	if first != again {
+		return "", errors.New("the two passwords differ; nothing was changed")
+	}
+	return first, nil
+}
+
+func prompt(c console, text string) (string, error) {
+	fmt.Fprint(c.err, text)
+	password, err := term.ReadPassword(int(c.in.Fd()))
+	fmt.Fprintln(c.err)
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return string(password), nil
+}

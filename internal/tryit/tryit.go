@@ -1,0 +1,78 @@
+// Package tryit is the server that a newcomer meets: one demo user, access
+// tokens that run out while one watches, and the page to watch them on.
+package tryit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/web"
+)
+
+// What a newcomer signs in with, and how long an access token lasts.
+const (
+	Username  = "demo"
+	Password  = "demo"
+	AccessTTL = 20 * time.Second
+)
+
+// Config says where the server keeps its data and where it listens.
+type Config struct {
+	DataDir, Listen string
+	// AccessTTL defaults to the constant of that name.
+	AccessTTL time.Duration
+	Logger    *slog.Logger
+	OnEvent   func(server.Event)
+}
+
+// Open returns the server, listening, with the demo user in it.
+func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
+	if config.AccessTTL == 0 {
+		config.AccessTTL = AccessTTL
+	}
+	d, err := daemon.Open(ctx, daemon.Config{
+		DataDir:   config.DataDir,
+		Listen:    config.Listen,
+		AccessTTL: config.AccessTTL,
+		Users:     directory.Config{MinPassword: len(Password)},
+		Logger:    config.Logger,
+		OnEvent:   config.OnEvent,
+		Site:      site,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := d.Directory().Add(ctx, Username, Password); err != nil && !errors.Is(err, store.ErrExists) {
+		return nil, errors.Join(fmt.Errorf("add the demo user: %w", err), d.Close())
+	}
+	return d, nil
+}
+
+// site is the page, and the API that its requests are for.
+func site(s *server.Server) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", web.TryIt())
+	mux.Handle("GET /api/hello", s.RequireSession(http.HandlerFunc(hello)))
+	return mux
+}
+
+// hello greets whoever asks, with the number that the request bears.
+func hello(w http.ResponseWriter, r *http.Request) {
+	access, _ := server.FromContext(r.Context())
+	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"n": n, "subject": access.Subject, "sessionId": access.SessionID,
+	})
+}
