@@ -40,7 +40,8 @@ export class TemporaryError extends Error {
 }
 
 // authServer makes its calls with send, which is fetch or stands in for it.
-export function authServer(send) {
+// device names this browser in the user's list of sessions.
+export function authServer(send, device) {
   async function post(path, body, options = {}) {
     let response, text;
     try {
@@ -65,7 +66,7 @@ export function authServer(send) {
     // signIn returns a pair. The error is an InvalidCredentialsError or a
     // TemporaryError.
     async signIn(username, password) {
-      const answer = await post(loginPath, { username, password });
+      const answer = await post(loginPath, { username, password, device });
       if (answer.status === 401) throw new InvalidCredentialsError("wrong username or password");
       return { ...pairOf(answer), username };
     },

@@ -2,9 +2,9 @@
 // one for any other number n.
 
 const messages = {
-  "intro.title": { en: "Signed in, and staying so", zh: "登录一次，一直在线" },
+  "intro.title": { en: "Sign in once. Stay signed in.", zh: "登录一次，一直在线" },
   "intro.step1": {
-    en: "Sign in and send requests. Each carries an access token that lives for only a few seconds.",
+    en: "Sign in and send requests. Each carries an access token that lives for seconds only.",
     zh: "登录后发送请求，每个请求都携带一个只有几秒寿命的访问令牌。",
   },
   "intro.step2": {
@@ -46,8 +46,7 @@ const messages = {
   "token.life": { en: "{n} second left|{n} seconds left", zh: "剩余 {n} 秒" },
   "token.expired": { en: "Expired. The next request renews it.", zh: "已过期，下一个请求会自动换新" },
 
-  "fire.title": { en: "Send requests", zh: "发送请求" },
-  "fire.aside": { en: "at once", zh: "个，同时发出" },
+  "fire.title": { en: "Requests to send at once", zh: "同时发送的请求数" },
   "fire.label": { en: "Send {n} request|Send {n} requests at once", zh: "同时发送 {n} 个请求" },
   "count.requests": { en: "Requests", zh: "请求" },
   "count.answered": { en: "Answered", zh: "成功响应" },

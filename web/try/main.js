@@ -1,6 +1,7 @@
 // The page: draws what the session says, and passes on what is clicked.
 
 import { createSession, EndedError, InvalidCredentialsError } from "./session.js";
+import { deviceName } from "./device.js";
 import { lossyNetwork, steal } from "./experiments.js";
 import { has, languageSwitch, t } from "./i18n.js";
 import { createJournal } from "./journal.js";
@@ -11,13 +12,14 @@ const $ = (id) => document.getElementById(id);
 const page = document.body.dataset;
 
 const counted = "/api/"; // requests below it are the visitor's own
+const rounding = 1000; // ms: a token says its end in whole seconds, rounded up
 const counts = { requests: 0, answered: 0, unauthorized: 0, refreshes: 0, replays: 0, failed: 0 };
 const countOf = { request: "requests", answered: "answered", unauthorized: "unauthorized", replay: "replays", failed: "failed" };
 
 const timeline = createTimeline($("timeline"));
 const journal = createJournal($("events"), $("events-none"));
 const network = lossyNetwork({ onLost: () => { setLosing(false); journal.note("lost"); lost = true; } });
-const session = createSession({ onEvent, onEnd, send: network.send });
+const session = createSession({ onEvent, onEnd, send: network.send, device: deviceName(navigator.userAgent) });
 const sessionList = createSessionList({
   session, list: $("sessions"), error: $("sessions-error"), signOut,
 });
@@ -72,7 +74,9 @@ function countRequest(kind) {
 
 function count(name) {
   counts[name]++;
-  $(`count-${name}`).textContent = counts[name];
+  const number = $(`count-${name}`);
+  number.textContent = counts[name];
+  number.parentElement.dataset.some = "";
 }
 
 function refreshFailed(error) {
@@ -112,7 +116,7 @@ function leave(reason) {
   setLosing(false);
   show();
   $("password").value = "";
-  $(reason ? "signin-submit" : "username").focus();
+  if (document.hasFocus()) $("username").focus();
 }
 
 // show puts everything on the page that depends on the state and the language.
@@ -121,6 +125,7 @@ function show() {
   page.state = state ? "signed-in" : "signed-out";
   $("app").hidden = !state;
   $("signin-form").hidden = Boolean(state);
+  $("account").hidden = !state;
   $("who").textContent = state ? t("signedInAs", { name: state.username }) : "";
   tell($("ended-reason"), said);
   tell($("experiment-note"), noted);
@@ -137,13 +142,14 @@ function tell(element, key) {
 // draw puts on the page what changes with time.
 function draw() {
   const state = session.state();
-  const left = state ? state.expiresAt - Date.now() : 0;
+  const endsAt = state ? state.expiresAt + rounding : 0;
+  const left = endsAt - Date.now();
   const expired = String(Boolean(state) && left <= 0);
   if (state) {
-    timeline.token(state);
+    timeline.token(state.receivedAt, endsAt);
     if (expired === "true" && page.expired === "false") journal.note("expired");
-    $("token-life").textContent = left > 0 ? t("token.life", { n: Math.ceil(left / 1000) }) : t("token.expired");
-    $("token-bar").style.transform = `scaleX(${Math.max(0, left / (state.expiresAt - state.receivedAt))})`;
+    $("token-life").textContent = left > 0 ? t("token.life", { n: Math.floor(left / 1000) }) : t("token.expired");
+    $("token-bar").style.transform = `scaleX(${Math.max(0, left / (endsAt - state.receivedAt))})`;
   }
   page.expired = expired;
 }

@@ -31,9 +31,11 @@ const refusalMemory = 10_000; // ms for which a refused fresh token is the API's
 //                          signedIn, signedOut. Never of a token.
 //   onEnd(reason)          is called once when the session ends, not for signOut.
 //   send                   stands in for fetch.
-export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (...args) => fetch(...args) } = {}) {
+//   device                 names this browser in the user's list of sessions;
+//                          without it the server finds a name.
+export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (...args) => fetch(...args), device } = {}) {
   const store = openStore();
-  const server = authServer(send);
+  const server = authServer(send, device);
 
   let seen = store.load(); // the pair as this tab saw it last
   let flight = null; // the refresh under way: a promise

@@ -5,7 +5,8 @@
 import { t } from "./i18n.js";
 
 const span = 60_000; // ms shown
-const columnWidth = 3; // px
+const columnWidth = 4; // px
+const pace = 50; // ms between two pictures
 const tall = 200; // requests in a column of full height
 const lanes = ["token", "answered", "unauthorized", "refresh", "replay", "failed"];
 const colours = {
@@ -70,8 +71,7 @@ export function createTimeline(canvas) {
 
   function loop() {
     draw();
-    if (calm.matches) setTimeout(loop, 1000);
-    else requestAnimationFrame(loop);
+    setTimeout(() => requestAnimationFrame(loop), calm.matches ? 1000 : pace);
   }
   loop();
 
@@ -79,12 +79,12 @@ export function createTimeline(canvas) {
     mark,
     draw,
 
-    // token notes that an access token is in use from now on.
-    token({ receivedAt, expiresAt }) {
+    // token notes the life of the access token that is in use.
+    token(from, until) {
       const last = tokens.at(-1);
-      if (last?.from === receivedAt) return;
-      if (last && last.until > receivedAt) last.until = receivedAt;
-      tokens.push({ from: receivedAt, until: expiresAt });
+      if (last?.from === from) return;
+      if (last && last.until > from) last.until = from;
+      tokens.push({ from, until });
     },
 
     // tokenGone notes that there is none any more.
@@ -144,10 +144,9 @@ function drawTokens(context, area, tokens, now, colour) {
 // one is seen beside two hundred.
 function drawMarks(context, area, marks, colour) {
   const columns = new Map();
-  const since = area.left;
+  const duration = (columnWidth / (area.right - area.left)) * span;
   for (const { at, kind, n } of marks) {
-    const column = Math.floor((area.x(at) - since) / columnWidth);
-    const key = `${kind} ${column}`;
+    const key = `${kind} ${Math.floor(at / duration)}`;
     columns.set(key, (columns.get(key) ?? 0) + n);
   }
   for (const [key, n] of columns) {
@@ -155,7 +154,7 @@ function drawMarks(context, area, marks, colour) {
     const room = area.lane - 8;
     const high = Math.min(Math.max(room * Math.sqrt(n / tall), 4), room);
     context.fillStyle = colour(colours[kind]);
-    context.fillRect(since + column * columnWidth, area.top(kind) + area.lane - 1 - high, columnWidth - 0.5, high);
+    context.fillRect(area.x(column * duration), area.top(kind) + area.lane - 1 - high, columnWidth - 0.5, high);
   }
 }
 
