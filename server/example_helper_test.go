@@ -11,7 +11,7 @@ import (
 // tryOut calls the example's program, as its users would.
 func tryOut(program http.Handler) {
 	get := func(token string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodGet, "/hello", nil)
+		r := httptest.NewRequest(http.MethodGet, "/hello", http.NoBody)
 		if token != "" {
 			r.Header.Set("Authorization", "Bearer "+token)
 		}

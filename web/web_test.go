@@ -17,7 +17,7 @@ import (
 
 func get(t *testing.T, method, path string, headers ...string) *http.Response {
 	t.Helper()
-	req := httptest.NewRequest(method, path, nil)
+	req := httptest.NewRequest(method, path, http.NoBody)
 	for i := 0; i+1 < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
@@ -35,13 +35,13 @@ func body(t *testing.T, resp *http.Response) string {
 	return string(text)
 }
 
-// sources returns the texts of the page's files with an extension, by name.
-func sources(t *testing.T, ext string) map[string]string {
+// scripts returns the texts of the page's scripts, by name.
+func scripts(t *testing.T) map[string]string {
 	t.Helper()
 	folder := os.DirFS("try")
-	names, err := fs.Glob(folder, "*"+ext)
+	names, err := fs.Glob(folder, "*.js")
 	if err != nil || len(names) == 0 {
-		t.Fatalf("no files *%s: %v", ext, err)
+		t.Fatalf("no scripts: %v", err)
 	}
 	texts := map[string]string{}
 	for _, name := range names {
@@ -156,7 +156,7 @@ func TestPageHasNothingInline(t *testing.T) {
 
 func TestPageAndScriptsFindTheirFiles(t *testing.T) {
 	references := regexp.MustCompile(`(?:src|href)="(/[^"]*)"`).FindAllStringSubmatch(body(t, get(t, "GET", "/")), -1)
-	for name, text := range sources(t, ".js") {
+	for name, text := range scripts(t) {
 		for _, imported := range regexp.MustCompile(`from "\.(/[^"]*)"`).FindAllStringSubmatch(text, -1) {
 			references = append(references, []string{name, "/try" + imported[1]})
 		}
@@ -179,7 +179,7 @@ func TestScriptsFindTheirElements(t *testing.T) {
 		}
 		ids[id[1]] = true
 	}
-	for _, wanted := range regexp.MustCompile(`\$\("([^"]+)"\)`).FindAllStringSubmatch(sources(t, ".js")["main.js"], -1) {
+	for _, wanted := range regexp.MustCompile(`\$\("([^"]+)"\)`).FindAllStringSubmatch(scripts(t)["main.js"], -1) {
 		if !ids[wanted[1]] {
 			t.Errorf("main.js wants #%s, which is not there", wanted[1])
 		}
@@ -189,7 +189,7 @@ func TestScriptsFindTheirElements(t *testing.T) {
 // messages returns the texts by key and language.
 func messages(t *testing.T) map[string]map[string]string {
 	t.Helper()
-	_, rest, ok := strings.Cut(sources(t, ".js")["i18n.js"], "const messages = {")
+	_, rest, ok := strings.Cut(scripts(t)["i18n.js"], "const messages = {")
 	table, _, closed := strings.Cut(rest, "\n};")
 	if !ok || !closed {
 		t.Fatal("i18n.js has no table of messages")
@@ -239,7 +239,7 @@ func TestEveryKeyHasATextAndEveryTextAUse(t *testing.T) {
 			t.Errorf("index.html wants the text %q, which is not there", key[1])
 		}
 	}
-	for name, text := range sources(t, ".js") {
+	for name, text := range scripts(t) {
 		if name == "i18n.js" {
 			continue
 		}

@@ -35,11 +35,10 @@ type Tab struct {
 func Open(t testing.TB) *Tab {
 	t.Helper()
 	path := need.Program(t, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell")
-	profile, err := os.MkdirTemp("", "tandem-chrome-")
+	profile, err := os.MkdirTemp("", "tandem-chrome-") //nolint:usetesting // what the browser leaves behind as it goes must not fail the test
 	if err != nil {
 		t.Fatal(err)
 	}
-	// What the browser leaves behind as it goes must not fail the test.
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })
 	allocator, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),

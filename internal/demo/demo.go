@@ -240,9 +240,8 @@ func (r *running) stop() error {
 func (s *show) restartNowAndThen(ctx context.Context, server *running) (*running, error) {
 	every := s.config.Duration / time.Duration(s.config.Restarts+1)
 	for range s.config.Restarts {
-		wait(ctx, every)
-		if ctx.Err() != nil {
-			break
+		if !wait(ctx, every) {
+			return server, nil
 		}
 		next, err := s.restart(ctx, server)
 		if err != nil {
@@ -293,11 +292,14 @@ func (s *show) report() Report {
 	}
 }
 
-func wait(ctx context.Context, d time.Duration) {
+// wait reports whether d has passed before ctx ended.
+func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }

@@ -5,7 +5,7 @@ const messages = {
   "intro.title": { en: "Sign in once. Stay signed in.", zh: "登录一次，一直在线" },
   "intro.step1": {
     en: "Sign in and send requests. Each carries an access token that lives for seconds only.",
-    zh: "登录后发送请求，每个请求都携带一个只有几秒寿命的访问令牌。",
+    zh: "登录后发送请求，每个请求都携带一个寿命以秒计的访问令牌。",
   },
   "intro.step2": {
     en: "Let it run out and send 200 at once: all are refused with 401, one single refresh fetches a new pair of tokens, and all 200 are sent again.",

@@ -102,6 +102,7 @@ function onEnd(reason) {
 // enter shows the page of somebody who is signed in.
 function enter() {
   said = noted = wrong = null;
+  $("signin-form").reset();
   setLosing(false);
   show();
   sessionList.clear();
@@ -115,7 +116,6 @@ function leave(reason) {
   sessionList.clear();
   setLosing(false);
   show();
-  $("password").value = "";
   if (document.hasFocus()) $("username").focus();
 }
 
@@ -188,7 +188,6 @@ async function signIn(event) {
   button.disabled = true;
   try {
     await session.signIn(username, password);
-    $("password").value = "";
     $("fire-1").focus();
   } catch (error) {
     wrong = explain(error);
