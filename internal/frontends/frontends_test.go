@@ -8,20 +8,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/evanw/esbuild/pkg/api"
-
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/chrome"
 	"github.com/tandem-auth/tandem/internal/daemon"
-	"github.com/tandem-auth/tandem/internal/need"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -36,7 +31,6 @@ type backend struct {
 	mu     sync.Mutex
 	files  map[string]string
 	events map[server.EventKind]int
-	logins int // visits to the page /login
 }
 
 func newBackend(t *testing.T, origins ...string) *backend {
@@ -95,7 +89,8 @@ func hello(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(map[string]int{"n": n})
 }
 
-// frontEnd serves the page, its script, and the page /login.
+// frontEnd serves the page, its script, and the page /login, which counts how
+// often the tab has loaded it and is a page of the same front end.
 func (b *backend) frontEnd() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -108,10 +103,8 @@ func (b *backend) frontEnd() http.Handler {
 		fmt.Fprint(w, b.files["app.js"])
 	})
 	mux.HandleFunc("GET /login", func(w http.ResponseWriter, _ *http.Request) {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.logins++
-		fmt.Fprint(w, `<!doctype html><title>login</title>`)
+		fmt.Fprint(w, `<!doctype html><title>login</title><script src="/app.js"></script>
+			<script>sessionStorage.logins = Number(sessionStorage.logins ?? 0) + 1</script>`)
 	})
 	return mux
 }
@@ -120,64 +113,6 @@ func (b *backend) serve(bundle string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.files["app.js"] = bundle
-}
-
-// tutorialAddress is the line of the tutorial that its reader is meant to change,
-// and the only one that the test does.
-const tutorialAddress = `"https://awen.awen.com"`
-
-// tutorial bundles the tutorial's own code.
-func tutorial(t *testing.T, url string) string {
-	t.Helper()
-	source, err := filepath.Abs("testdata/tutorial/request/index.js")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return bundle(t, "testdata/tutorial", api.Plugin{Name: "address", Setup: func(build api.PluginBuild) {
-		build.OnLoad(api.OnLoadOptions{Filter: `request/index\.js$`}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
-			text, err := os.ReadFile(source)
-			if err != nil {
-				return api.OnLoadResult{}, err
-			}
-			if n := strings.Count(string(text), tutorialAddress); n != 1 {
-				return api.OnLoadResult{}, fmt.Errorf("the address is in %s %d times, want once", source, n)
-			}
-			changed := strings.Replace(string(text), tutorialAddress, strconv.Quote(url), 1)
-			return api.OnLoadResult{Contents: &changed}, nil
-		})
-	}})
-}
-
-// queue bundles the front end that keeps its waiting requests in a list.
-func queue(t *testing.T, url string) string {
-	t.Helper()
-	return bundle(t, "testdata/queue", api.Plugin{Name: "address", Setup: func(build api.PluginBuild) {
-		build.InitialOptions.Define = map[string]string{"API_URL": strconv.Quote(url)}
-	}})
-}
-
-// bundle makes one script of a folder's main.js; "@" stands for the folder.
-func bundle(t *testing.T, dir string, plugin api.Plugin) string {
-	t.Helper()
-	if _, err := os.Stat("node_modules/axios"); err != nil {
-		need.Missing(t, "axios")
-	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	result := api.Build(api.BuildOptions{
-		EntryPoints: []string{filepath.Join(abs, "main.js")},
-		Bundle:      true,
-		Format:      api.FormatIIFE,
-		Platform:    api.PlatformBrowser,
-		Alias:       map[string]string{"@": abs},
-		Plugins:     []api.Plugin{plugin},
-	})
-	if len(result.Errors) > 0 {
-		t.Fatalf("bundle %s: %+v", dir, result.Errors)
-	}
-	return string(result.OutputFiles[0].Contents)
 }
 
 // A visit is a front end in a tab.
@@ -194,6 +129,12 @@ func (v visit) signIn(password string) string {
 func (v visit) fire(n int) int {
 	v.Helper()
 	return chrome.Eval[int](v.tab, fmt.Sprintf("app.fire(%d)", n))
+}
+
+// names asks n times at once who is signed in, and returns how often it was ann.
+func (v visit) names(n int) int {
+	v.Helper()
+	return chrome.Eval[int](v.tab, fmt.Sprintf("app.names(%d).then((all) => all.filter((name) => name === %q).length)", n, "ann"))
 }
 
 func (v visit) token() string {
@@ -223,17 +164,37 @@ func (v visit) expire() {
 	token := v.token()
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
 	for v.call(http.MethodGet, "/auth/me", token) != http.StatusUnauthorized {
-		<-tick.C
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			v.Fatal("the access token does not run out")
+		}
 	}
 }
 
-func (v visit) atLogin() {
+// atLogin waits until the tab has loaded the page /login n times.
+func (v visit) atLogin(n int) {
 	v.Helper()
-	v.tab.Until(`location.pathname === "/login" && document.title === "login"`)
+	v.tab.Until(fmt.Sprintf(`location.pathname === "/login" && sessionStorage.logins === "%d" && window.app`, n))
 }
 
-var frontEnds = map[string]func(t *testing.T, url string) string{"tutorial": tutorial, "queue": queue}
+// signInAgain signs in on the page /login, and finds that the tab, which has
+// loaded it n times, stays there: a page that goes in circles would not let it.
+func (v visit) signInAgain(n int) {
+	v.Helper()
+	if got := v.signIn(password); got != "ok" {
+		v.Errorf("signing in again: %s", got)
+	}
+	if answered := v.fire(20); answered != 20 {
+		v.Errorf("%d of 20 answered after signing in again", answered)
+	}
+	if got := chrome.Eval[string](v.tab, "sessionStorage.logins"); got != strconv.Itoa(n) {
+		v.Errorf("the page /login was loaded %s times, want %d", got, n)
+	}
+}
 
 func TestNobodyNoticesAnExpiry(t *testing.T) {
 	for name, build := range frontEnds {
@@ -257,6 +218,9 @@ func TestNobodyNoticesAnExpiry(t *testing.T) {
 			refreshes := b.eventCount(server.EventRefreshed) + b.eventCount(server.EventRefreshRetried)
 			if refreshes < 3 {
 				t.Errorf("%d refreshes, want at least 3: the tokens cannot have run out", refreshes)
+			}
+			if n := b.eventCount(server.EventSessionEnded); n != 0 {
+				t.Errorf("%d sessions ended, want none", n)
 			}
 			if path := chrome.Eval[string](v.tab, "location.pathname"); path != "/" {
 				t.Errorf("the page is at %s", path)
@@ -282,37 +246,66 @@ func TestTheEndLeadsToTheLoginPage(t *testing.T) {
 				t.Fatalf("ending the session: %d", status)
 			}
 			chrome.Eval[bool](v.tab, "(app.fire(20), true)")
-			v.atLogin()
+			v.atLogin(1)
 			if n := chrome.Eval[int](v.tab, "localStorage.length"); n != 0 {
 				t.Errorf("%d tokens were left behind", n)
 			}
+			v.signInAgain(1)
 		})
 	}
 }
 
 // The tutorial takes the 401 of a wrong password for an expiry, asks for a
-// refresh without a token, and goes to the login page. It goes there once.
-func TestAWrongPassword(t *testing.T) {
+// refresh without a token, and goes to the login page: once for each password,
+// and from there one signs in.
+func TestTheTutorialAndAWrongPassword(t *testing.T) {
 	b := newBackend(t)
 	b.serve(tutorial(t, b.url))
 	v := visit{b, chrome.Open(t)}
 	v.tab.Go(b.url)
-	chrome.Eval[bool](v.tab, `(app.signIn("ann", "wrong"), true)`)
-	v.atLogin()
-	b.mu.Lock()
-	visits := b.logins
-	b.mu.Unlock()
-	if visits != 1 {
-		t.Errorf("%d visits to the login page, want 1", visits)
+	for attempt := 1; attempt <= 2; attempt++ {
+		chrome.Eval[bool](v.tab, `(app.signIn("ann", "wrong"), true)`)
+		v.atLogin(attempt)
 	}
+	refusals := chrome.Eval[[]refusal](v.tab, `JSON.parse(sessionStorage.refusals ?? "[]")`)
+	if len(refusals) != 2 {
+		t.Fatalf("%d refreshes were refused, want one for each password: %+v", len(refusals), refusals)
+	}
+	for _, r := range refusals {
+		if r.Status != http.StatusBadRequest || r.Error != "invalid_request" || !strings.Contains(r.Description, "refreshToken") {
+			t.Errorf("a refresh without a token: %+v, want 400 invalid_request naming refreshToken", r)
+		}
+	}
+	if n := b.eventCount(server.EventSignInFailed); n != 2 {
+		t.Errorf("%d failed attempts to sign in, want 2", n)
+	}
+	v.signInAgain(2)
+}
 
+// A refusal is what main.js of the tutorial notes of a refresh.
+type refusal struct {
+	Status      int    `json:"status"`
+	Error       string `json:"error"`
+	Description string `json:"error_description"`
+}
+
+// The other front end does not send its sign-in through the interceptors, and so
+// sees the refusal itself.
+func TestTheQueueAndAWrongPassword(t *testing.T) {
+	b := newBackend(t)
 	b.serve(queue(t, b.url))
+	v := visit{b, chrome.Open(t)}
 	v.tab.Go(b.url)
 	if got := v.signIn("wrong"); got != "401" {
-		t.Errorf("the other front end: %s, want 401", got)
+		t.Errorf("signing in: %s, want 401", got)
+	}
+	if path := chrome.Eval[string](v.tab, "location.pathname"); path != "/" {
+		t.Errorf("the page is at %s", path)
 	}
 }
 
+// What these requests carry, a JSON body or a token, makes the browser ask the
+// server beforehand, and send nothing if the answer does not name the origin.
 func TestAFrontEndOfAnotherOrigin(t *testing.T) {
 	elsewhere := &backend{T: t, files: map[string]string{}}
 	pages := httptest.NewServer(elsewhere.frontEnd())
@@ -326,9 +319,15 @@ func TestAFrontEndOfAnotherOrigin(t *testing.T) {
 		if got := v.signIn(password); got != "ok" {
 			t.Fatalf("signing in: %s", got)
 		}
-		if status := chrome.Eval[int](v.tab, fmt.Sprintf(`fetch(%q, { headers: {
-			Authorization: "Bearer " + localStorage.getItem("access_token") } }).then((r) => r.status)`, b.url+"/auth/me")); status != http.StatusOK {
-			t.Errorf("status %d", status)
+		if n := v.names(20); n != 20 {
+			t.Errorf("%d of 20 answered while the token is fresh", n)
+		}
+		v.expire()
+		if n := v.names(20); n != 20 { // the page must be let see the 401, too
+			t.Errorf("%d of 20 answered when the token had run out", n)
+		}
+		if n := b.eventCount(server.EventRefreshed); n == 0 {
+			t.Error("no refresh: the token cannot have run out")
 		}
 	})
 	t.Run("that nobody has named", func(t *testing.T) {
@@ -338,6 +337,12 @@ func TestAFrontEndOfAnotherOrigin(t *testing.T) {
 		v.tab.Go(pages.URL)
 		if got := v.signIn(password); got != "undefined" { // the browser hides the answer
 			t.Errorf("signing in: %s", got)
+		}
+		if n := b.eventCount(server.EventSignedIn); n != 0 {
+			t.Errorf("%d sessions began, want none", n)
+		}
+		if status := v.call(http.MethodGet, "/healthz", ""); status != http.StatusOK {
+			t.Errorf("the server is not well: %d", status)
 		}
 	})
 }

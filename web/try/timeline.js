@@ -74,6 +74,7 @@ export function createTimeline(canvas) {
     setTimeout(() => requestAnimationFrame(loop), calm.matches ? 1000 : pace);
   }
   loop();
+  new ResizeObserver(draw).observe(canvas);
 
   return {
     mark,

@@ -62,4 +62,8 @@ window.app = {
     );
     return all.filter(({ value }) => value).length;
   },
+
+  // names asks n times at once who is signed in; null stands for no answer.
+  names: (n) =>
+    Promise.all(Array.from({ length: n }, () => api.get("/auth/me").then(({ data }) => data.username, () => null))),
 };

@@ -1,7 +1,17 @@
 // What the test needs to play the tutorial's code, which is in the folders
 // beside this file.
+import axios from "axios";
 import request from "@/request/index";
 import { login } from "@/api/login";
+
+// The tutorial refreshes with the bare axios. What it is refused outlives the
+// page in a note.
+axios.interceptors.response.use(null, (error) => {
+  const refusals = JSON.parse(sessionStorage.refusals ?? "[]");
+  refusals.push({ ...error.response?.data, status: error.response?.status });
+  sessionStorage.refusals = JSON.stringify(refusals);
+  throw error;
+});
 
 window.app = {
   // signIn returns "ok" or the status of the refusal.
