@@ -26,6 +26,7 @@ test: go ## Everything that CI runs, after installing what it needs
 	@MAKE="$(MAKE)" scripts/test
 
 build: go ## Build bin/tandem
+	@[ -x bin/tandem ] || echo "building bin/tandem; the first time takes a minute or two"
 	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
 
 lint: go ## Lint, and check the format
