@@ -24,7 +24,7 @@ func Program(t testing.TB, names ...string) string {
 // Missing skips the test for want of a part, or fails it in CI.
 func Missing(t testing.TB, part string) {
 	t.Helper()
-	text := part + " is missing; as root on Debian, scripts/install-test-parts installs it"
+	text := part + " is missing; scripts/install-test-parts installs it (programs only as root on Debian)"
 	if os.Getenv("CI") == "true" {
 		t.Fatal(text)
 	}
