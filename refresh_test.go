@@ -403,3 +403,38 @@ func TestAStolenTokenUsedByBothEndsTheSession(t *testing.T) {
 		})
 	}
 }
+
+// A redirect is the word of something in between: the refresh token, like the
+// password, is not carried after it.
+func TestRefreshAndSignInFollowNoRedirect(t *testing.T) {
+	inWorld(t, func(w *world) {
+		before := w.kept()
+		var elsewhere atomic.Int64
+		w.server.Script(func(rw http.ResponseWriter, r *http.Request) bool {
+			switch {
+			case r.Host == "elsewhere.test":
+				elsewhere.Add(1)
+				rw.WriteHeader(http.StatusOK)
+			case r.URL.Path == testserver.Refresh, r.URL.Path == testserver.Login:
+				http.Redirect(rw, r, "http://elsewhere.test"+r.URL.Path, http.StatusTemporaryRedirect)
+			default:
+				return false
+			}
+			return true
+		})
+		w.expire()
+		var temporary *tandem.TemporaryError
+		if _, err := w.session.Token(w.Context()); !errors.As(err, &temporary) {
+			w.Errorf("a refresh: %v, want a TemporaryError", err)
+		}
+		if w.kept() != before {
+			w.Error("the session was not kept")
+		}
+		if err := w.session.SignIn(w.Context(), "ann", "nna"); err == nil {
+			w.Error("a sign-in was redirected, and went well")
+		}
+		if n := elsewhere.Load(); n != 0 {
+			w.Errorf("%d requests were redirected", n)
+		}
+	})
+}
