@@ -14,7 +14,7 @@ LINT = go tool -modfile=tools/go.mod golangci-lint
 export PKGS FUZZTIME VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: help run test build lint fmt vet unit browser bench fuzz cross clean go
+.PHONY: prove help run test build lint fmt vet unit browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,9 @@ bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
 
 fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 	@exec scripts/fuzz
+
+prove: go ## Search every history of a session for one that breaks a promise
+	@go run ./internal/cmd/prove -deep
 
 cross: go ## Build for the other systems, into bin/
 	@exec scripts/cross
