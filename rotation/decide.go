@@ -64,6 +64,11 @@ type Policy struct {
 	// Leeway is how long after a confirmation a token that is neither current
 	// nor newer counts as a delayed duplicate rather than as reuse.
 	Leeway time.Duration
+	// LeewayReach is how many generations behind the current one a token may be
+	// for Leeway to cover it; zero is any number. Without a bound, a thief who
+	// refreshes more often than every Leeway keeps the session's owner at stale
+	// answers, and the session is never ended.
+	LeewayReach uint32
 	// RetryWindow is how long after its confirmation the current token may be
 	// presented again. Zero is textbook rotation: not at all. Negative is
 	// without bound: until a successor of it is used.
@@ -148,13 +153,15 @@ func Decide(state *State, token Token, now time.Time, policy Policy) Decision {
 		}
 	case token.Position == state.Current && policy.mayRetry(sinceConfirmed):
 		return Decision{Verdict: Retry, Next: next}
-	case sinceConfirmed < policy.Leeway:
+	case sinceConfirmed < policy.Leeway && policy.reaches(state.Current.Generation-token.Generation):
 		return Decision{Verdict: Stale, Next: next}
 	default:
 		next.EndedAt, next.EndReason = now, ReuseDetected
 		return Decision{Verdict: Reuse, Next: next, Reason: ReuseDetected}
 	}
 }
+
+func (p Policy) reaches(behind uint32) bool { return p.LeewayReach == 0 || behind <= p.LeewayReach }
 
 func (p Policy) mayRetry(sinceConfirmed time.Duration) bool {
 	return p.RetryWindow < 0 || sinceConfirmed < p.RetryWindow

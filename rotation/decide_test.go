@@ -38,6 +38,7 @@ func TestDecide(t *testing.T) {
 	textbook := func(p *rotation.Policy) { p.RetryWindow = 0 }
 	minute := func(p *rotation.Policy) { p.RetryWindow = time.Minute }
 	noLeeway := func(p *rotation.Policy) { p.Leeway = 0 }
+	reach := func(p *rotation.Policy) { p.LeewayReach = 2 }
 
 	for _, c := range []struct {
 		name     string
@@ -63,6 +64,10 @@ func TestDecide(t *testing.T) {
 		{name: "sibling: fork at once without leeway", token: sibling, now: noon, policy: noLeeway, verdict: rotation.Reuse},
 		{name: "older: delayed duplicate", token: older, now: within, verdict: rotation.Stale},
 		{name: "older: reuse", token: older, now: after, verdict: rotation.Reuse},
+		{name: "older: at the end of the leeway's reach", token: rotation.Position{Generation: 3}, now: within, policy: reach, verdict: rotation.Stale},
+		{name: "older: beyond the leeway's reach", token: rotation.Position{Generation: 2}, now: within, policy: reach, verdict: rotation.Reuse},
+		{name: "older: any number of generations without one", token: rotation.Position{}, now: within, verdict: rotation.Stale},
+		{name: "sibling: within any reach", token: sibling, now: within, policy: reach, verdict: rotation.Stale},
 		{name: "older: the clock was set back since, no reason to end anything", token: older, now: noon.Add(-time.Second), verdict: rotation.Stale},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -68,8 +68,9 @@ type Config struct {
 	SessionTTL time.Duration
 
 	// Leeway is how long after a refresh an older token counts as a delayed
-	// duplicate rather than as stolen. Defaults to [DefaultLeeway]; negative
-	// is none, which ends sessions whose requests overtake each other.
+	// duplicate rather than as stolen, if it is at most 16 refreshes behind.
+	// Defaults to [DefaultLeeway]; negative is none, which ends sessions whose
+	// requests overtake each other.
 	Leeway time.Duration
 
 	// RetryWindow is how long after its first use a refresh token may be used
@@ -194,10 +195,19 @@ func (c Config) validate() error {
 	return nil
 }
 
+// leewayReach is more often than an honest client refreshes within a leeway: its
+// access tokens last a second at least.
+const leewayReach = 16
+
 // policy translates the RetryWindow, whose zero value is the default here and
 // the textbook's in package rotation.
 func (c Config) policy() rotation.Policy {
-	p := rotation.Policy{RefreshTTL: c.RefreshTTL, Leeway: max(c.Leeway, 0), RetryWindow: c.RetryWindow}
+	p := rotation.Policy{
+		RefreshTTL:  c.RefreshTTL,
+		Leeway:      max(c.Leeway, 0),
+		LeewayReach: leewayReach,
+		RetryWindow: c.RetryWindow,
+	}
 	switch {
 	case c.RetryWindow == 0:
 		p.RetryWindow = rotation.Unbounded

@@ -89,6 +89,26 @@ func TestTheft(t *testing.T) {
 	h.call("GET", "/auth/me", thief.AccessToken).want(t, 401, "invalid_token", "reuse_detected")
 }
 
+// A thief who refreshes more often than every leeway would have every token of the
+// victim's look like a delayed duplicate. It only looks so for a while.
+func TestAThiefWhoNeverRestsIsSeen(t *testing.T) {
+	h := newHarness(t)
+	stolen := h.signedIn().RefreshToken
+	victim := h.refresh(stolen)
+	thief := h.refresh(stolen)
+	for range 17 { // the thief's first own token is a sibling of the victim's
+		h.advance(5 * time.Second)
+		thief = h.refresh(thief.RefreshToken)
+		thief.want(t, 200, "", "")
+		h.refresh(victim.RefreshToken).want(t, 409, "stale_refresh_token", "")
+	}
+	h.advance(5 * time.Second)
+	thief = h.refresh(thief.RefreshToken)
+	thief.want(t, 200, "", "")
+	h.refresh(victim.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
+	h.refresh(thief.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
+}
+
 func TestReuseIsDurableThoughItsClientIsGone(t *testing.T) {
 	h := newHarness(t)
 	a := h.signedIn()
