@@ -24,6 +24,10 @@ const (
 
 	maxAnswer   = 64 << 10 // bytes that are read of an answer
 	maxAttempts = 3        // of one call in a row
+
+	// maxPause is the longest wait between two attempts in a row; a server that
+	// asks for more is left alone.
+	maxPause = 2 * time.Second
 )
 
 // An authServer makes the calls that sign in, refresh and sign out. It keeps no
@@ -34,6 +38,7 @@ type authServer struct {
 	device  string
 	timeout time.Duration
 	now     func() time.Time
+	jitter  func(limit time.Duration) time.Duration
 }
 
 func newAuthServer(base *url.URL, config Config) authServer {
@@ -42,6 +47,7 @@ func newAuthServer(base *url.URL, config Config) authServer {
 		device:  config.Device,
 		timeout: config.RefreshTimeout,
 		now:     config.Now,
+		jitter:  config.Jitter,
 		client: &http.Client{
 			Transport: config.Transport,
 			// A redirect is the answer of something in between: a token is not
@@ -142,7 +148,7 @@ func (a authServer) signOut(ctx context.Context, refreshToken string) error {
 			return ctx.Err()
 		case errors.As(err, &no) && !no.temporary():
 			return no
-		case attempt == maxAttempts || !pause(ctx, attempt, retryAfter(err)):
+		case attempt == maxAttempts || !a.pause(ctx, attempt, retryAfter(err)):
 			return a.temporary(err)
 		}
 	}
@@ -156,6 +162,23 @@ func (a authServer) temporary(err error) *TemporaryError {
 func (r *refusal) temporary() bool {
 	return r.status >= http.StatusInternalServerError ||
 		r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout
+}
+
+// pause waits before the next attempt: 0.1 s, 0.2 s, …, or as long as the server
+// asked for, and a random part on top. It reports whether to go on.
+func (a authServer) pause(ctx context.Context, attempt int, asked time.Duration) bool {
+	if asked > maxPause {
+		return false
+	}
+	wait := max(asked, 50*time.Millisecond<<attempt)
+	timer := time.NewTimer(wait + a.jitter(wait/4))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // retryAfter returns how long a refusal asked to wait, or 0.

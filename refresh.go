@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -154,7 +153,7 @@ func (s *Session) land(f *flight) {
 	case errors.As(f.err, &temporary):
 		s.failure.count++
 		s.failure.err = temporary
-		temporary.RetryAt = later(temporary.RetryAt, s.config.Now().Add(backOff(s.failure.count)))
+		temporary.RetryAt = later(temporary.RetryAt, s.config.Now().Add(s.backOff(s.failure.count)))
 		s.stats.refreshFailures.Add(1)
 		s.config.Logger.Warn("refresh failed, the session lives on",
 			"session", f.from.SessionID, "error", temporary.Err, "retry_at", temporary.RetryAt)
@@ -222,7 +221,7 @@ func (s *Session) askServer(kept Pair) (Pair, error) {
 		next, err := s.auth.refresh(s.ctx, kept)
 		var end *EndedError
 		if err == nil || errors.As(err, &end) || errors.Is(err, errStale) ||
-			attempt == maxAttempts || !pause(s.ctx, attempt, retryAfter(err)) {
+			attempt == maxAttempts || !s.auth.pause(s.ctx, attempt, retryAfter(err)) {
 			return next, err
 		}
 	}
@@ -328,36 +327,14 @@ func (s *Session) storeContext() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(s.ctx), s.config.RefreshTimeout)
 }
 
-const (
-	// maxPause is the longest wait between two attempts in a row; a server that
-	// asks for more is left alone.
-	maxPause = 2 * time.Second
-	// maxBackOff is the longest time for which a failure is remembered.
-	maxBackOff = 30 * time.Second
-)
-
-// pause waits before the next attempt: 0.1 s, 0.2 s, …, or as long as the server
-// asked for, and a random part on top. It reports whether to go on.
-func pause(ctx context.Context, attempt int, asked time.Duration) bool {
-	if asked > maxPause {
-		return false
-	}
-	wait := max(asked, 50*time.Millisecond<<attempt)
-	timer := time.NewTimer(wait + rand.N(wait/4))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
+// maxBackOff is the longest time for which a failure is remembered.
+const maxBackOff = 30 * time.Second
 
 // backOff returns for how long the count-th failure in a row is remembered: 1 s,
 // 2 s, 4 s, …, less a random part of up to a half.
-func backOff(count int) time.Duration {
+func (s *Session) backOff(count int) time.Duration {
 	longest := min(time.Second<<min(count-1, 10), maxBackOff)
-	return longest - rand.N(longest/2)
+	return longest - s.config.Jitter(longest/2)
 }
 
 func later(a, b time.Time) time.Time {

@@ -57,6 +57,11 @@ type Config struct {
 
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
+
+	// Jitter draws from [0, limit), for limit > 0; it spreads what many clients
+	// would do at once. It is safe for concurrent use. Defaults to drawing at
+	// random.
+	Jitter func(limit time.Duration) time.Duration
 }
 
 func (c Config) withDefaults() Config {
@@ -71,6 +76,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Jitter == nil {
+		c.Jitter = func(limit time.Duration) time.Duration { return rand.N(limit) }
 	}
 	return c
 }
@@ -275,7 +283,7 @@ func (s *Session) newCredential(p Pair) *credential {
 	}
 	c := &credential{Pair: p, refreshAt: p.ExpiresAt}
 	if ahead > 0 {
-		jitter := rand.N(ahead/2 + 1)
+		jitter := s.config.Jitter(ahead/2 + 1)
 		c.refreshAt = p.ExpiresAt.Add(jitter - ahead)
 	}
 	return c
