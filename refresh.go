@@ -41,6 +41,12 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 			return nil, ErrClosed
 		}
 		c := s.live.Load()
+		if c == nil {
+			if err := s.adopt(ctx); err != nil {
+				return nil, err
+			}
+			c = s.live.Load()
+		}
 		if c != nil && c != refused {
 			now := s.config.Now()
 			if c.usable(now) {
@@ -54,6 +60,30 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 			return nil, err
 		}
 	}
+}
+
+// adopt takes up what the store keeps, when there is no pair in use: another
+// session that shares the store may have signed in. The session that has ended
+// here is not taken up again, even if the store has failed to forget it.
+func (s *Session) adopt(ctx context.Context) error {
+	kept, err := s.store.Load(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return &TemporaryError{Err: fmt.Errorf("load the session: %w", err)}
+	case kept.IsZero():
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() || s.ended != nil && s.ended.SessionID == kept.SessionID {
+		return nil
+	}
+	if s.live.CompareAndSwap(nil, s.newCredential(kept)) {
+		s.ended, s.failure = nil, failure{}
+	}
+	return nil
 }
 
 // refresh waits until c has been replaced. It joins the flight under way or

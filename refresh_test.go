@@ -367,6 +367,46 @@ func TestTwoSessionsShareOneStore(t *testing.T) {
 	}
 }
 
+// What one session of a store does, the others take up: they are one session.
+func TestASignInIsTakenUpByTheOthersOfTheStore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := tandem.NewMemoryStore()
+		first, second := w.open(store), w.open(store)
+		signIn := func(s *tandem.Session) {
+			if err := s.SignIn(context.Background(), "ann", "nna"); err != nil {
+				w.Fatal(err)
+			}
+		}
+		if _, err := second.Token(context.Background()); !errors.Is(err, tandem.ErrNotSignedIn) {
+			w.Errorf("before anybody has signed in: %v", err)
+		}
+		signIn(first)
+		w.mustHello(second)
+
+		w.endAtServer()
+		w.expire()
+		var ended *tandem.EndedError
+		for range 2 {
+			if _, err := second.Token(context.Background()); !errors.As(err, &ended) {
+				w.Errorf("after the end: %v", err)
+			}
+		}
+		w.expectEnds("revoked")
+		signIn(first)
+		w.mustHello(second)
+
+		if err := first.SignOut(context.Background()); err != nil {
+			w.Fatal(err)
+		}
+		w.expire()
+		if _, err := second.Token(context.Background()); !errors.As(err, &ended) {
+			w.Errorf("after the other has signed out: %v", err)
+		}
+		signIn(second)
+		w.mustHello(first)
+	})
+}
+
 // A thief copies the client's token. Whoever comes second with a token that it
 // was given finds the session ended.
 func TestAStolenTokenUsedByBothEndsTheSession(t *testing.T) {

@@ -78,7 +78,7 @@ func (c Config) withDefaults() Config {
 		c.Now = time.Now
 	}
 	if c.Jitter == nil {
-		c.Jitter = func(limit time.Duration) time.Duration { return rand.N(limit) }
+		c.Jitter = rand.N
 	}
 	return c
 }

@@ -1,0 +1,8 @@
+// Package simulation plays weeks of the real code in minutes: the real handler
+// over the real store, real clients, a network and clocks that a seed decides
+// about. What happens under one seed happens again under it.
+//
+// Each world is a testing/synctest bubble. Nothing in it happens at the same
+// moment as anything else: every delay has a length of its own. So the order of
+// things follows from the seed, and from nothing else.
+package simulation

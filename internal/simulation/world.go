@@ -1,0 +1,282 @@
+package simulation
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/server"
+)
+
+const baseURL = "http://tandem.test"
+
+// A world is one server, its users and their thieves.
+type world struct {
+	config  Config
+	backend backend
+	tasks   sync.WaitGroup
+	always  context.Context // of requests that have left their client
+	over    context.Context // ends with the world
+	end     context.CancelFunc
+
+	mu       sync.Mutex
+	report   Report
+	digest   uint64
+	sessions map[rotation.SessionID]*session
+	numbers  int
+	signIns  int // so far
+	failure  error
+}
+
+// A session is what a world knows of one.
+type session struct {
+	number  int // in the order of sign-ins: IDs differ from run to run
+	touched bool
+	planted time.Time // when the thief first used a token of their own
+	seen    time.Time // when reuse ended the session
+	lost    bool
+}
+
+// plant notes when the thief first used a token of their own, and was answered.
+func (s *session) plant(at time.Time) {
+	if s.planted.IsZero() {
+		s.planted = at
+	}
+}
+
+// Run plays one world and reports on it.
+func Run(t *testing.T, config Config) Report {
+	t.Helper()
+	config = config.withDefaults()
+	var report Report
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{config: config, always: context.Background(), sessions: map[rotation.SessionID]*session{}}
+		w.over, w.end = context.WithTimeout(w.always, longestWorld)
+		if err := w.play(t.TempDir()); err != nil {
+			t.Fatalf("seed %d: %v", config.Seed, err)
+		}
+		report = w.sum()
+	})
+	return report
+}
+
+func (w *world) play(folder string) (err error) {
+	if w.backend, err = w.newBackend(folder); err != nil {
+		return err
+	}
+	if err := w.backend.start(); err != nil {
+		return err
+	}
+	for i := range w.config.Users {
+		w.addUser(i)
+	}
+	w.tasks.Go(w.operate)
+	<-w.over.Done()
+	w.tasks.Wait()
+	if err := w.backend.stop(); err != nil {
+		return err
+	}
+	return w.failure
+}
+
+func (w *world) newBackend(folder string) (backend, error) {
+	if w.config.Scheme == Tandem {
+		return newGenuine(folder, w.note)
+	}
+	return &peer{
+		policy: policies[w.config.Scheme], onEvent: w.note,
+		families: map[rotation.SessionID]*family{},
+	}, nil
+}
+
+// chance returns a stream of its own for somebody.
+func (w *world) chance(who ...uint64) *rand.Rand {
+	hash := fnv.New64a()
+	_, _ = fmt.Fprint(hash, w.config.Seed, who)
+	return rand.New(rand.NewPCG(w.config.Seed, hash.Sum64()))
+}
+
+// operate restarts the server now and then, and ends the world when enough has
+// happened.
+func (w *world) operate() {
+	chance := w.chance(0)
+	defer w.end()
+	for !w.enough() {
+		if !w.sleep(around(chance, time.Hour)) {
+			return
+		}
+		if chance.IntN(2) == 0 && w.config.Faults > 0 {
+			w.restart(chance)
+		}
+	}
+	// Thieves have stopped; their victims come back in the morning.
+	for range settling / time.Hour {
+		if !w.sleep(time.Hour) || w.allSeen() {
+			return
+		}
+	}
+}
+
+func (w *world) allSeen() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, s := range w.sessions {
+		if !s.planted.IsZero() && s.seen.IsZero() {
+			return false
+		}
+	}
+	return true
+}
+
+// restart takes the server down for a moment. With fall-backs, its store may
+// come up in the state that it had some seconds before.
+func (w *world) restart(chance *rand.Rand) {
+	before := w.signInCount()
+	w.must(w.backend.stop())
+	if w.config.FallBacks {
+		w.must(w.backend.backUp())
+		w.must(w.backend.start())
+		w.sleep(around(chance, 20*time.Second))
+		w.must(w.backend.stop())
+		// A sign-in that the store forgets is a sign-in lost: no protocol helps.
+		if w.signInCount() == before {
+			w.must(w.backend.fallBack())
+			w.count(func(r *Report) { r.FallBacks++ })
+		}
+	}
+	w.sleep(around(chance, 2*time.Second))
+	w.must(w.backend.start())
+	w.count(func(r *Report) { r.Restarts++ })
+}
+
+func (w *world) enough() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.report.Refreshes >= w.config.Refreshes
+}
+
+func (w *world) signInCount() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.signIns
+}
+
+// must ends the world over an error that no world should have.
+func (w *world) must(err error) {
+	if err == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failure == nil {
+		w.failure = err
+	}
+	w.end()
+}
+
+// sleep reports whether the world still stands afterwards.
+func (w *world) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return w.over.Err() == nil
+	case <-w.over.Done():
+		return false
+	}
+}
+
+// around returns a random duration whose mean is about d.
+func around(chance *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(1 + chance.Int64N(2*int64(d)))
+}
+
+func (w *world) count(do func(*Report)) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	do(&w.report)
+}
+
+// happened mixes what happened, and when, into the digest.
+func (w *world) happened(what string, number int) {
+	hash := fnv.New64a()
+	_, _ = fmt.Fprint(hash, w.digest, time.Now().UnixNano(), what, number)
+	w.digest = hash.Sum64()
+}
+
+// note hears of what the server does.
+func (w *world) note(e server.Event) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.known(e.Session)
+	w.happened(string(e.Kind), s.number)
+	switch e.Kind {
+	case server.EventSignedIn:
+		w.signIns++
+	case server.EventRefreshed:
+		w.report.Refreshes++
+	case server.EventRefreshRetried:
+		w.report.Retried++
+	case server.EventRefreshStale:
+		w.report.Stale++
+	case server.EventReuseDetected:
+		w.ended(s)
+		s.seen = time.Now()
+	}
+}
+
+// known returns what is known of a session; w.mu is held.
+func (w *world) known(id rotation.SessionID) *session {
+	s := w.sessions[id]
+	if s == nil {
+		w.numbers++
+		s = &session{number: w.numbers}
+		w.sessions[id] = s
+	}
+	return s
+}
+
+// ended counts a session that ended although no thief has touched it; w.mu is
+// held.
+func (w *world) ended(s *session) {
+	if !s.touched && !s.lost {
+		s.lost = true
+		w.report.FalseLogouts++
+	}
+}
+
+// change changes what is known of a session.
+func (w *world) change(id string, do func(s *session)) {
+	parsed, err := rotation.ParseSessionID(id)
+	if err != nil {
+		w.must(err)
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	do(w.known(parsed))
+}
+
+func (w *world) sum() Report {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := w.report
+	r.Scheme, r.Worlds, r.Digest = w.config.Scheme, 1, w.digest
+	for _, s := range w.sessions {
+		if s.planted.IsZero() {
+			continue
+		}
+		r.Planted++
+		if !s.seen.IsZero() {
+			r.Seen++
+			r.SeenAfter = append(r.SeenAfter, max(0, s.seen.Sub(s.planted)))
+		}
+	}
+	return r
+}
