@@ -8,13 +8,19 @@ FUZZTIME ?= 20s
 BENCHTIME ?= 1s
 BENCH ?= .
 
+# How many refreshes are simulated, from which seed on, and how often the server is
+# killed, for `make simulate` and `make chaos`.
+REFRESHES ?= 100000
+SEED ?= 1
+KILLS ?= 50
+
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT = go tool -modfile=tools/go.mod golangci-lint
 
 export PKGS FUZZTIME VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: prove help run test build lint fmt vet unit browser bench fuzz cross clean go
+.PHONY: simulate chaos gauntlet prove help run test build lint fmt vet unit browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +56,17 @@ bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
 
 fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 	@exec scripts/fuzz
+
+simulate: go ## Simulate weeks on a bad network (REFRESHES=1000000 SEED=7)
+	@mkdir -p bin
+	@go test ./internal/simulation -count=1 -v -timeout 60m -run Promises -refreshes $(REFRESHES) -seed $(SEED) >bin/simulate.log 2>&1; \
+		status=$$?; grep -vE '^ *(=== |--- PASS)' bin/simulate.log; exit $$status
+
+chaos: simulate ## The same, then kill the real server again and again (KILLS=500)
+	@go run ./internal/cmd/chaos -kills $(KILLS)
+
+gauntlet: go ## Put all schemes through it, and write the table in docs/protocol.md
+	@go test ./internal/simulation -count=1 -timeout 60m -run Other -refreshes 200000 -update
 
 prove: go ## Search every history of a session for one that breaks a promise
 	@go run ./internal/cmd/prove -deep
