@@ -36,6 +36,20 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	}
 }
 
+// endsTransaction reports whether an error of a statement concerns more than that
+// statement: the disk, the file, the lock.
+func endsTransaction(err error) bool {
+	var failure *sqlite.Error
+	if !errors.As(err, &failure) {
+		return false
+	}
+	switch failure.Code() & 0xff {
+	case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG:
+		return false
+	}
+	return true
+}
+
 // explainCode goes by SQLite's primary result code.
 func (s *Store) explainCode(code int, err error) error {
 	switch code {

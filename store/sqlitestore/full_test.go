@@ -22,7 +22,7 @@ func TestAFullDisk(t *testing.T) {
 	setLimit := func(pages string) {
 		t.Helper()
 		var now int
-		if err := s.writer.QueryRowContext(t.Context(), "PRAGMA max_page_count = "+pages).Scan(&now); err != nil {
+		if err := s.writer.conn.QueryRowContext(t.Context(), "PRAGMA max_page_count = "+pages).Scan(&now); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,7 +18,7 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	provider, err := goose.NewProvider(goose.DialectSQLite3, s.writer, files)
+	provider, err := goose.NewProvider(goose.DialectSQLite3, s.db, files)
 	if err != nil {
 		return s.explain(ctx, "migrate", err)
 	}

@@ -13,6 +13,8 @@ import (
 const columns = `id, generation, branch, confirmed_at, expires_at, ended_at, end_reason,
 	subject, username, scope, device, ip, created_at`
 
+const selectByID = `SELECT ` + columns + ` FROM sessions WHERE id = ?`
+
 // sweepBatch bounds how long a sweep keeps others from writing.
 const sweepBatch = 1000
 
@@ -33,7 +35,7 @@ func (s *Store) Create(ctx context.Context, session store.Session) error {
 
 // Get returns a session, or [store.ErrNotFound].
 func (s *Store) Get(ctx context.Context, id rotation.SessionID) (store.Session, error) {
-	session, err := scan(s.reader.QueryRowContext(ctx, `SELECT `+columns+` FROM sessions WHERE id = ?`, id[:]))
+	session, err := scan(s.get.QueryRowContext(ctx, id[:]))
 	return session, s.explain(ctx, "get a session", err)
 }
 

@@ -1,0 +1,198 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"sync"
+)
+
+// largestBatch bounds how many writes share a commit, and so how long one may
+// have to wait for the others.
+const largestBatch = 512
+
+// errClosed is for calls after Close.
+var errClosed = errors.New("the store is closed")
+
+// A write is one statement, and somebody who waits for it.
+type write struct {
+	ctx       context.Context
+	statement string
+	args      []any
+
+	done    chan struct{} // closed once changed and err are set
+	changed int64
+	err     error
+}
+
+// A writer is the one that writes. What comes while it is at a commit shares the
+// next one: the more writers there are at once, the fewer commits each costs. A
+// lone one waits for nobody.
+type writer struct {
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	queue      chan *write
+	stop       chan struct{}
+	stopOnce   sync.Once
+	stopped    sync.WaitGroup
+}
+
+func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
+	conn, err := db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w := &writer{
+		conn:       conn,
+		statements: map[string]*sql.Stmt{},
+		queue:      make(chan *write, largestBatch),
+		stop:       make(chan struct{}),
+	}
+	w.stopped.Go(w.run)
+	return w, nil
+}
+
+// close lets what is queued be written, and waits for that. It may be called
+// twice.
+func (w *writer) close() error {
+	w.stopOnce.Do(func() { close(w.stop) })
+	w.stopped.Wait()
+	var errs []error
+	for _, statement := range w.statements { // else SQLite would leave its WAL behind
+		errs = append(errs, statement.Close())
+	}
+	clear(w.statements)
+	if err := w.conn.Close(); !errors.Is(err, sql.ErrConnDone) {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// exec queues a statement and waits until it is on the disk. If ctx ends while it
+// waits, it may yet be written.
+func (w *writer) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	one := &write{ctx: ctx, statement: statement, args: args, done: make(chan struct{})}
+	select {
+	case <-w.stop:
+		return 0, errClosed
+	default:
+	}
+	select {
+	case w.queue <- one:
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	case <-w.stop:
+		return 0, errClosed
+	}
+	select {
+	case <-one.done:
+		return one.changed, one.err
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (w *writer) run() {
+	for {
+		select {
+		case first := <-w.queue:
+			w.writeBatch(w.collect(first))
+		case <-w.stop:
+			w.drain()
+			return
+		}
+	}
+}
+
+// drain answers what has got into the queue before the end.
+func (w *writer) drain() {
+	for {
+		select {
+		case first := <-w.queue:
+			w.writeBatch(w.collect(first))
+		default:
+			return
+		}
+	}
+}
+
+// collect takes what is queued behind first, without waiting for more.
+func (w *writer) collect(first *write) []*write {
+	batch := []*write{first}
+	for len(batch) < largestBatch {
+		select {
+		case next := <-w.queue:
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
+}
+
+// writeBatch carries out all of a batch in one transaction and answers each. A
+// statement that fails alone, such as an ID that is taken, fails alone.
+func (w *writer) writeBatch(batch []*write) {
+	err := w.transact(batch)
+	for _, one := range batch {
+		if err != nil {
+			one.changed, one.err = 0, err
+		}
+		close(one.done)
+	}
+}
+
+// transact returns an error if nothing of the batch was written.
+func (w *writer) transact(batch []*write) error {
+	// Those who wait must not be able to break each other's transaction.
+	ctx := context.Background()
+	if len(batch) == 1 { // is its own transaction
+		w.carryOut(ctx, batch[0])
+		return nil
+	}
+	if _, err := w.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+		return err
+	}
+	for _, one := range batch {
+		if w.carryOut(ctx, one); endsTransaction(one.err) {
+			_, _ = w.conn.ExecContext(ctx, "ROLLBACK") // if SQLite has not done so
+			return one.err
+		}
+	}
+	_, err := w.conn.ExecContext(ctx, "COMMIT")
+	if err != nil {
+		_, _ = w.conn.ExecContext(ctx, "ROLLBACK")
+	}
+	return err
+}
+
+func (w *writer) carryOut(ctx context.Context, one *write) {
+	if one.err = one.ctx.Err(); one.err != nil {
+		return // nobody waits any more
+	}
+	statement, err := w.prepared(ctx, one.statement)
+	if err != nil {
+		one.err = err
+		return
+	}
+	result, err := statement.ExecContext(ctx, one.args...)
+	if err != nil {
+		one.err = err
+		return
+	}
+	one.changed, one.err = result.RowsAffected()
+}
+
+func (w *writer) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
+	if statement, ok := w.statements[text]; ok {
+		return statement, nil
+	}
+	statement, err := w.conn.PrepareContext(ctx, text)
+	if err == nil {
+		w.statements[text] = statement
+	}
+	return statement, err
+}
