@@ -10,7 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -53,7 +55,9 @@ type Config struct {
 	Memory, Iterations uint32
 
 	// Concurrency is how many passwords are hashed at once; others wait their
-	// turn. It bounds the memory. Defaults to GOMAXPROCS.
+	// turn, up to 16 times as many and for 5 seconds. It bounds the memory, and
+	// leaves processors to what is not a sign-in. Defaults to half of GOMAXPROCS,
+	// at least 1.
 	Concurrency int
 }
 
@@ -63,6 +67,15 @@ const (
 	maxPassword = 1024
 )
 
+const (
+	waitersPerTurn = 16
+	longestWait    = 5 * time.Second
+)
+
+// ErrBusy is returned where too many passwords are waiting to be hashed. The same
+// call may go well a moment later.
+var ErrBusy = errors.New("too many passwords are being checked at once")
+
 // A Directory authenticates the users of a database, and manages them. It is
 // safe for concurrent use.
 type Directory struct {
@@ -70,11 +83,15 @@ type Directory struct {
 	minPassword int
 	params      argon2id.Params
 	turns       chan struct{}
+	waiting     atomic.Int64
 	// decoy is the hash that the password of an unknown user is compared with.
 	decoy string
 }
 
-var _ server.Directory = (*Directory)(nil)
+var (
+	_ server.Directory   = (*Directory)(nil)
+	_ server.Revalidator = (*Directory)(nil)
+)
 
 // New returns a directory over users.
 func New(users Users, config Config) *Directory {
@@ -88,7 +105,7 @@ func New(users Users, config Config) *Directory {
 		config.Iterations = 2
 	}
 	if config.Concurrency <= 0 {
-		config.Concurrency = runtime.GOMAXPROCS(0)
+		config.Concurrency = max(1, runtime.GOMAXPROCS(0)/2)
 	}
 	d := &Directory{
 		users:       users,
@@ -136,8 +153,19 @@ func (d *Directory) Authenticate(ctx context.Context, username, password string)
 	if *params != d.params {
 		d.rehash(ctx, user, password)
 	}
-	return server.Identity{Subject: user.Subject, Username: user.Name}, nil
+	return server.Identity{Subject: user.Subject, Username: user.Name, Version: version(user)}, nil
 }
+
+// StillValid reports whether a user is still there, with the password of then.
+func (d *Directory) StillValid(ctx context.Context, identity server.Identity) (bool, error) {
+	user, err := d.users.UserByName(ctx, identity.Username)
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
+	}
+	return user.Subject == identity.Subject && version(user) == identity.Version, err
+}
+
+func version(user store.User) string { return strconv.FormatInt(user.Version, 10) }
 
 // Add adds a user, or returns [store.ErrExists]. Any other error about the name
 // or the password says what they must be.
@@ -244,11 +272,21 @@ func (d *Directory) check(ctx context.Context, password, hash string) (bool, *ar
 	return right, params, nil
 }
 
-// takeTurn waits until fewer than Concurrency passwords are being hashed.
+// takeTurn waits until fewer than Concurrency passwords are being hashed. The wait
+// is bounded, and so is the number of those who wait: a queue that grows faster
+// than it is worked off would otherwise keep everybody out.
 func (d *Directory) takeTurn(ctx context.Context) (done func(), err error) {
+	defer d.waiting.Add(-1)
+	if d.waiting.Add(1) > int64(waitersPerTurn*cap(d.turns)) {
+		return nil, ErrBusy
+	}
+	timeout := time.NewTimer(longestWait)
+	defer timeout.Stop()
 	select {
 	case d.turns <- struct{}{}:
 		return func() { <-d.turns }, nil
+	case <-timeout.C:
+		return nil, ErrBusy
 	case <-ctx.Done():
 		return nil, fmt.Errorf("wait to hash a password: %w", ctx.Err())
 	}

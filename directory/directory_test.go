@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/tandem-auth/tandem/directory"
@@ -178,7 +179,7 @@ func TestWhoWaitsForATurnMayGiveUp(t *testing.T) {
 		t.Errorf("got %v, want context.Canceled", err)
 	}
 	var all sync.WaitGroup
-	for range 20 {
+	for range 16 {
 		all.Go(func() {
 			if _, err := d.Authenticate(t.Context(), "ann", right); err != nil {
 				t.Error(err)
@@ -186,6 +187,70 @@ func TestWhoWaitsForATurnMayGiveUp(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// A flood of sign-ins is turned away, and does not queue for minutes.
+func TestTheQueueIsBounded(t *testing.T) {
+	d, _ := newDirectory(t, directory.Config{Concurrency: 1})
+	add(t, d, "ann", right)
+	var busy, checked atomic.Int64
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			_, err := d.Authenticate(t.Context(), "ann", "a guess")
+			switch {
+			case errors.Is(err, directory.ErrBusy):
+				busy.Add(1)
+			case errors.Is(err, server.ErrInvalidCredentials):
+				checked.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if busy.Load() == 0 || checked.Load() == 0 {
+		t.Errorf("%d turned away, %d checked; want some of both", busy.Load(), checked.Load())
+	}
+	if _, err := d.Authenticate(t.Context(), "ann", right); err != nil {
+		t.Errorf("when the flood is over: %v", err)
+	}
+}
+
+// A sign-in that has seen the old password is no good once there is a new one, or
+// another user of that name. A hash of another cost changes nothing.
+func TestWhetherASignInIsStillValid(t *testing.T) {
+	d, users := newDirectory(t, cheap)
+	add(t, d, "ann", right)
+	ann, err := d.Authenticate(t.Context(), "ann", right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(wanted bool, when string) {
+		t.Helper()
+		if valid, err := d.StillValid(t.Context(), ann); valid != wanted || err != nil {
+			t.Errorf("%s: %v, %v; want %v", when, valid, err, wanted)
+		}
+	}
+	want(true, "at once")
+	dearer := directory.New(users, directory.Config{Memory: 128, Iterations: 1})
+	if _, err := dearer.Authenticate(t.Context(), "ann", right); err != nil {
+		t.Fatal(err)
+	}
+	want(true, "with another hash of the same password")
+	if err := d.SetPassword(t.Context(), "ann", right); err != nil {
+		t.Fatal(err)
+	}
+	want(false, "with a new password, though it is the same")
+	if ann, err = d.Authenticate(t.Context(), "ann", right); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Remove(t.Context(), "ann"); err != nil {
+		t.Fatal(err)
+	}
+	want(false, "when the user is gone")
+	add(t, d, "ann", right)
+	want(false, "with another user of that name")
 }
 
 // A name that nobody has costs what a wrong password costs: compare the two.

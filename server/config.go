@@ -43,7 +43,9 @@ type Config struct {
 	RetiredSigningKeys []SigningKey
 
 	// RefreshKeys authenticate the refresh tokens. The first is used, the others
-	// are accepted. At least one is required.
+	// are accepted. At least one is required. Where several servers share a store,
+	// give a new key to all of them before it becomes the first on any: a token of
+	// a key that a server does not have ends its session.
 	RefreshKeys []rotation.Key
 
 	// Audience is whom the access tokens are meant for: the "aud" claim. Defaults
@@ -68,7 +70,8 @@ type Config struct {
 	SessionTTL time.Duration
 
 	// Leeway is how long after a refresh an older token counts as a delayed
-	// duplicate rather than as stolen, if it is at most 16 refreshes behind.
+	// duplicate rather than as stolen, if it is at most 16 refreshes behind
+	// (more, if access tokens are that short-lived).
 	// Defaults to [DefaultLeeway]; negative is none, which ends sessions whose
 	// requests overtake each other.
 	Leeway time.Duration
@@ -108,9 +111,10 @@ type Config struct {
 //
 // The limits are this process's own: they start afresh with it.
 //
-// Nobody can be locked out of their own account by a stranger: the stranger's
-// address runs into PerUserAndAddress, which refills slower than PerUser, and an
-// address that the user has signed in from lately is not bound by PerUser.
+// A stranger at one address cannot lock a user out: the address runs into
+// PerUserAndAddress, which refills slower than PerUser. Many strangers at once can
+// keep a user from signing in, for as long as they go on, except from an address
+// that the user has signed in from since this process began.
 type SignInLimits struct {
 	// PerAddress bounds the failures from one address (of IPv6, one /64 network),
 	// whomever they were about. Defaults to a burst of 100, one back a second.
@@ -195,9 +199,10 @@ func (c Config) validate() error {
 	return nil
 }
 
-// leewayReach is more often than an honest client refreshes within a leeway: its
-// access tokens last a second at least.
-const leewayReach = 16
+// leewayReach is more often than an honest client refreshes within a leeway.
+func (c Config) leewayReach() uint32 {
+	return max(16, 2*uint32(min(max(c.Leeway, 0)/c.AccessTTL, 1<<16)))
+}
 
 // policy translates the RetryWindow, whose zero value is the default here and
 // the textbook's in package rotation.
@@ -205,7 +210,7 @@ func (c Config) policy() rotation.Policy {
 	p := rotation.Policy{
 		RefreshTTL:  c.RefreshTTL,
 		Leeway:      max(c.Leeway, 0),
-		LeewayReach: leewayReach,
+		LeewayReach: c.leewayReach(),
 		RetryWindow: c.RetryWindow,
 	}
 	switch {
@@ -277,6 +282,9 @@ func checkProxies(proxies []netip.Prefix) error {
 	for i, proxy := range proxies {
 		if !proxy.IsValid() {
 			return fmt.Errorf("network %d is not valid; make it with netip.ParsePrefix", i)
+		}
+		if proxy.Addr().Is4In6() {
+			return fmt.Errorf("network %v would match nothing; write it as one of IPv4", proxy)
 		}
 	}
 	return nil

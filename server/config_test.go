@@ -39,6 +39,9 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 		{"origin with a slash", func(c *server.Config) { c.AllowedOrigins = []string{"https://app.example.com/"} }, "Config.AllowedOrigins: "},
 		{"origin without a scheme", func(c *server.Config) { c.AllowedOrigins = []string{"app.example.com"} }, "Config.AllowedOrigins: "},
 		{"empty origin", func(c *server.Config) { c.AllowedOrigins = []string{""} }, "Config.AllowedOrigins: "},
+		{"proxy that matches nothing", func(c *server.Config) {
+			c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("::ffff:10.0.0.0/104")}
+		}, "Config.TrustedProxies: "},
 		{"invalid proxy", func(c *server.Config) { c.TrustedProxies = make([]netip.Prefix, 1) }, "Config.TrustedProxies: "},
 		{"limit without a pace", func(c *server.Config) { c.SignIn.PerAddress = server.Limit{Burst: 1} }, "Config.SignIn.PerAddress: "},
 		{"limit without a burst", func(c *server.Config) { c.SignIn.PerUserAndAddress = server.Limit{Every: 1} }, "Config.SignIn.PerUserAndAddress: "},

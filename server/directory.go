@@ -22,6 +22,10 @@ type Identity struct {
 	// Scope is what the user's access tokens may be used for, separated by
 	// spaces: the "scope" claim (RFC 6749 section 3.3). It may be empty.
 	Scope string
+
+	// Version stands for the credentials that the user has shown. It is for the
+	// directory itself: see [Revalidator]. It may be empty.
+	Version string
 }
 
 // A Directory knows the users and their passwords. It is safe for concurrent
@@ -32,4 +36,13 @@ type Directory interface {
 	// know as for a wrong password. Any other error means that it could not tell:
 	// the client is asked to try again.
 	Authenticate(ctx context.Context, username, password string) (Identity, error)
+}
+
+// A Revalidator is a [Directory] that can say whether a user is still there, and
+// still has the credentials that were shown. It is optional. With it, a sign-in
+// that is under way while the user's password is changed and the user's sessions
+// are ended does not leave a session behind.
+type Revalidator interface {
+	// StillValid reports whether what Authenticate returned still holds.
+	StillValid(ctx context.Context, identity Identity) (bool, error)
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/text/unicode/norm"
 )
 
 // familiarFor is how long an address counts as one of a user's own after a
@@ -99,10 +101,10 @@ func (l *signInLimiter) giveBackLocked(a attempt, now time.Time) {
 	}
 }
 
-// keyOf ignores case, as some directories do: else every spelling of a name
-// would have a bucket of its own.
+// keyOf ignores case and how characters are composed, as some directories do:
+// else every spelling of a name would have a bucket of its own.
 func keyOf(username string) userKey {
-	sum := sha256.Sum256([]byte(strings.ToLower(strings.TrimSpace(username))))
+	sum := sha256.Sum256([]byte(strings.ToLower(norm.NFKC.String(strings.TrimSpace(username)))))
 	return userKey(sum[:16])
 }
 

@@ -150,6 +150,10 @@ func TestSpellingsOfANameShareABucket(t *testing.T) {
 	if n, _ := l.fail(" ALICE ", home, 100); n != 5 {
 		t.Errorf("room for %d, want the 5 that are left", n)
 	}
+	l.fail("Ren\u00e9", home, 5)
+	if n, _ := l.fail("Rene\u0301", home, 100); n != 5 {
+		t.Errorf("room for %d, want the 5 that are left", n)
+	}
 }
 
 func TestAddressesOfOneNetworkShareABucket(t *testing.T) {

@@ -39,7 +39,10 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.cfg.Store.Create(r.Context(), session); err != nil {
 		return unavailable("create a session", err)
 	}
-	tokens, err := s.newPair(session, session.CreatedAt)
+	if err := s.revalidate(r, identity, session); err != nil {
+		return err
+	}
+	tokens, err := s.newPair(session, session.CreatedAt, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -104,6 +107,28 @@ func (s *Server) authenticate(r *http.Request, given credentials) (Identity, err
 	}
 	s.limits.succeeded(attempt)
 	return identity, nil
+}
+
+// revalidate ends a session that has just begun if its user's credentials were
+// changed while they were being checked: whoever changed them may have ended all
+// sessions before this one was there.
+func (s *Server) revalidate(r *http.Request, identity Identity, session store.Session) error {
+	directory, ok := s.cfg.Directory.(Revalidator)
+	if !ok {
+		return nil
+	}
+	valid, err := directory.StillValid(r.Context(), identity)
+	if err == nil && valid {
+		return nil
+	}
+	if endErr := s.end(r.Context(), session.ID, rotation.Revoked, s.now()); endErr != nil {
+		return endErr
+	}
+	if err != nil {
+		return unavailable("look at a user again", err)
+	}
+	s.emit(r, Event{Kind: EventSignInFailed})
+	return s.wrongCredentials()
 }
 
 func (s *Server) wrongCredentials() *problem {

@@ -181,6 +181,42 @@ func (waitingDirectory) Authenticate(ctx context.Context, _, _ string) (server.I
 	return server.Identity{}, ctx.Err()
 }
 
+// A password is changed, and the user's sessions are ended, while a sign-in with
+// the old password is being checked.
+func TestASignInUnderWayDoesNotSurviveANewPassword(t *testing.T) {
+	for name, c := range map[string]struct {
+		valid        bool
+		err          error
+		status       int
+		code, reason string
+		live         int
+	}{
+		"nothing has changed":     {valid: true, status: 200, live: 1},
+		"the password is another": {status: 401, code: "invalid_grant", reason: "invalid_credentials"},
+		"nobody knows":            {err: errors.New("down"), status: 503, code: "temporarily_unavailable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t, func(cfg *server.Config) { cfg.Directory = secondThoughts{somePeople(), c.valid, c.err} })
+			h.signIn("alice", "wonderland").want(t, c.status, c.code, c.reason)
+			sessions, err := h.cfg.Store.List(t.Context(), "u-1")
+			if err != nil || len(sessions) != c.live {
+				t.Errorf("%d sessions live on, %v; want %d", len(sessions), err, c.live)
+			}
+		})
+	}
+}
+
+// secondThoughts is a directory whose users change behind its back.
+type secondThoughts struct {
+	people
+	valid bool
+	err   error
+}
+
+func (d secondThoughts) StillValid(context.Context, server.Identity) (bool, error) {
+	return d.valid, d.err
+}
+
 func TestTheUsernameSurvivesARefresh(t *testing.T) {
 	h := newHarness(t)
 	a := h.signedIn()

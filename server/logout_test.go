@@ -31,6 +31,17 @@ func TestSignOutWithTheAccessToken(t *testing.T) {
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "signed_out")
 }
 
+// Front ends send an empty object where they have nothing to say.
+func TestSignOutWithTheAccessTokenAndABodyThatSaysNothing(t *testing.T) {
+	for _, body := range []string{`{}`, `{"refreshToken":null}`, `{"refreshToken":""}`} {
+		h := newHarness(t)
+		a := h.signedIn()
+		h.send(request{method: "POST", path: "/auth/logout", body: body}).want(t, 400, "invalid_request", "")
+		h.send(request{method: "POST", path: "/auth/logout", body: body, header: bearer(a.AccessToken)}).want(t, 204, "", "")
+		h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "signed_out")
+	}
+}
+
 func TestSignOutWithBothEndsTheSessionOfTheBody(t *testing.T) {
 	h := newHarness(t)
 	a, b := h.signedIn(), h.signedIn()

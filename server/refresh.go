@@ -40,7 +40,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	s.report(r, session, token, decision)
 	switch decision.Verdict {
 	case rotation.Confirm, rotation.Retry:
-		tokens, err := s.newPair(session, s.now())
+		tokens, err := s.newPair(session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
 		if err != nil {
 			return err
 		}

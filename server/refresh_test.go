@@ -109,6 +109,33 @@ func TestAThiefWhoNeverRestsIsSeen(t *testing.T) {
 	h.refresh(thief.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
 }
 
+// A machine comes up with the clock of another year, and puts it right later.
+func TestAClockThatWasBehindSignsNobodyOut(t *testing.T) {
+	h := newHarness(t)
+	a := h.signedIn()
+	h.advance(-365 * 24 * time.Hour)
+	for range 3 {
+		a = h.refresh(a.RefreshToken)
+		a.want(t, 200, "", "")
+	}
+	h.advance(365*24*time.Hour + time.Minute)
+	h.refresh(a.RefreshToken).want(t, 200, "", "")
+}
+
+// With a leeway of a minute and access tokens of two seconds, an honest client is
+// far ahead of what a minute's delay holds back.
+func TestALongLeewayReachesFurtherBack(t *testing.T) {
+	h := newHarness(t, func(c *server.Config) { c.Leeway, c.AccessTTL = time.Minute, 2*time.Second })
+	first := h.signedIn()
+	a := first
+	for range 25 {
+		a = h.refresh(a.RefreshToken)
+		h.advance(2 * time.Second)
+	}
+	h.refresh(first.RefreshToken).want(t, 409, "stale_refresh_token", "")
+	h.refresh(a.RefreshToken).want(t, 200, "", "")
+}
+
 func TestReuseIsDurableThoughItsClientIsGone(t *testing.T) {
 	h := newHarness(t)
 	a := h.signedIn()
@@ -279,8 +306,10 @@ func TestRefreshRefuses(t *testing.T) {
 	h.signOut(signedOut.RefreshToken)
 	caller, revoked := h.signedIn(), h.signedIn()
 	h.call("DELETE", "/auth/sessions/"+revoked.SessionID, caller.AccessToken)
-	forged := []byte(caller.RefreshToken)
-	forged[len(forged)-1] ^= 1
+	forged := caller.RefreshToken[:len(caller.RefreshToken)-1] + "A"
+	if forged == caller.RefreshToken {
+		forged = caller.RefreshToken[:len(caller.RefreshToken)-1] + "B"
+	}
 	stranger := newHarness(t, func(c *server.Config) { c.RefreshKeys = h.cfg.RefreshKeys }).signedIn()
 
 	for _, c := range []struct{ name, token, reason string }{
@@ -288,7 +317,7 @@ func TestRefreshRefuses(t *testing.T) {
 		{"revoked", revoked.RefreshToken, "revoked"},
 		{"malformed", "undefined", "malformed"},
 		{"an access token", caller.AccessToken, "malformed"},
-		{"forged", string(forged), "unknown"},
+		{"forged", forged, "unknown"},
 		{"another server's key", newHarness(t).signedIn().RefreshToken, "unknown"},
 		{"a session that is not there", stranger.RefreshToken, "unknown"},
 	} {

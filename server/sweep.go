@@ -7,17 +7,17 @@ import (
 
 const sweepEvery = time.Hour
 
-// sweep removes sessions that are over, now and every hour, until the context
-// ends.
+// sweep removes sessions that are over, every hour until the context ends. Not at
+// once: a machine that comes up with a wrong clock gets some time to put it right.
 func (s *Server) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
 	for {
-		s.sweepOnce(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			s.sweepOnce(ctx)
 		}
 	}
 }

@@ -34,6 +34,23 @@ func TestSessionsAreSwept(t *testing.T) {
 	})
 }
 
+// A machine that comes up with the clock ahead has an hour to put it right.
+func TestAStartSweepsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })
+		a := h.signedIn()
+		ahead := h.cfg
+		ahead.Now = func() time.Time { return time.Now().Add(365 * 24 * time.Hour) }
+		s := h.start(ahead)
+		<-time.After(59 * time.Minute)
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		h.refresh(a.RefreshToken).want(t, 200, "", "")
+	})
+}
+
 func (h *harness) find(a answer) error {
 	h.t.Helper()
 	id, err := rotation.ParseSessionID(a.SessionID)

@@ -18,8 +18,11 @@ type pair struct {
 }
 
 // newPair gives a successor of the session's current refresh token, and an
-// access token with it. Neither outlives the session.
-func (s *Server) newPair(session store.Session, now time.Time) (pair, error) {
+// access token with it. Neither outlives the session. The refresh token is not
+// issued before the time given, which is that of the one it replaces: a clock that
+// is behind for a while must not give out tokens that have expired once it is put
+// right.
+func (s *Server) newPair(session store.Session, now, notBefore time.Time) (pair, error) {
 	branch, err := randomBranch()
 	if err != nil {
 		return pair{}, err
@@ -35,11 +38,18 @@ func (s *Server) newPair(session store.Session, now time.Time) (pair, error) {
 		RefreshToken: s.codec.Encode(rotation.Token{
 			Session:  session.ID,
 			Position: session.Successor(branch),
-			IssuedAt: now,
+			IssuedAt: later(now, notBefore),
 		}),
 		TokenType:        "Bearer",
 		ExpiresIn:        int64(accessTTL / time.Second),
 		RefreshExpiresIn: int64(min(s.cfg.RefreshTTL, left) / time.Second),
 		SessionID:        session.ID.String(),
 	}, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }

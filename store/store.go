@@ -50,5 +50,7 @@ type User struct {
 	Subject string
 	// PasswordHash is an encoded hash that carries its own parameters.
 	PasswordHash string
-	CreatedAt    time.Time
+	// Version counts the passwords that the user has had, from 1.
+	Version   int64
+	CreatedAt time.Time
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -22,6 +23,9 @@ func loadConfigFile(r io.Reader) (kong.Resolver, error) {
 	if err := decoder.Decode(&values); err != nil {
 		return nil, fmt.Errorf("the configuration file must be a JSON object such as {\"listen\": \":8080\"}: %w", err)
 	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("the configuration file has something behind its JSON object")
+	}
 	return values, nil
 }
 
@@ -36,6 +40,10 @@ func (f configFile) Validate(app *kong.Application) error {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(f)) {
+		if _, bare := f[key].(float64); bare {
+			// A duration without a unit would be one of nanoseconds.
+			return fmt.Errorf("the configuration file has the number %v for %q; durations are written like \"10s\" or \"2h\", in quotes", f[key], key)
+		}
 		if !known[key] {
 			return fmt.Errorf("the configuration file has the setting %q, which there is none of; its keys are the names of flags, such as \"access-ttl\"", key)
 		}

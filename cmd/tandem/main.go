@@ -22,6 +22,8 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	// exitInterrupted is what shells expect of a command that SIGINT has ended.
+	exitInterrupted = 130
 )
 
 type commands struct {
@@ -30,7 +32,8 @@ type commands struct {
 	Demo  demoCommand  `cmd:"" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`
 	User  userCommand  `cmd:"" help:"Add, list and remove users, change passwords."`
 
-	Version kong.VersionFlag `help:"Print the version."`
+	// TANDEM_VERSION is a usual name in container images, and means something else.
+	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
 // A console is what a command reads from and writes to.
@@ -44,7 +47,7 @@ func main() {
 }
 
 // run carries out a command line and returns the exit code: 0, 1 if the command
-// failed, 2 if the command line makes no sense.
+// failed, 2 if the command line makes no sense, 130 if it was interrupted.
 func run(args []string, c console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -76,11 +79,16 @@ func run(args []string, c console) int {
 		fmt.Fprintln(c.err, "Run tandem --help to see what there is.")
 		return exitUsage
 	}
-	if err := command.Run(); err != nil && !errors.Is(err, context.Canceled) {
-		fmt.Fprintln(c.err, "tandem:", err)
-		return exitFailed
+	err = command.Run()
+	switch {
+	case err == nil:
+		return exitOK
+	case ctx.Err() != nil && errors.Is(err, context.Canceled):
+		fmt.Fprintln(c.err, "tandem: interrupted:", err)
+		return exitInterrupted
 	}
-	return exitOK
+	fmt.Fprintln(c.err, "tandem:", err)
+	return exitFailed
 }
 
 func versionText() string {

@@ -35,7 +35,7 @@ func TestADataFolderThatIsReadOnly(t *testing.T) {
 		},
 		"the database": {
 			func(t *testing.T, dir string) { chmod(t, filepath.Join(dir, "tandem.db"), 0o400) },
-			"DIR/tandem.db: permission denied",
+			"database DIR/tandem.db cannot be written",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -131,7 +131,6 @@ func logEvents(logger *slog.Logger) func(server.Event) {
 		server.EventSessionEnded:  slog.LevelInfo,
 		server.EventReuseDetected: slog.LevelWarn,
 		server.EventStoreWentBack: slog.LevelWarn,
-		server.EventSignInLimited: slog.LevelWarn,
 	}
 	return func(e server.Event) {
 		level, listed := levels[e.Kind]

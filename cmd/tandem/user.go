@@ -40,7 +40,7 @@ type userAddCommand struct {
 
 // Run adds the user.
 func (cmd *userAddCommand) Run(ctx context.Context, c console) error {
-	password, err := readPassword(c)
+	password, err := readPassword(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ type userPasswdCommand struct {
 
 // Run changes the password.
 func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
-	password, err := readPassword(c)
+	password, err := readPassword(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
 			fmt.Fprintf(c.out, "Changed the password of %s.\n", cmd.Name)
 			return nil
 		}
-		ended, err := sessions.EndSubject(ctx, user.Subject, rotation.Revoked, time.Now())
+		ended, err := sessions.EndSubject(context.WithoutCancel(ctx), user.Subject, rotation.Revoked, time.Now())
 		if err != nil {
 			return fmt.Errorf("the password is changed, but the sessions go on: %w", err)
 		}
@@ -110,7 +110,7 @@ func (cmd *userRemoveCommand) Run(ctx context.Context, c console) error {
 		if err := users.Remove(ctx, cmd.Name); err != nil {
 			return err
 		}
-		ended, err := sessions.EndSubject(ctx, user.Subject, rotation.Revoked, time.Now())
+		ended, err := sessions.EndSubject(context.WithoutCancel(ctx), user.Subject, rotation.Revoked, time.Now())
 		if err != nil {
 			return fmt.Errorf("the user is removed, but the sessions go on: %w", err)
 		}
@@ -167,7 +167,7 @@ func withDatabase(ctx context.Context, path string, do func(*sqlitestore.Store, 
 
 // readPassword asks for a password twice where there is a terminal; elsewhere it
 // reads the first line of standard input.
-func readPassword(c console) (string, error) {
+func readPassword(ctx context.Context, c console) (string, error) {
 	if !term.IsTerminal(int(c.in.Fd())) {
 		line, err := bufio.NewReader(io.LimitReader(c.in, 64<<10)).ReadString('\n')
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -179,11 +179,11 @@ func readPassword(c console) (string, error) {
 		}
 		return line, nil
 	}
-	first, err := prompt(c, "Password: ")
+	first, err := prompt(ctx, c, "Password: ")
 	if err != nil {
 		return "", err
 	}
-	again, err := prompt(c, "Again: ")
+	again, err := prompt(ctx, c, "Again: ")
 	if err != nil {
 		return "", err
 	}
@@ -193,12 +193,32 @@ func readPassword(c console) (string, error) {
 	return first, nil
 }
 
-func prompt(c console, text string) (string, error) {
-	fmt.Fprint(c.err, text)
-	password, err := term.ReadPassword(int(c.in.Fd()))
-	fmt.Fprintln(c.err)
+// prompt asks for a line without echo. When ctx ends it gives the terminal back as
+// it was; the read goes on until the program ends.
+func prompt(ctx context.Context, c console, text string) (string, error) {
+	fd := int(c.in.Fd())
+	before, err := term.GetState(fd)
 	if err != nil {
 		return "", fmt.Errorf("read the password: %w", err)
 	}
-	return string(password), nil
+	fmt.Fprint(c.err, text)
+	type line struct {
+		text []byte
+		err  error
+	}
+	typed := make(chan line, 1)
+	go func() {
+		text, err := term.ReadPassword(fd)
+		typed <- line{text, err}
+	}()
+	defer fmt.Fprintln(c.err)
+	select {
+	case l := <-typed:
+		if l.err != nil {
+			return "", fmt.Errorf("read the password: %w", l.err)
+		}
+		return string(l.text), nil
+	case <-ctx.Done():
+		return "", errors.Join(ctx.Err(), term.Restore(fd, before))
+	}
 }

@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -15,7 +14,6 @@ import (
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/server"
-	"github.com/tandem-auth/tandem/store"
 	"github.com/tandem-auth/tandem/web"
 )
 
@@ -52,10 +50,26 @@ func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.Directory().Add(ctx, Username, Password); err != nil && !errors.Is(err, store.ErrExists) {
-		return nil, errors.Join(fmt.Errorf("add the demo user: %w", err), d.Close())
+	if err := addDemoUser(ctx, d); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
+}
+
+// addDemoUser refuses a folder that is used in earnest: everybody knows the demo
+// user's password.
+func addDemoUser(ctx context.Context, d *daemon.Daemon) error {
+	users, err := d.Directory().List(ctx)
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(users) == 0:
+		return d.Directory().Add(ctx, Username, Password)
+	case len(users) == 1 && users[0].Name == Username:
+		return nil
+	}
+	return errors.New("the data folder has users of its own; choose another folder to try things out in")
 }
 
 // site is the page, and the API that its requests are for.

@@ -11,10 +11,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
 	"runtime"
+	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
@@ -34,8 +36,10 @@ type Store struct {
 	get    *sql.Stmt // of reader
 }
 
-// Open opens the database at path, makes it if there is none, and brings its
-// schema up to date. The file is for its owner alone.
+// Open opens the database at path, makes it if there is none, for its owner alone,
+// and brings its schema up to date. Open a file once in a process, and let the
+// process read it through nothing else: closing any handle of a file gives up the
+// locks that the whole process has on it.
 func Open(ctx context.Context, path string) (_ *Store, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -72,15 +76,29 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	if s.writer, err = newWriter(ctx, s.db); err != nil {
 		return nil, s.explain(ctx, "open", err)
 	}
+	// That a file cannot be written is better known now.
+	if err := s.Ping(ctx); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
 // touch makes the file, for SQLite would make it readable by others. The files
-// beside it get the mode of this one.
+// beside it get the mode of this one. A file that is there is not opened: see Open.
 func touch(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return fmt.Errorf("open the database for writing: %w", err)
+	info, err := os.Stat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return fmt.Errorf("database %s is a directory", path)
+	case err == nil:
+		return nil
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist): // another process was faster
+		return nil
+	case err != nil:
+		return fmt.Errorf("make the database: %w", err)
 	}
 	return f.Close()
 }
@@ -125,10 +143,9 @@ func (s *Store) check(ctx context.Context) error {
 	return nil
 }
 
-// Ping reports whether the database can be read and written.
+// Ping reports whether the database can be written, by writing to it.
 func (s *Store) Ping(ctx context.Context) error {
-	// Takes the write lock, reads, and finds nothing to change.
-	_, err := s.exec(ctx, "ping", `DELETE FROM sessions WHERE id = x''`)
+	_, err := s.exec(ctx, "ping", `UPDATE health SET pinged_at = ?`, time.Now().UnixMilli())
 	return err
 }
 

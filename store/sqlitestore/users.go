@@ -11,7 +11,7 @@ import (
 // is taken.
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
 	_, err := s.exec(ctx, "add a user",
-		`INSERT INTO users (name, subject, password_hash, created_at) VALUES (?, ?, ?, ?)`,
+		`INSERT INTO users (name, subject, password_hash, version, created_at) VALUES (?, ?, ?, 1, ?)`,
 		user.Name, user.Subject, user.PasswordHash, user.CreatedAt.UnixMilli())
 	return err
 }
@@ -19,17 +19,18 @@ func (s *Store) AddUser(ctx context.Context, user store.User) error {
 // UserByName returns a user, or [store.ErrNotFound].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
 	user, err := scanUser(s.reader.QueryRowContext(ctx,
-		`SELECT name, subject, password_hash, created_at FROM users WHERE name = ?`, name))
+		`SELECT name, subject, password_hash, version, created_at FROM users WHERE name = ?`, name))
 	return user, s.explain(ctx, "find a user", err)
 }
 
-// SetPasswordHash replaces the hash of a user, or returns [store.ErrNotFound].
+// SetPasswordHash replaces the hash of a user by that of another password, or
+// returns [store.ErrNotFound].
 func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
-	return s.exec1(ctx, "set a password", `UPDATE users SET password_hash = ? WHERE name = ?`, hash, name)
+	return s.exec1(ctx, "set a password", `UPDATE users SET password_hash = ?, version = version + 1 WHERE name = ?`, hash, name)
 }
 
-// ReplacePasswordHash replaces the hash of a user if it still is from; otherwise
-// it changes nothing.
+// ReplacePasswordHash replaces the hash of a user by another of the same password,
+// if it still is from; otherwise it changes nothing.
 func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
 	_, err := s.exec(ctx, "replace a password hash",
 		`UPDATE users SET password_hash = ? WHERE name = ? AND password_hash = ?`, to, name, from)
@@ -44,7 +45,7 @@ func (s *Store) RemoveUser(ctx context.Context, name string) error {
 // Users returns all users by name.
 func (s *Store) Users(ctx context.Context) ([]store.User, error) {
 	return collect(ctx, s, "list users", scanUser,
-		`SELECT name, subject, password_hash, created_at FROM users ORDER BY name`)
+		`SELECT name, subject, password_hash, version, created_at FROM users ORDER BY name`)
 }
 
 func scanUser(row row) (store.User, error) {
@@ -52,7 +53,7 @@ func scanUser(row row) (store.User, error) {
 		user      store.User
 		createdAt int64
 	)
-	err := row.Scan(&user.Name, &user.Subject, &user.PasswordHash, &createdAt)
+	err := row.Scan(&user.Name, &user.Subject, &user.PasswordHash, &user.Version, &createdAt)
 	user.CreatedAt = time.UnixMilli(createdAt)
 	return user, err
 }

@@ -157,7 +157,8 @@ func (w *writer) transact(batch []*write) error {
 		return err
 	}
 	for _, one := range batch {
-		if w.carryOut(ctx, one); endsTransaction(one.err) {
+		w.carryOut(ctx, one)
+		if endsTransaction(one.err) {
 			_, _ = w.conn.ExecContext(ctx, "ROLLBACK") // if SQLite has not done so
 			return one.err
 		}
@@ -173,7 +174,7 @@ func (w *writer) carryOut(ctx context.Context, one *write) {
 	if one.err = one.ctx.Err(); one.err != nil {
 		return // nobody waits any more
 	}
-	statement, err := w.prepared(ctx, one.statement)
+	statement, err := w.prepared(ctx, one.statement) //nolint:sqlclosecheck // close does, when the writer ends
 	if err != nil {
 		one.err = err
 		return

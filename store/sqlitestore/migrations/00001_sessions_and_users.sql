@@ -27,9 +27,18 @@ CREATE TABLE users (
     name          TEXT    NOT NULL PRIMARY KEY,
     subject       TEXT    NOT NULL UNIQUE,
     password_hash TEXT    NOT NULL,
+    version       INTEGER NOT NULL, -- counts the passwords that the user has had
     created_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- One row, to be written by whoever asks whether the database can be.
+CREATE TABLE health (
+    id        INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    pinged_at INTEGER NOT NULL
+) STRICT;
+INSERT INTO health (id, pinged_at) VALUES (1, 0);
+
 -- +goose Down
+DROP TABLE health;
 DROP TABLE users;
 DROP TABLE sessions;
