@@ -32,6 +32,9 @@ type commands struct {
 	Demo  demoCommand  `cmd:"" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`
 	User  userCommand  `cmd:"" help:"Add, list and remove users, change passwords."`
 
+	Backup  backupCommand  `cmd:"" help:"Back up a server's data folder to a file, while the server runs."`
+	Restore restoreCommand `cmd:"" help:"Make a data folder from a backup."`
+
 	// TANDEM_VERSION is a usual name in container images, and means something else.
 	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }

@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 			"freeport":  freePort,
 			"await":     await,
 			"post":      post,
+			"refresh":   refresh,
 			"private":   private,
 			"terminate": terminate,
 		},
@@ -73,6 +74,13 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 	status, body, err := request(context.Background(), http.MethodPost, args[1], args[2])
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), fmt.Appendf(nil, "%d\n%s", status, body), 0o600))
+}
+
+// refresh posts the refresh token that FILE has from an answer before, and writes
+// the new answer there: refresh FILE URL.
+func refresh(ts *testscript.TestScript, _ bool, args []string) {
+	_, body, _ := strings.Cut(ts.ReadFile(args[0]), "\n")
+	post(ts, false, append(args, body))
 }
 
 // private fails if others may read a file: private FILE...

@@ -3,8 +3,10 @@
 package datadir
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -90,9 +92,13 @@ func readSecret(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// writeSecret makes a file that only its owner may read. It is there whole or
-// not at all, whatever happens.
-func writeSecret(path string, content []byte) (err error) {
+func writeSecret(path string, content []byte) error {
+	return writeWhole(path, bytes.NewReader(content))
+}
+
+// writeWhole makes a file that only its owner may read. It is there whole or not
+// at all, whatever happens.
+func writeWhole(path string, content io.Reader) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new") // mode 0600
 	if err != nil {
 		return err
@@ -103,7 +109,7 @@ func writeSecret(path string, content []byte) (err error) {
 			_ = os.Remove(f.Name())
 		}
 	}()
-	if _, err := f.Write(content); err != nil {
+	if _, err := io.Copy(f, content); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

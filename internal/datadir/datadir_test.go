@@ -1,6 +1,7 @@
 package datadir_test
 
 import (
+	"archive/tar"
 	"bytes"
 	"os"
 	"path/filepath"
@@ -171,5 +172,45 @@ func TestPrepareLeavesAFolderInUseAlone(t *testing.T) {
 	}
 	if len(prepared.Refresh) != 1 {
 		t.Errorf("%d refresh keys, want 1", len(prepared.Refresh))
+	}
+}
+
+// A file that only looks like a backup reaches nothing outside of the folder.
+func TestRestoreTakesNothingButABackup(t *testing.T) {
+	for name, entries := range map[string]map[string]string{
+		"a path upwards":  {"../tandem.db": "x"},
+		"an absolute one": {"/tmp/tandem.db": "x"},
+		"another file":    {"server.lock": "x"},
+		"a key in a path": {"signing-x/../../y.pem": "x"},
+		"no database":     {"refresh-keys.json": "{}"},
+		"nothing":         {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			var b bytes.Buffer
+			archive := tar.NewWriter(&b)
+			for entry, content := range entries {
+				if err := archive.WriteHeader(&tar.Header{Name: entry, Mode: 0o600, Size: int64(len(content))}); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := archive.Write([]byte(content)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := archive.Close(); err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(dir, "backup.tar")
+			if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			data := filepath.Join(dir, "a", "data")
+			if err := datadir.Restore(data, file); err == nil || !strings.Contains(err.Error(), file) {
+				t.Errorf("got %v", err)
+			}
+			if _, err := os.Stat(datadir.Database(data)); err == nil {
+				t.Error("there is a database")
+			}
+		})
 	}
 }

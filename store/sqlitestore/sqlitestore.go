@@ -149,6 +149,25 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
+// Backup writes a consistent copy of the database to a new file, while others read
+// and write. The copy has no WAL of its own and is for its owner alone.
+func (s *Store) Backup(ctx context.Context, to string) error {
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // VACUUM would make it readable by others
+	if err != nil {
+		return fmt.Errorf("back up: %w", err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("back up: %w", err)
+	}
+	// The readers' connections may not even write to another file.
+	db, err := sql.Open("sqlite", dsn(s.path, "_txlock=deferred"))
+	if err != nil {
+		return s.explain(ctx, "back up", err)
+	}
+	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
+	return s.explain(ctx, "back up", errors.Join(err, db.Close()))
+}
+
 // Close closes the file. It may be called twice.
 func (s *Store) Close() error {
 	var errs []error

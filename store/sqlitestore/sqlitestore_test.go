@@ -4,10 +4,14 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -227,5 +231,80 @@ func TestTwoMayOpenANewFileAtOnce(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A backup that is made while others write is sound, and has what was written
+// before it.
+func TestABackupOfADatabaseInUse(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, filepath.Join(dir, "tandem.db"))
+	before := someSession()
+	if err := s.Create(t.Context(), before); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	var writers sync.WaitGroup
+	for i := range 4 {
+		writers.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				session := someSession()
+				session.ID = rotation.SessionID{2, byte(i), byte(n >> 8), byte(n)}
+				_ = s.Create(ctx, session)
+			}
+		})
+	}
+	to := filepath.Join(dir, "copy.db")
+	err := s.Backup(t.Context(), to)
+	stop()
+	writers.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := open(t, to).Get(t.Context(), before.ID); err != nil {
+		t.Errorf("the session of before: %v", err)
+	}
+	if err := s.Backup(t.Context(), to); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a file that is there: %v, want ErrExist", err)
+	}
+}
+
+// Writes at the same time share a commit, and yet each gets its own answer.
+func TestOneBadWriteInABatchFailsAlone(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "tandem.db"))
+	if err := s.Create(t.Context(), someSession()); err != nil {
+		t.Fatal(err)
+	}
+	var taken, created atomic.Int64
+	var all sync.WaitGroup
+	for i := range 400 {
+		all.Go(func() {
+			session := someSession()
+			if i%2 == 0 {
+				session.ID = rotation.SessionID{3, byte(i >> 8), byte(i)}
+			}
+			switch err := s.Create(t.Context(), session); {
+			case err == nil:
+				created.Add(1)
+			case errors.Is(err, store.ErrExists):
+				taken.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if created.Load() != 200 || taken.Load() != 200 {
+		t.Errorf("%d created and %d taken, want 200 each", created.Load(), taken.Load())
+	}
+}
+
+func TestAfterClose(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "tandem.db"))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Create(t.Context(), someSession()); err == nil || !strings.Contains(err.Error(), "the store is closed") {
+		t.Errorf("got %v", err)
 	}
 }

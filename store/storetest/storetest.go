@@ -196,10 +196,10 @@ func confirm(t *testing.T, s server.Store, _ func() server.Store) {
 
 func parallelConfirms(t *testing.T, s server.Store, _ func() server.Store) {
 	session := create(t, s, newSession("ann"))
-	for round := range uint32(5) {
+	for round := range uint32(2) {
 		var wins atomic.Int64
 		var winner atomic.Uint64
-		inParallel(200, func(i int) {
+		inParallel(5000, func(i int) {
 			to := rotation.Position{Generation: round + 1, Branch: uint64(i)}
 			ok, err := s.Confirm(t.Context(), session.ID, session.Current, to, epoch)
 			if err != nil {
