@@ -35,6 +35,7 @@ type serveCommand struct {
 	Origins    []string `name:"allow-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the server (CORS), such as https://app.example.com; repeatable."`
 
 	TrustedProxies []netip.Prefix `name:"trust-proxy" placeholder:"CIDR" help:"Network of a proxy whose X-Forwarded-For is believed, such as 10.0.0.0/8; repeatable."`
+	DrainDelay     time.Duration  `default:"0s" help:"How long /readyz says no before the server takes no more requests, for a load balancer to notice (default ${default})."`
 	DrainTimeout   time.Duration  `default:"20s" help:"How long requests may take to finish once the server is told to stop (default ${default})."`
 
 	logFlags `embed:""`
@@ -57,6 +58,7 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 		RetryWindow:    time.Duration(cmd.RetryWindow),
 		AllowedOrigins: cmd.Origins,
 		TrustedProxies: cmd.TrustedProxies,
+		DrainDelay:     cmd.DrainDelay,
 		DrainTimeout:   cmd.DrainTimeout,
 		Logger:         logger,
 		OnEvent:        logEvents(logger),
@@ -80,8 +82,8 @@ func (cmd *serveCommand) Validate() error {
 			return fmt.Errorf("--%s: %s is less than a second; durations are written like 90s, 15m or 2h", f.name, f.value)
 		}
 	}
-	if cmd.Leeway < 0 {
-		return errors.New("--leeway: must not be negative")
+	if cmd.Leeway < 0 || cmd.DrainDelay < 0 {
+		return errors.New("--leeway and --drain-delay must not be negative")
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ type Config struct {
 	AllowedOrigins []string
 	TrustedProxies []netip.Prefix
 
+	// DrainDelay is how long /readyz says no, once the daemon is to stop, before it
+	// takes no more requests: so long may a load balancer go on sending some.
+	// Defaults to none.
+	DrainDelay time.Duration
 	// DrainTimeout bounds how long requests under way may take once the daemon is
 	// to stop. Defaults to 20 seconds.
 	DrainTimeout time.Duration
@@ -175,8 +179,9 @@ func (d *Daemon) Address() string { return d.listener.Addr().String() }
 // Directory returns the daemon's users.
 func (d *Daemon) Directory() *directory.Directory { return d.directory }
 
-// Serve answers requests until ctx ends; then it takes no new ones, lets those
-// under way finish, and closes the daemon.
+// Serve answers requests until ctx ends; then it is not ready any more, takes no
+// new requests after the drain delay, lets those under way finish, and closes the
+// daemon.
 func (d *Daemon) Serve(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { failed <- d.http.Serve(d.listener) }()
@@ -195,6 +200,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 }
 
 func (d *Daemon) drain() error {
+	time.Sleep(d.config.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), d.config.DrainTimeout)
 	defer cancel()
 	if err := d.http.Shutdown(ctx); err != nil {

@@ -160,6 +160,27 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 	}
 }
 
+// A load balancer goes on sending requests until it has asked /readyz.
+func TestTheDrainDelayGivesALoadBalancerTime(t *testing.T) {
+	c := config(t.TempDir())
+	c.DrainDelay = 2 * time.Second
+	d := open(t, c)
+	stop := serve(t, d)
+	stopped := make(chan error, 1)
+	go func() { stopped <- stop() }()
+	for !strings.Contains(fetch(d.URL()+"/readyz"), "shutting down") {
+		if len(stopped) > 0 {
+			t.Fatal("it has stopped, and /readyz never said so")
+		}
+	}
+	if got := fetch(d.URL() + "/healthz"); !strings.Contains(got, "ok") {
+		t.Errorf("while it drains: %s", got)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestARequestThatNeverEndsIsCutInTheEnd(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
 	c := config(t.TempDir())
