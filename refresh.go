@@ -47,7 +47,7 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 			}
 			c = s.live.Load()
 		}
-		if c != nil && c != refused {
+		if c != nil && (refused == nil || c.AccessToken != refused.AccessToken) {
 			now := s.config.Now()
 			if c.usable(now) {
 				if c.refreshDue(now) {
