@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
@@ -18,7 +19,8 @@ import (
 type backend interface {
 	// serve answers, or reports that the server is down.
 	serve(w http.ResponseWriter, r *http.Request) bool
-	start() error
+	// start starts the server, whose clock is so far behind.
+	start(behind time.Duration) error
 	stop() error
 	// backUp copies what the server has stored; fallBack puts the copy in place.
 	// The server must be down for that.
@@ -71,7 +73,8 @@ func (b *genuine) serve(w http.ResponseWriter, r *http.Request) bool {
 	return s != nil
 }
 
-func (b *genuine) start() (err error) {
+func (b *genuine) start(behind time.Duration) (err error) {
+	b.config.Now = func() time.Time { return time.Now().Add(-behind) }
 	if b.store, err = sqlitestore.Open(context.Background(), filepath.Join(b.folder, "tandem.db")); err != nil {
 		return err
 	}

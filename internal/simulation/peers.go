@@ -72,7 +72,7 @@ type peer struct {
 	backup   map[rotation.SessionID]family
 }
 
-func (p *peer) start() error {
+func (p *peer) start(time.Duration) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.up = true

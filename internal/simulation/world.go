@@ -29,6 +29,7 @@ type world struct {
 	report   Report
 	digest   uint64
 	sessions map[rotation.SessionID]*session
+	behind   bool // the server's clock, by days
 	numbers  int
 	signIns  int // so far
 	failure  error
@@ -38,9 +39,12 @@ type world struct {
 type session struct {
 	number  int // in the order of sign-ins: IDs differ from run to run
 	touched bool
-	planted time.Time // when the thief first used a token of their own
-	seen    time.Time // when reuse ended the session
-	lost    bool
+	// misdated sessions began while the server's clock was behind. Once that is put
+	// right, they may look older than the refresh lifetime.
+	misdated bool
+	planted  time.Time // when the thief first used a token of their own
+	seen     time.Time // when reuse ended the session
+	lost     bool
 }
 
 // plant notes when the thief first used a token of their own, and was answered.
@@ -70,7 +74,7 @@ func (w *world) play(folder string) (err error) {
 	if w.backend, err = w.newBackend(folder); err != nil {
 		return err
 	}
-	if err := w.backend.start(); err != nil {
+	if err := w.backend.start(0); err != nil {
 		return err
 	}
 	for i := range w.config.Users {
@@ -135,13 +139,14 @@ func (w *world) allSeen() bool {
 }
 
 // restart takes the server down for a moment. With fall-backs, its store may
-// come up in the state that it had some seconds before.
+// come up in the state that it had some seconds before. Now and then its clock is
+// behind, until the next restart.
 func (w *world) restart(chance *rand.Rand) {
 	before := w.signInCount()
 	w.must(w.backend.stop())
 	if w.config.FallBacks {
 		w.must(w.backend.backUp())
-		w.must(w.backend.start())
+		w.must(w.backend.start(0))
 		w.sleep(around(chance, 20*time.Second))
 		w.must(w.backend.stop())
 		// A sign-in that the store forgets is a sign-in lost: no protocol helps.
@@ -151,8 +156,15 @@ func (w *world) restart(chance *rand.Rand) {
 		}
 	}
 	w.sleep(around(chance, 2*time.Second))
-	w.must(w.backend.start())
+	var behind time.Duration
+	if chance.IntN(6) == 0 {
+		behind = around(chance, 15*24*time.Hour)
+	}
 	w.count(func(r *Report) { r.Restarts++ })
+	w.mu.Lock()
+	w.behind = behind > 0
+	w.mu.Unlock()
+	w.must(w.backend.start(behind))
 }
 
 func (w *world) enough() bool {
@@ -219,6 +231,7 @@ func (w *world) note(e server.Event) {
 	switch e.Kind {
 	case server.EventSignedIn:
 		w.signIns++
+		s.misdated = w.behind
 	case server.EventRefreshed:
 		w.report.Refreshes++
 	case server.EventRefreshRetried:
@@ -245,7 +258,7 @@ func (w *world) known(id rotation.SessionID) *session {
 // ended counts a session that ended although no thief has touched it; w.mu is
 // held.
 func (w *world) ended(s *session) {
-	if !s.touched && !s.lost {
+	if !s.touched && !s.misdated && !s.lost {
 		s.lost = true
 		w.report.FalseLogouts++
 	}
