@@ -18,7 +18,7 @@ func Settings() []Setting {
 // DeepSettings are larger worlds: minutes.
 func DeepSettings() []Setting {
 	return []Setting{
-		{Name: "2 processes without a lock, 8 generations, one fall-back", Processes: 2, Generations: 8, FallBack: true},
+		{Name: "2 processes without a lock, 7 generations, one fall-back", Processes: 2, Generations: 7, FallBack: true},
 		{Name: "2 processes, 6 generations, overlapping requests", Processes: 2, Generations: 6, Overlap: true},
 		{Name: "1 process, 10 generations, a thief", Processes: 1, Generations: 10, Thief: true},
 		{Name: "2 processes without a lock, 6 generations, a thief", Processes: 2, Generations: 6, Thief: true},
