@@ -308,3 +308,26 @@ func TestAfterClose(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Whoever writes while the store is being closed is answered, one way or the other.
+func TestClosingLeavesNobodyWaiting(t *testing.T) {
+	for range 50 {
+		s, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "tandem.db"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var writers sync.WaitGroup
+		for range 8 {
+			writers.Go(func() {
+				var err error
+				for err == nil {
+					err = s.Ping(context.Background())
+				}
+			})
+		}
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		writers.Wait()
+	}
+}

@@ -34,7 +34,7 @@ type writer struct {
 	queue      chan *write
 	stop       chan struct{}
 	stopOnce   sync.Once
-	stopped    sync.WaitGroup
+	stopped    chan struct{} // closed when run has returned
 }
 
 func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
@@ -47,8 +47,9 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 		statements: map[string]*sql.Stmt{},
 		queue:      make(chan *write, largestBatch),
 		stop:       make(chan struct{}),
+		stopped:    make(chan struct{}),
 	}
-	w.stopped.Go(w.run)
+	go w.run()
 	return w, nil
 }
 
@@ -56,7 +57,7 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 // twice.
 func (w *writer) close() error {
 	w.stopOnce.Do(func() { close(w.stop) })
-	w.stopped.Wait()
+	<-w.stopped
 	var errs []error
 	for _, statement := range w.statements { // else SQLite would leave its WAL behind
 		errs = append(errs, statement.Close())
@@ -92,10 +93,18 @@ func (w *writer) exec(ctx context.Context, statement string, args ...any) (int64
 		return one.changed, one.err
 	case <-ctx.Done():
 		return 0, ctx.Err()
+	case <-w.stopped:
+	}
+	select {
+	case <-one.done:
+		return one.changed, one.err
+	default: // it got into the queue behind the last look
+		return 0, errClosed
 	}
 }
 
 func (w *writer) run() {
+	defer close(w.stopped)
 	for {
 		select {
 		case first := <-w.queue:
