@@ -208,8 +208,10 @@ func (s *Session) conclude(c *credential, end *EndedError) bool {
 }
 
 // replace puts another credential in the place of c: a newer one of the store,
-// or a fresh one of the server. The error is an *EndedError or a
-// *TemporaryError.
+// or a fresh one of the server. What may pass is tried again, at most maxAttempts
+// times in all. The store is read before each attempt: where it cannot be locked,
+// another session may have got on meanwhile, and a token that was overtaken long
+// ago looks stolen. The error is an *EndedError or a *TemporaryError.
 func (s *Session) replace(c *credential) error {
 	unlock, err := s.lockStore()
 	if err != nil {
@@ -217,44 +219,43 @@ func (s *Session) replace(c *credential) error {
 	}
 	defer unlock()
 
+	for attempt := 1; ; attempt++ {
+		kept, adopted, err := s.newest(c)
+		if adopted || err != nil {
+			return err
+		}
+		next, err := s.auth.refresh(s.ctx, kept)
+		var end *EndedError
+		switch {
+		case err == nil:
+			s.stats.refreshes.Add(1)
+			return s.keep(c, kept, next)
+		case errors.As(err, &end):
+			return s.lastLook(c, kept, end)
+		case errors.Is(err, errStale):
+			return s.lastLook(c, kept, &TemporaryError{Err: err})
+		case attempt == maxAttempts || !s.auth.pause(s.ctx, attempt, retryAfter(err)):
+			return &TemporaryError{RetryAt: s.config.Now().Add(retryAfter(err)), Err: err}
+		}
+	}
+}
+
+// newest returns the pair to refresh, unless the store has another than that of c
+// that is good still: then it is adopted.
+func (s *Session) newest(c *credential) (_ Pair, adopted bool, _ error) {
 	kept, err := s.loadKept(c)
 	switch {
 	case err != nil:
-		return &TemporaryError{Err: err}
+		return Pair{}, false, &TemporaryError{Err: err}
 	case kept.IsZero():
-		return &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
+		return Pair{}, false, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
 	case kept.RefreshToken != c.RefreshToken:
 		if newer := s.newCredential(kept); newer.usable(s.config.Now()) {
 			s.live.CompareAndSwap(c, newer)
-			return nil
+			return Pair{}, true, nil
 		}
 	}
-
-	next, err := s.askServer(kept)
-	var end *EndedError
-	switch {
-	case err == nil:
-		s.stats.refreshes.Add(1)
-		return s.keep(c, kept, next)
-	case errors.As(err, &end):
-		return s.lastLook(c, kept, end)
-	case errors.Is(err, errStale):
-		return s.lastLook(c, kept, &TemporaryError{Err: err})
-	}
-	return &TemporaryError{RetryAt: s.config.Now().Add(retryAfter(err)), Err: err}
-}
-
-// askServer refreshes kept. What may pass is tried again, at most maxAttempts
-// times in all.
-func (s *Session) askServer(kept Pair) (Pair, error) {
-	for attempt := 1; ; attempt++ {
-		next, err := s.auth.refresh(s.ctx, kept)
-		var end *EndedError
-		if err == nil || errors.As(err, &end) || errors.Is(err, errStale) ||
-			attempt == maxAttempts || !s.auth.pause(s.ctx, attempt, retryAfter(err)) {
-			return next, err
-		}
-	}
+	return kept, false, nil
 }
 
 // keep stores the pair that replaces kept, then uses it. The store comes first

@@ -367,6 +367,42 @@ func TestTwoSessionsShareOneStore(t *testing.T) {
 	}
 }
 
+// Between two attempts of one session, another session of a store without a lock
+// gets on, twice. The first must not come with a token of long ago: that would look
+// like a thief's.
+func TestEveryAttemptReadsTheStoreAgain(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shared := struct{ tandem.Store }{w.store}
+		slow, quick := w.open(shared, func(c *tandem.Config) { c.RefreshTimeout = time.Minute }), w.open(shared)
+		w.expire()
+		var attempts atomic.Int64
+		w.server.Script(func(rw http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != testserver.Refresh || attempts.Add(1) != 1 {
+				return false
+			}
+			for range 2 { // while the first attempt of the slow one is under way
+				token, err := quick.Token(context.Background())
+				if err != nil {
+					w.Errorf("the quick one: %v", err)
+				}
+				quick.Invalidate(token)
+			}
+			time.Sleep(server.DefaultLeeway)
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		})
+		if _, err := slow.Token(context.Background()); err != nil {
+			w.Errorf("the slow one: %v", err)
+		}
+		w.expectEnds()
+		for _, kind := range []server.EventKind{server.EventReuseDetected, server.EventRefreshStale} {
+			if n := w.server.Events(kind); n != 0 {
+				w.Errorf("%s: %d times", kind, n)
+			}
+		}
+	})
+}
+
 // What one session of a store does, the others take up: they are one session.
 func TestASignInIsTakenUpByTheOthersOfTheStore(t *testing.T) {
 	inWorld(t, func(w *world) {

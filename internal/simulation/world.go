@@ -119,7 +119,10 @@ func (w *world) operate() {
 			w.restart(chance)
 		}
 	}
-	// Thieves have stopped; their victims come back in the morning.
+	// Thieves have stopped; their victims come back in the morning. A server whose
+	// clock is behind cannot tell how long ago anything was: it is put right.
+	w.must(w.backend.stop())
+	w.must(w.backend.start(0))
 	for range settling / time.Hour {
 		if !w.sleep(time.Hour) || w.allSeen() {
 			return
@@ -131,7 +134,7 @@ func (w *world) allSeen() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, s := range w.sessions {
-		if !s.planted.IsZero() && s.seen.IsZero() {
+		if !s.planted.IsZero() && s.seen.IsZero() && !s.misdated {
 			return false
 		}
 	}
@@ -282,7 +285,7 @@ func (w *world) sum() Report {
 	r := w.report
 	r.Scheme, r.Worlds, r.Digest = w.config.Scheme, 1, w.digest
 	for _, s := range w.sessions {
-		if s.planted.IsZero() {
+		if s.planted.IsZero() || s.misdated {
 			continue
 		}
 		r.Planted++
