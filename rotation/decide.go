@@ -86,8 +86,9 @@ const (
 	// Refuse: the session has ended or the token has expired; Decision.Reason
 	// says why. Nothing is written.
 	Refuse Verdict = iota
-	// Confirm: compare-and-set the session's current token to the presented one,
-	// then give a successor. A lost compare-and-set is decided again.
+	// Confirm: make the presented token the session's current one, in one atomic
+	// step with the check that it is newer and that the session lives; then give a
+	// successor. If another was faster, decide again.
 	Confirm
 	// Retry: the current token again. Give another successor, write nothing.
 	Retry
@@ -137,7 +138,7 @@ func Decide(state *State, token Token, now time.Time, policy Policy) Decision {
 	if reason, ended := state.Ended(now); ended {
 		return Decision{Verdict: Refuse, Next: *state, Reason: reason}
 	}
-	if now.Sub(token.IssuedAt) >= policy.RefreshTTL {
+	if policy.Outlived(token, now) {
 		return Decision{Verdict: Refuse, Next: *state, Reason: Expired}
 	}
 
@@ -159,6 +160,12 @@ func Decide(state *State, token Token, now time.Time, policy Policy) Decision {
 		next.EndedAt, next.EndReason = now, ReuseDetected
 		return Decision{Verdict: Reuse, Next: next, Reason: ReuseDetected}
 	}
+}
+
+// Outlived reports whether a token is older than the policy lets it be: whatever
+// the state of its session, it is not confirmed.
+func (p Policy) Outlived(token Token, now time.Time) bool {
+	return now.Sub(token.IssuedAt) >= p.RefreshTTL
 }
 
 func (p Policy) reaches(behind uint32) bool { return p.LeewayReach == 0 || behind <= p.LeewayReach }

@@ -178,6 +178,9 @@ func (downStore) Create(context.Context, store.Session) error { return errDown }
 func (downStore) Get(context.Context, rotation.SessionID) (store.Session, error) {
 	return store.Session{}, errDown
 }
+func (downStore) Confirm(context.Context, rotation.SessionID, rotation.Position, time.Time) (store.Confirmation, error) {
+	return store.Confirmation{}, errDown
+}
 func (downStore) Ping(context.Context) error { return errDown }
 
 func TestAStoreThatIsDown(t *testing.T) {
@@ -225,18 +228,28 @@ func TestAClientThatHangsUpIsNoError(t *testing.T) {
 	h.refresh(a.RefreshToken).want(t, 200, "", "")
 }
 
-// losingStore is a store in which somebody else is always faster.
-type losingStore struct{ server.Store }
+// A refusingStore confirms nothing, whatever it is asked.
+type refusingStore struct{ server.Store }
 
-func (losingStore) Confirm(context.Context, rotation.SessionID, rotation.Position, rotation.Position, time.Time) (bool, error) {
-	return false, nil
+func (s refusingStore) Confirm(ctx context.Context, id rotation.SessionID, _ rotation.Position, _ time.Time) (store.Confirmation, error) {
+	session, err := s.Get(ctx, id)
+	return store.Confirmation{Session: session}, err
 }
 
-func TestARefreshGivesUpAfterLosingForLong(t *testing.T) {
-	h := newHarness(t)
+// A store that does not do as it should costs no session, and gives no token.
+func TestAStoreThatBreaksItsContract(t *testing.T) {
+	var log strings.Builder
+	h := newHarness(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	a := h.signedIn()
-	h.cfg.Store = losingStore{h.cfg.Store}
+	good := h.cfg.Store
+	h.cfg.Store = refusingStore{good}
 	h.server = h.start(h.cfg)
 	h.refresh(a.RefreshToken).want(t, 503, "temporarily_unavailable", "")
 	h.wantKinds()
+	if !strings.Contains(log.String(), "does not keep to its contract") {
+		t.Errorf("nothing for the operator: %s", log.String())
+	}
+	h.cfg.Store = good
+	h.server = h.start(h.cfg)
+	h.refresh(a.RefreshToken).want(t, 200, "", "")
 }

@@ -15,11 +15,11 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := detached(r.Context())
 	defer cancel()
-	session, state, err := s.lookUp(ctx, id)
+	session, found, err := s.lookUp(ctx, id)
 	if err != nil {
 		return err
 	}
-	if state != nil && state.EndedAt.IsZero() {
+	if found && session.EndedAt.IsZero() {
 		if err := s.endAndTell(r, session, rotation.SignedOut); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"time"
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
@@ -14,11 +15,6 @@ import (
 // maxToken bounds the field, not the token: what is too long to be one is
 // refused as malformed, as everything else that is none.
 const maxToken = maxBody
-
-// maxRounds bounds how often a confirmation may lose against others of the same
-// session. Every lost round is another's success, so it takes as many clients
-// at once to get there.
-const maxRounds = 16
 
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	body, err := readFields(w, r)
@@ -68,54 +64,35 @@ func decodeReason(err error) string {
 // rotate decides about a token and carries the decision out. The session it
 // returns is in the state that follows.
 func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Session, rotation.Decision, error) {
-	for range maxRounds {
-		session, state, err := s.lookUp(ctx, token.Session)
-		if err != nil {
-			return store.Session{}, rotation.Decision{}, err
-		}
-		decision := rotation.Decide(state, token, s.now(), s.policy)
-		carriedOut, err := s.carryOut(ctx, session, decision)
-		if err != nil {
-			return store.Session{}, rotation.Decision{}, err
-		}
-		if carriedOut {
-			session.State = decision.Next
-			return session, decision, nil
-		}
-	}
-	return store.Session{}, rotation.Decision{}, unavailable("confirm a refresh token",
-		fmt.Errorf("lost against others %d times", maxRounds))
-}
-
-// lookUp returns a session and its state, or no state if there is no such
-// session.
-func (s *Server) lookUp(ctx context.Context, id rotation.SessionID) (store.Session, *rotation.State, error) {
-	session, err := s.cfg.Store.Get(ctx, id)
+	now := s.now()
+	attempt, err := s.attempt(ctx, token, now)
 	if errors.Is(err, store.ErrNotFound) {
-		return store.Session{}, nil, nil
+		return store.Session{}, rotation.Decide(nil, token, now, s.policy), nil
 	}
 	if err != nil {
-		return store.Session{}, nil, unavailable("get a session", err)
+		return store.Session{}, rotation.Decision{}, unavailable("confirm a refresh token", err)
 	}
-	return session, &session.State, nil
+	before := attempt.Before()
+	decision := rotation.Decide(&before, token, now, s.policy)
+	switch {
+	case attempt.Confirmed != (decision.Verdict == rotation.Confirm):
+		return store.Session{}, rotation.Decision{}, unavailable("confirm a refresh token",
+			fmt.Errorf("the store does not keep to its contract: confirmed is %t, want %t", attempt.Confirmed, !attempt.Confirmed))
+	case decision.Verdict == rotation.Reuse:
+		err = s.end(ctx, token.Session, decision.Next.EndReason, decision.Next.EndedAt)
+	}
+	session := attempt.Session
+	session.State = decision.Next
+	return session, decision, err
 }
 
-// carryOut reports whether the decision stands. If it does not, another request
-// was faster, and a new one has to be made.
-func (s *Server) carryOut(ctx context.Context, session store.Session, decision rotation.Decision) (bool, error) {
-	switch decision.Verdict {
-	case rotation.Confirm:
-		next := decision.Next
-		ok, err := s.cfg.Store.Confirm(ctx, session.ID, session.Current, next.Current, next.ConfirmedAt)
-		if err != nil {
-			return false, unavailable("confirm a refresh token", err)
-		}
-		return ok, nil
-	case rotation.Reuse:
-		return true, s.end(ctx, session.ID, decision.Next.EndReason, decision.Next.EndedAt)
-	default:
-		return true, nil
+// attempt has the store confirm the token, if it is of any use to ask.
+func (s *Server) attempt(ctx context.Context, token rotation.Token, now time.Time) (store.Confirmation, error) {
+	if s.policy.Outlived(token, now) {
+		session, err := s.cfg.Store.Get(ctx, token.Session)
+		return store.Confirmation{Session: session}, err
 	}
+	return s.cfg.Store.Confirm(ctx, token.Session, token.Position, now)
 }
 
 // report tells the operator about a decision that was carried out.

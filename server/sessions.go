@@ -1,6 +1,8 @@
 package server
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -81,6 +83,18 @@ func describe(session store.Session, current rotation.SessionID) sessionAnswer {
 	}
 }
 
+// lookUp returns a session, if there is one.
+func (s *Server) lookUp(ctx context.Context, id rotation.SessionID) (_ store.Session, found bool, _ error) {
+	session, err := s.cfg.Store.Get(ctx, id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return store.Session{}, false, nil
+	case err != nil:
+		return store.Session{}, false, unavailable("get a session", err)
+	}
+	return session, true, nil
+}
+
 // endSession ends one of the user's sessions.
 func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 	access, err := s.authorize(r)
@@ -92,14 +106,14 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return noSuchSession
 	}
-	session, state, err := s.lookUp(r.Context(), id)
+	session, found, err := s.lookUp(r.Context(), id)
 	if err != nil {
 		return err
 	}
-	if state == nil || session.Subject != access.Subject {
+	if !found || session.Subject != access.Subject {
 		return noSuchSession
 	}
-	if _, ended := state.Ended(s.now()); ended {
+	if _, ended := session.Ended(s.now()); ended {
 		return noSuchSession
 	}
 	reason := rotation.Revoked

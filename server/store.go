@@ -23,11 +23,13 @@ type Store interface {
 	// Get returns a session, ended or not, or [store.ErrNotFound].
 	Get(ctx context.Context, id rotation.SessionID) (store.Session, error)
 
-	// Confirm makes to the session's current token and at its time of
-	// confirmation, if from is still the current one and nothing has ended the
-	// session: one atomic compare-and-set. It reports whether it did. A session
-	// that is not there is not confirmed, and is no error.
-	Confirm(ctx context.Context, id rotation.SessionID, from, to rotation.Position, at time.Time) (bool, error)
+	// Confirm makes to the session's current token, confirmed at the given time, if
+	// the session's generation is lower than that of to, nothing has ended the
+	// session and its ExpiresAt is after at: one atomic step. It reports whether it
+	// did, and what has become of the session. Of several calls at once with one
+	// generation, one succeeds. It returns [store.ErrNotFound] if there is no such
+	// session.
+	Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error)
 
 	// End ends a session. The first end stands: ending an ended session changes
 	// nothing and is no error, nor is ending one that is not there.
@@ -42,7 +44,8 @@ type Store interface {
 	List(ctx context.Context, subject string) ([]store.Session, error)
 
 	// Sweep removes sessions that ended or expired before the given time, and
-	// returns how many those were. It may leave some for the next call.
+	// returns how many those were. It may leave some for the next call. A store
+	// that forgets such sessions by itself returns 0.
 	Sweep(ctx context.Context, before time.Time) (int, error)
 
 	// Ping reports whether the store can be read and written.

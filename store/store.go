@@ -42,6 +42,28 @@ type Session struct {
 	CreatedAt time.Time
 }
 
+// A Confirmation is what became of an attempt to confirm a refresh token.
+type Confirmation struct {
+	// Session is the session as it is after the attempt.
+	Session Session
+	// Confirmed says that the attempt succeeded.
+	Confirmed bool
+	// Previous is the generation that the session was at before, if the attempt
+	// succeeded.
+	Previous uint32
+}
+
+// Before returns the state that the attempt found, as far as [rotation.Decide] asks
+// for it: of a token that is older than the presented one, the generation is
+// enough.
+func (c Confirmation) Before() rotation.State {
+	state := c.Session.State
+	if c.Confirmed {
+		state.Current = rotation.Position{Generation: c.Previous}
+	}
+	return state
+}
+
 // A User is an entry of the embedded directory.
 type User struct {
 	// Name is what the user types to sign in; it is unique, and case matters.

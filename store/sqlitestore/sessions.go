@@ -7,6 +7,7 @@ import (
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/internal/confirm"
 )
 
 // columns are in the order in which scan reads and Create writes them.
@@ -39,14 +40,28 @@ func (s *Store) Get(ctx context.Context, id rotation.SessionID) (store.Session, 
 	return session, s.explain(ctx, "get a session", err)
 }
 
-// Confirm is one statement on one row. It changes nothing if from is not the
-// current token, or if the session has ended or is not there.
-func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, from, to rotation.Position, at time.Time) (bool, error) {
-	n, err := s.exec(ctx, "confirm a refresh token",
-		`UPDATE sessions SET generation = ?, branch = ?, confirmed_at = ?
-		WHERE id = ? AND generation = ? AND branch = ? AND ended_at IS NULL`,
-		to.Generation, int64(to.Branch), at.UnixMilli(), id[:], from.Generation, int64(from.Branch))
-	return n == 1, err
+// advance is one statement on one row.
+const advance = `UPDATE sessions SET generation = ?, branch = ?, confirmed_at = ?
+	WHERE id = ? AND generation = ? AND ended_at IS NULL AND expires_at > ?
+	RETURNING ` + columns
+
+// Confirm makes to the session's current token, if it is newer and the session
+// lives, or returns [store.ErrNotFound].
+func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
+	return confirm.Confirm(confirm.Steps{
+		Advance: func(from uint32) (store.Session, bool, error) {
+			var session store.Session
+			n, err := s.query(ctx, "confirm a refresh token", func(row row) (err error) {
+				session, err = scan(row)
+				return err
+			}, advance, to.Generation, int64(to.Branch), at.UnixMilli(), id[:], from, at.UnixMilli())
+			if err != nil { // session may yet be written
+				return store.Session{}, false, err
+			}
+			return session, n == 1, nil
+		},
+		Get: func() (store.Session, error) { return s.Get(ctx, id) },
+	}, to, at)
 }
 
 // End ends a session that nothing has ended yet.
@@ -74,9 +89,9 @@ func (s *Store) List(ctx context.Context, subject string) ([]store.Session, erro
 // Sweep removes up to 1,000 sessions that ended or expired before the given
 // time.
 func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
-	n, err := s.exec(ctx, "sweep", `DELETE FROM sessions WHERE id IN (
-			SELECT id FROM sessions WHERE ended_at < ?1
-			UNION ALL SELECT id FROM sessions WHERE expires_at < ?1
+	n, err := s.exec(ctx, "sweep", `DELETE FROM sessions WHERE number IN (
+			SELECT number FROM sessions WHERE ended_at < ?1
+			UNION ALL SELECT number FROM sessions WHERE expires_at < ?1
 			LIMIT ?2)`,
 		before.UnixMilli(), sweepBatch)
 	return int(n), err

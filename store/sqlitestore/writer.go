@@ -19,6 +19,7 @@ type write struct {
 	ctx       context.Context
 	statement string
 	args      []any
+	scan      func(row) error // of the row that the statement returns, if it returns one
 
 	done    chan struct{} // closed once changed and err are set
 	changed int64
@@ -69,13 +70,13 @@ func (w *writer) close() error {
 	return errors.Join(errs...)
 }
 
-// exec queues a statement and waits until it is on the disk. If ctx ends while it
-// waits, it may yet be written.
-func (w *writer) exec(ctx context.Context, statement string, args ...any) (int64, error) {
+// do queues a write and waits until it is on the disk. It returns how many rows
+// were changed. If ctx ends while it waits, it may yet be written.
+func (w *writer) do(ctx context.Context, one *write) (int64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
-	one := &write{ctx: ctx, statement: statement, args: args, done: make(chan struct{})}
+	one.ctx, one.done = ctx, make(chan struct{})
 	select {
 	case <-w.stop:
 		return 0, errClosed
@@ -188,12 +189,27 @@ func (w *writer) carryOut(ctx context.Context, one *write) {
 		one.err = err
 		return
 	}
+	if one.scan != nil {
+		one.changed, one.err = scanned(one.scan(statement.QueryRowContext(ctx, one.args...)))
+		return
+	}
 	result, err := statement.ExecContext(ctx, one.args...)
 	if err != nil {
 		one.err = err
 		return
 	}
 	one.changed, one.err = result.RowsAffected()
+}
+
+// scanned returns how many rows a statement has changed that returns at most one.
+func scanned(err error) (int64, error) {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	}
+	return 1, nil
 }
 
 func (w *writer) prepared(ctx context.Context, text string) (*sql.Stmt, error) {

@@ -36,8 +36,10 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 		{"a session comes back as it was created", roundTrip},
 		{"an ID is taken once", taken},
 		{"a session that is not there", missing},
-		{"confirm compares and sets", confirm},
+		{"confirm goes up", confirm},
+		{"confirm stops when the session expires", confirmsAtTheEnd},
 		{"of parallel confirms exactly one wins", parallelConfirms},
+		{"parallel confirms only ever go up", climbingConfirms},
 		{"no confirm follows an end", confirmsAgainstEnd},
 		{"the first end stands", firstEnd},
 		{"of parallel ends one stands", parallelEnds},
@@ -56,8 +58,12 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 	}
 }
 
-// epoch is a whole number of milliseconds: stores keep no more.
-var epoch = time.UnixMilli(1_800_000_000_123)
+// epoch is a whole number of milliseconds: stores keep no more. It is now, for
+// stores whose engine lets sessions expire by its own clock.
+var epoch = time.UnixMilli(time.Now().UnixMilli())
+
+// longAgo is so far back that what was over then has no business in any store.
+const longAgo = 2 * 365 * 24 * time.Hour
 
 func newSession(subject string) store.Session {
 	var id rotation.SessionID
@@ -148,8 +154,8 @@ func missing(t *testing.T, s server.Store, _ func() server.Store) {
 	if _, err := s.Get(t.Context(), nobody.ID); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get: %v, want ErrNotFound", err)
 	}
-	if ok, err := s.Confirm(t.Context(), nobody.ID, nobody.Current, rotation.Position{Generation: 1}, epoch); ok || err != nil {
-		t.Errorf("Confirm: %v, %v", ok, err)
+	if _, err := s.Confirm(t.Context(), nobody.ID, rotation.Position{Generation: 1}, epoch); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Confirm: %v, want ErrNotFound", err)
 	}
 	if err := s.End(t.Context(), nobody.ID, rotation.SignedOut, epoch); err != nil {
 		t.Errorf("End: %v", err)
@@ -165,47 +171,74 @@ func missing(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 }
 
+// refused checks that a token is not confirmed, and that the session is told.
+func refused(t *testing.T, s server.Store, session store.Session, to rotation.Position, at time.Time) {
+	t.Helper()
+	got, err := s.Confirm(t.Context(), session.ID, to, at)
+	if err != nil || got.Confirmed {
+		t.Errorf("Confirm of %v: %+v, %v; want a refusal", to, got, err)
+	}
+	want(t, got.Session, session)
+	want(t, get(t, s, session.ID), session)
+}
+
+// confirmed checks that a token is confirmed, and returns the session.
+func confirmed(t *testing.T, s server.Store, session store.Session, to rotation.Position, at time.Time) store.Session {
+	t.Helper()
+	got, err := s.Confirm(t.Context(), session.ID, to, at)
+	if err != nil || !got.Confirmed || got.Previous != session.Current.Generation {
+		t.Fatalf("Confirm of %v: %+v, %v; want it confirmed, after generation %d", to, got, err, session.Current.Generation)
+	}
+	session.Current, session.ConfirmedAt = to, at
+	want(t, got.Session, session)
+	want(t, get(t, s, session.ID), session)
+	return session
+}
+
 func confirm(t *testing.T, s server.Store, _ func() server.Store) {
 	session := create(t, s, newSession("ann"))
 	other := create(t, s, newSession("ann"))
-	at := epoch.Add(time.Minute)
-	next := rotation.Position{Generation: 3, Branch: 1 << 63}
-	for _, c := range []struct {
-		name string
-		from rotation.Position
-	}{
-		{"another branch", rotation.Position{Branch: 8}},
-		{"another generation", rotation.Position{Generation: 1, Branch: 7}},
-	} {
-		if ok, err := s.Confirm(t.Context(), session.ID, c.from, next, at); ok || err != nil {
-			t.Errorf("from %s: %v, %v", c.name, ok, err)
-		}
-	}
-	want(t, get(t, s, session.ID), session)
+	at := func(minutes int) time.Time { return epoch.Add(time.Duration(minutes) * time.Minute) }
 
-	if ok, err := s.Confirm(t.Context(), session.ID, session.Current, next, at); !ok || err != nil {
-		t.Errorf("from the current one: %v, %v", ok, err)
-	}
-	if ok, err := s.Confirm(t.Context(), session.ID, session.Current, next, at); ok || err != nil {
-		t.Errorf("the same again: %v, %v", ok, err)
-	}
-	session.Current, session.ConfirmedAt = next, at
-	want(t, get(t, s, session.ID), session)
+	refused(t, s, session, session.Current, at(1))
+	refused(t, s, session, rotation.Position{Branch: 8}, at(1))
+	session = confirmed(t, s, session, rotation.Position{Generation: 1, Branch: 1 << 63}, at(2))
+	refused(t, s, session, session.Current, at(3))
+	refused(t, s, session, rotation.Position{Generation: 1, Branch: 1}, at(3))
+	refused(t, s, session, rotation.Position{Branch: 7}, at(3))
+	// A store that has gone back in time is told so by the tokens that come.
+	session = confirmed(t, s, session, rotation.Position{Generation: 5, Branch: 2}, at(4))
+	session = confirmed(t, s, session, rotation.Position{Generation: 1<<32 - 2}, at(5))
+	session = confirmed(t, s, session, rotation.Position{Generation: 1<<32 - 1, Branch: 1<<64 - 1}, at(6))
+	refused(t, s, session, rotation.Position{Generation: 1<<32 - 1}, at(7))
 	want(t, get(t, s, other.ID), other)
+}
+
+func confirmsAtTheEnd(t *testing.T, s server.Store, _ func() server.Store) {
+	session := newSession("ann")
+	session.ExpiresAt = epoch.Add(time.Hour)
+	create(t, s, session)
+	refused(t, s, session, rotation.Position{Generation: 1}, session.ExpiresAt.Add(time.Hour))
+	refused(t, s, session, rotation.Position{Generation: 1}, session.ExpiresAt)
+	refused(t, s, session, rotation.Position{Generation: 9}, session.ExpiresAt)
+	confirmed(t, s, session, rotation.Position{Generation: 1}, session.ExpiresAt.Add(-time.Millisecond))
 }
 
 func parallelConfirms(t *testing.T, s server.Store, _ func() server.Store) {
 	session := create(t, s, newSession("ann"))
-	for round := range uint32(2) {
+	for generation := range uint32(2) {
 		var wins atomic.Int64
 		var winner atomic.Uint64
-		inParallel(5000, func(i int) {
-			to := rotation.Position{Generation: round + 1, Branch: uint64(i)}
-			ok, err := s.Confirm(t.Context(), session.ID, session.Current, to, epoch)
+		inParallel(10_000, func(i int) {
+			to := rotation.Position{Generation: generation + 1, Branch: uint64(i)}
+			got, err := s.Confirm(t.Context(), session.ID, to, epoch)
 			if err != nil {
 				t.Errorf("Confirm: %v", err)
 			}
-			if ok {
+			if got.Session.Current.Generation != to.Generation {
+				t.Errorf("after a call the session is at %v", got.Session.Current)
+			}
+			if got.Confirmed {
 				wins.Add(1)
 				winner.Store(to.Branch)
 			}
@@ -213,8 +246,38 @@ func parallelConfirms(t *testing.T, s server.Store, _ func() server.Store) {
 		if wins.Load() != 1 {
 			t.Fatalf("%d confirms won, want 1", wins.Load())
 		}
-		session.Current = rotation.Position{Generation: round + 1, Branch: winner.Load()}
+		session.Current = rotation.Position{Generation: generation + 1, Branch: winner.Load()}
 		want(t, get(t, s, session.ID), session)
+	}
+}
+
+// climbingConfirms: where tokens of several generations come at once, nothing is
+// confirmed twice and nothing falls back.
+func climbingConfirms(t *testing.T, s server.Store, _ func() server.Store) {
+	session := create(t, s, newSession("ann"))
+	const generations = 500
+	var wins [generations + 1]atomic.Int64
+	inParallel(4*generations, func(i int) {
+		to := rotation.Position{Generation: uint32(i%generations) + 1, Branch: uint64(i)}
+		got, err := s.Confirm(t.Context(), session.ID, to, epoch)
+		switch {
+		case err != nil:
+			t.Errorf("Confirm: %v", err)
+		case got.Confirmed && (got.Session.Current != to || got.Previous >= to.Generation):
+			t.Errorf("%v was confirmed after %d: %+v", to, got.Previous, got.Session.Current)
+		case got.Confirmed:
+			wins[to.Generation].Add(1)
+		case got.Session.Current.Generation < to.Generation:
+			t.Errorf("%v was refused at %v", to, got.Session.Current)
+		}
+	})
+	for generation := range wins {
+		if n := wins[generation].Load(); n > 1 {
+			t.Errorf("generation %d was confirmed %d times", generation, n)
+		}
+	}
+	if at := get(t, s, session.ID).Current.Generation; at != generations {
+		t.Errorf("the session ends up at generation %d, want %d", at, generations)
 	}
 }
 
@@ -230,14 +293,13 @@ func confirmsAgainstEnd(t *testing.T, s server.Store, _ func() server.Store) {
 				ended.Store(true)
 				return
 			}
-			current := get(t, s, session.ID).Current
+			to := get(t, s, session.ID).Successor(uint64(i))
 			tooLate := ended.Load()
-			ok, err := s.Confirm(t.Context(), session.ID, current,
-				rotation.Position{Generation: current.Generation + 1, Branch: uint64(i)}, epoch)
+			got, err := s.Confirm(t.Context(), session.ID, to, epoch)
 			if err != nil {
 				t.Errorf("Confirm: %v", err)
 			}
-			if ok && tooLate {
+			if got.Confirmed && tooLate {
 				t.Error("a session was confirmed after its end had been answered")
 			}
 		})
@@ -260,9 +322,8 @@ func firstEnd(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 	session.EndedAt, session.EndReason = epoch, rotation.ReuseDetected
 	want(t, get(t, s, session.ID), session)
-	if ok, err := s.Confirm(t.Context(), session.ID, session.Current, rotation.Position{Generation: 1}, epoch); ok || err != nil {
-		t.Errorf("Confirm after the end: %v, %v", ok, err)
-	}
+	refused(t, s, session, rotation.Position{Generation: 1}, epoch)
+	refused(t, s, session, rotation.Position{Generation: 9}, epoch)
 }
 
 func parallelEnds(t *testing.T, s server.Store, _ func() server.Store) {
@@ -325,24 +386,28 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 	want(t, sessions[len(sessions)-1], get(t, s, ids[0]))
 }
 
+// Sweep is told a time; an engine that forgets by itself goes by its clock. Both
+// have nothing left of what was over long ago, and all of what has not been.
 func sweep(t *testing.T, s server.Store, _ func() server.Store) {
-	at := func(expires time.Duration, ended *time.Duration) store.Session {
+	before := epoch.Add(-longAgo)
+	at := func(expires time.Time, ended ...time.Time) store.Session {
 		session := newSession("ann")
-		session.CreatedAt, session.ExpiresAt = epoch.Add(-time.Hour), epoch.Add(expires)
-		if ended != nil {
-			session.EndedAt, session.EndReason = epoch.Add(*ended), rotation.SignedOut
+		session.CreatedAt, session.ExpiresAt = before.Add(-time.Hour), expires
+		if len(ended) > 0 {
+			session.EndedAt, session.EndReason = ended[0], rotation.SignedOut
 		}
 		return create(t, s, session)
 	}
-	before, after := -time.Second, time.Second
-	live := at(time.Hour, nil)
-	justEnded := at(time.Hour, &after)
-	justExpired := at(after, nil)
-	longEnded := at(time.Hour, &before)
-	longExpired := at(before, nil)
-	both := at(before, &before)
+	live := at(epoch.Add(time.Hour))
+	justEnded := at(epoch.Add(time.Hour), epoch)
+	justExpired := at(epoch)
+	longEnded := at(epoch.Add(time.Hour), before.Add(-time.Second))
+	longExpired := at(before.Add(-time.Second))
+	both := at(before.Add(-time.Second), before.Add(-time.Second))
 
-	sweepAll(t, s, epoch, 3)
+	if removed := sweepAll(t, s, before); removed > 3 {
+		t.Errorf("swept %d sessions, want 3 at most", removed)
+	}
 	for _, kept := range []store.Session{live, justEnded, justExpired} {
 		want(t, get(t, s, kept.ID), kept)
 	}
@@ -354,44 +419,47 @@ func sweep(t *testing.T, s server.Store, _ func() server.Store) {
 }
 
 func sweepMany(t *testing.T, s server.Store, _ func() server.Store) {
-	const n = 2500
-	inParallel(n, func(int) {
+	before := epoch.Add(-longAgo)
+	var ids [2500]rotation.SessionID
+	inParallel(len(ids), func(i int) {
 		session := newSession("ann")
-		session.ExpiresAt = epoch.Add(-time.Second)
+		session.ExpiresAt = before.Add(-time.Second)
 		if err := s.Create(t.Context(), session); err != nil {
 			t.Errorf("Create: %v", err)
 		}
+		ids[i] = session.ID
 	})
-	sweepAll(t, s, epoch, n)
+	if removed := sweepAll(t, s, before); removed > len(ids) {
+		t.Errorf("swept %d sessions of %d", removed, len(ids))
+	}
+	for _, id := range ids {
+		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
+			t.Fatalf("Get of a swept session: %v, want ErrNotFound", err)
+		}
+	}
+	if sessions, err := s.List(t.Context(), "ann"); len(sessions) != 0 || err != nil {
+		t.Errorf("List: %d, %v", len(sessions), err)
+	}
 }
 
 // sweepAll sweeps until nothing is left to remove.
-func sweepAll(t *testing.T, s server.Store, before time.Time, wanted int) {
+func sweepAll(t *testing.T, s server.Store, before time.Time) (removed int) {
 	t.Helper()
-	removed := 0
 	for {
 		n, err := s.Sweep(t.Context(), before)
 		if err != nil {
 			t.Fatalf("Sweep: %v", err)
 		}
 		if n == 0 {
-			break
+			return removed
 		}
 		removed += n
-	}
-	if removed != wanted {
-		t.Errorf("swept %d sessions, want %d", removed, wanted)
 	}
 }
 
 func durable(t *testing.T, s server.Store, open func() server.Store) {
 	created := create(t, s, newSession("ann"))
-	confirmed := create(t, s, newSession("ann"))
-	next := rotation.Position{Generation: 1, Branch: 1}
-	if ok, err := s.Confirm(t.Context(), confirmed.ID, confirmed.Current, next, epoch); !ok || err != nil {
-		t.Fatalf("Confirm: %v, %v", ok, err)
-	}
-	confirmed.Current = next
+	rotated := confirmed(t, s, create(t, s, newSession("ann")), rotation.Position{Generation: 1, Branch: 1}, epoch)
 	ended := create(t, s, newSession("ann"))
 	if err := s.End(t.Context(), ended.ID, rotation.SignedOut, epoch); err != nil {
 		t.Fatalf("End: %v", err)
@@ -399,7 +467,7 @@ func durable(t *testing.T, s server.Store, open func() server.Store) {
 	ended.EndedAt, ended.EndReason = epoch, rotation.SignedOut
 
 	again := open()
-	for _, session := range []store.Session{created, confirmed, ended} {
+	for _, session := range []store.Session{created, rotated, ended} {
 		want(t, get(t, again, session.ID), session)
 	}
 }
@@ -412,7 +480,7 @@ func cancelled(t *testing.T, s server.Store, _ func() server.Store) {
 		"Create": func() error { return s.Create(ctx, newSession("ann")) },
 		"Get":    func() error { _, err := s.Get(ctx, session.ID); return err },
 		"Confirm": func() error {
-			_, err := s.Confirm(ctx, session.ID, session.Current, rotation.Position{Generation: 1}, epoch)
+			_, err := s.Confirm(ctx, session.ID, rotation.Position{Generation: 1}, epoch)
 			return err
 		},
 		"End":        func() error { return s.End(ctx, session.ID, rotation.SignedOut, epoch) },

@@ -1,8 +1,11 @@
 -- Times are milliseconds since 1970-01-01 UTC.
 
 -- +goose Up
+-- Rows lie in the order in which sessions begin, and so does the index by expiry:
+-- full pages. Only the indexes by ID and by subject are in random order.
 CREATE TABLE sessions (
-    id           BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    number       INTEGER NOT NULL PRIMARY KEY,
+    id           BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     generation   INTEGER NOT NULL,
     branch       INTEGER NOT NULL, -- 64 random bits, as a signed integer
     confirmed_at INTEGER NOT NULL,
@@ -16,10 +19,10 @@ CREATE TABLE sessions (
     ip           TEXT    NOT NULL,
     created_at   INTEGER NOT NULL,
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- What a confirmation changes is in no index.
-CREATE INDEX sessions_live_by_subject ON sessions (subject, created_at) WHERE ended_at IS NULL;
+CREATE INDEX sessions_live_by_subject ON sessions (subject) WHERE ended_at IS NULL;
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE INDEX sessions_by_end ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 
