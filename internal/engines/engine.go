@@ -1,0 +1,212 @@
+// Package engines starts real database servers from the programs that are
+// installed, each on a free port with its files in a folder of its own: for tests
+// and measurements.
+package engines
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// ErrNotInstalled is wrapped by the error for a program that is missing.
+var ErrNotInstalled = errors.New("is not installed")
+
+// An Engine is a database server that can be stopped, killed, started again and
+// set back to an earlier state. Its methods are for one goroutine.
+type Engine struct {
+	// Port is where it listens, on 127.0.0.1, whenever it runs.
+	Port int
+	// Folder has its files, in Folder/data.
+	Folder string
+
+	program string
+	args    []string
+	ready   string // part of the line that says that it is
+	end     os.Signal
+	run     *run // nil while it is stopped
+}
+
+// A run is one life of the process.
+type run struct {
+	cmd     *exec.Cmd
+	output  sync.WaitGroup
+	started chan struct{} // closed once it says that it is ready, or has ended
+	ready   bool
+	said    []string
+}
+
+// newEngine makes the folder, which belongs to the user that the process runs as.
+func newEngine(program, ready string, end os.Signal) (*Engine, error) {
+	path, err := findProgram(program)
+	if err != nil {
+		return nil, err
+	}
+	folder, err := os.MkdirTemp("", "tandem-"+program+"-")
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{Folder: folder, program: path, ready: ready, end: end}
+	if err := errors.Join(os.Mkdir(e.data(), 0o700), e.own(folder), e.own(e.data())); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	if e.Port, err = freePort(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return e, nil
+}
+
+// debianPostgres is where Debian puts PostgreSQL's programs, which are on no PATH.
+const debianPostgres = "/usr/lib/postgresql/*/bin/"
+
+func findProgram(name string) (string, error) {
+	if path, err := exec.LookPath(name); err == nil {
+		return filepath.Abs(path)
+	}
+	found, _ := filepath.Glob(debianPostgres + name)
+	found = append(found, "/usr/sbin/"+name)
+	for i := len(found) - 1; i >= 0; i-- { // the newest first
+		if _, err := os.Stat(found[i]); err == nil {
+			return found[i], nil
+		}
+	}
+	return "", fmt.Errorf("%s %w", name, ErrNotInstalled)
+}
+
+func freePort() (int, error) {
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return 0, err
+	}
+	return l.Addr().(*net.TCPAddr).Port, l.Close()
+}
+
+func (e *Engine) data() string { return filepath.Join(e.Folder, "data") }
+
+// Address returns host and port.
+func (e *Engine) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.Port)) }
+
+// own gives a file to the user that the process runs as.
+func (e *Engine) own(path string) error {
+	if os.Getuid() != 0 {
+		return nil
+	}
+	return os.Lchown(path, nobody, nobody)
+}
+
+// command returns a command that runs as that user.
+func (e *Engine) command(program string, args ...string) *exec.Cmd {
+	cmd := exec.Command(program, args...) //nolint:noctx // its end is Stop's
+	cmd.Dir = e.Folder
+	cmd.SysProcAttr = ownGroup()
+	return cmd
+}
+
+// Start starts a server that is stopped, and waits until it takes connections.
+func (e *Engine) Start() error {
+	if e.run != nil {
+		return errors.New("it is running already")
+	}
+	r := &run{cmd: e.command(e.program, e.args...), started: make(chan struct{})}
+	output, input, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	r.cmd.Stdout, r.cmd.Stderr = input, input
+	err = r.cmd.Start()
+	_ = input.Close()
+	if err != nil {
+		return errors.Join(err, output.Close())
+	}
+	r.output.Go(func() { r.read(output, e.ready) })
+	<-r.started
+	if !r.ready {
+		r.output.Wait()
+		return fmt.Errorf("%s did not start: %w\n%s", e.program, r.cmd.Wait(), strings.Join(r.said, "\n"))
+	}
+	e.run = r
+	return nil
+}
+
+// read reads what the process says, until it or its last child has ended.
+func (r *run) read(output io.ReadCloser, ready string) {
+	defer output.Close()
+	lines := bufio.NewScanner(output)
+	for lines.Scan() {
+		if !r.ready {
+			r.said = append(r.said, lines.Text())
+		}
+		if !r.ready && strings.Contains(lines.Text(), ready) {
+			r.ready = true
+			close(r.started)
+		}
+	}
+	if !r.ready {
+		close(r.started)
+	}
+}
+
+// Stop stops the server in an orderly way. It may be called twice.
+func (e *Engine) Stop() error { return e.signal(e.end) }
+
+// Kill stops the server as a crash would.
+func (e *Engine) Kill() error { return e.signal(os.Kill) }
+
+// Pause and Resume make the server hang, as a machine under water does.
+func (e *Engine) Pause() error { return e.run.cmd.Process.Signal(pauseSignal) }
+
+// Resume is the opposite of Pause.
+func (e *Engine) Resume() error { return e.run.cmd.Process.Signal(resumeSignal) }
+
+func (e *Engine) signal(s os.Signal) error {
+	if e.run == nil {
+		return nil
+	}
+	if err := e.run.cmd.Process.Signal(s); err != nil {
+		return err
+	}
+	e.run.output.Wait() // its children have ended, too
+	_ = e.run.cmd.Wait()
+	e.run = nil
+	return nil
+}
+
+// Close stops the server and removes its files. It may be called twice.
+func (e *Engine) Close() error { return errors.Join(e.Stop(), os.RemoveAll(e.Folder)) }
+
+// Save keeps a copy of the server's files, as they are on the disk. The server
+// should be stopped.
+func (e *Engine) Save() error { return e.copyFiles(e.data(), filepath.Join(e.Folder, "saved")) }
+
+// GoBack puts the files that Save has kept in place of the server's. The server
+// must be stopped.
+func (e *Engine) GoBack() error { return e.copyFiles(filepath.Join(e.Folder, "saved"), e.data()) }
+
+func (e *Engine) copyFiles(from, to string) error {
+	if err := os.RemoveAll(to); err != nil {
+		return err
+	}
+	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
+		return err
+	}
+	return filepath.WalkDir(to, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		mode := fs.FileMode(0o600)
+		if entry.IsDir() {
+			mode = 0o700
+		}
+		return errors.Join(os.Chmod(path, mode), e.own(path))
+	})
+}
