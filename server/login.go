@@ -104,10 +104,16 @@ func (s *Server) authenticate(r *http.Request, given credentials) (Identity, err
 	case identity.Subject == "":
 		s.limits.giveBack(attempt)
 		return Identity{}, errors.New("the directory returned a user without a subject")
+	case !isText(identity.Subject) || !isText(identity.Username) || !isText(identity.Scope):
+		s.limits.giveBack(attempt)
+		return Identity{}, errors.New("the directory returned a user whose subject, username or scope is no text: invalid UTF-8, or a NUL byte in it")
 	}
 	s.limits.succeeded(attempt)
 	return identity, nil
 }
+
+// isText reports whether a store can keep a string.
+func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // revalidate ends a session that has just begun if its user's credentials were
 // changed while they were being checked: whoever changed them may have ended all

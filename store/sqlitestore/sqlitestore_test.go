@@ -17,6 +17,8 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store"
@@ -30,6 +32,14 @@ func TestStore(t *testing.T) {
 	storetest.Run(t, func(t testing.TB) func() server.Store {
 		path := filepath.Join(t.TempDir(), "tandem.db")
 		return func() server.Store { return open(t, path) }
+	})
+	storetest.RunUsers(t, func(t testing.TB) func() directory.Users {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() directory.Users { return open(t, path) }
+	})
+	storetest.RunKeys(t, func(t testing.TB) func() keys.Store {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() keys.Store { return open(t, path) }
 	})
 }
 

@@ -34,6 +34,13 @@ CREATE TABLE users (
     created_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- One document: the keys of the server, sealed.
+CREATE TABLE keys (
+    id       INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    version  INTEGER NOT NULL,
+    document BLOB    NOT NULL
+) STRICT;
+
 -- One row, to be written by whoever asks whether the database can be.
 CREATE TABLE health (
     id        INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
@@ -43,5 +50,6 @@ INSERT INTO health (id, pinged_at) VALUES (1, 0);
 
 -- +goose Down
 DROP TABLE health;
+DROP TABLE keys;
 DROP TABLE users;
 DROP TABLE sessions;

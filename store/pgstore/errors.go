@@ -1,0 +1,103 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tandem-auth/tandem/store"
+)
+
+// SQLSTATE codes (PostgreSQL manual, appendix A).
+const (
+	uniqueViolation       = "23505"
+	readOnlyTransaction   = "25006"
+	invalidStatementName  = "26000"
+	invalidPassword       = "28P01"
+	invalidAuthorization  = "28000"
+	noSuchDatabase        = "3D000"
+	serializationFailure  = "40001"
+	deadlockDetected      = "40P01"
+	duplicateObject       = "42710"
+	duplicateStatement    = "42P05"
+	duplicateTable        = "42P07"
+	undefinedTable        = "42P01"
+	insufficientPrivilege = "42501"
+	diskFull              = "53100"
+	tooManyConnections    = "53300"
+	adminShutdown         = "57P01"
+	crashShutdown         = "57P02"
+	cannotConnectNow      = "57P03"
+)
+
+// code returns the SQLSTATE of an error, or "" if it is not the database's.
+func code(err error) string {
+	var failure *pgconn.PgError
+	if errors.As(err, &failure) {
+		return failure.Code
+	}
+	return ""
+}
+
+// isLost reports whether the connection was lost, or could not be made: the
+// database may or may not have carried out what it was asked.
+func isLost(err error) bool {
+	switch code := code(err); code {
+	case "":
+		return !errors.Is(err, pgx.ErrNoRows)
+	case adminShutdown, crashShutdown, cannotConnectNow, readOnlyTransaction:
+		return true // or it is a standby now, and another is the primary
+	default:
+		return code[:2] == "08"
+	}
+}
+
+// explain says what was being done to which database, and what may help. It returns
+// nil for nil.
+func (s *Store) explain(ctx context.Context, doing string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrNoRows):
+		return fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	case ctx.Err() != nil:
+		return fmt.Errorf("%s: %s: %w", doing, s.name, ctx.Err())
+	case code(err) == uniqueViolation:
+		return fmt.Errorf("%s: %w", doing, store.ErrExists)
+	}
+	if advice := advise(code(err)); advice != "" {
+		return fmt.Errorf("%s: %s: %w: %s", doing, s.name, err, advice)
+	}
+	return fmt.Errorf("%s: %s: %w", doing, s.name, err)
+}
+
+// advise says what to do about an error of the database.
+func advise(code string) string {
+	switch code {
+	case invalidPassword, invalidAuthorization:
+		return "check user and password in the URL, in PGPASSWORD or in ~/.pgpass, and the server's pg_hba.conf"
+	case noSuchDatabase:
+		return "make it with createdb, or name another in the URL"
+	case insufficientPrivilege:
+		return "let the user make tables (GRANT CREATE ON SCHEMA public), or start the server once as one who may and " +
+			"then GRANT SELECT, INSERT, UPDATE, DELETE ON the tables whose names begin with tandem_"
+	case undefinedTable:
+		return "a table was dropped: put it back from a backup, or drop tandem_migrations as well to begin anew"
+	case diskFull:
+		return "its disk is full: free some space, and the server goes on by itself"
+	case readOnlyTransaction:
+		return "it cannot be written: is it a standby? name the primary in the URL, or several hosts with target_session_attrs=read-write"
+	case tooManyConnections:
+		return "lower pool_max_conns in the URL, raise its max_connections or put PgBouncer before it"
+	}
+	return ""
+}
+
+// isConnectError reports whether there was no connection to begin with.
+func isConnectError(err error) bool {
+	var failure *pgconn.ConnectError
+	return errors.As(err, &failure)
+}

@@ -1,0 +1,73 @@
+package pgstore
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const migrationsTable = "tandem_migrations"
+
+// migrateAttempts bounds how often a migration is tried against others who are at
+// it, too.
+const migrateAttempts = 20
+
+// migrate brings the schema up to date, and refuses one that is ahead of us.
+func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
+	config = config.Copy()
+	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // for PgBouncer
+	db := stdlib.OpenDB(*config)
+	defer func() { err = errors.Join(err, db.Close()) }()
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	for attempt := range migrateAttempts {
+		// A provider looks for its table once, so a new attempt takes a new one.
+		provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(migrationsTable))
+		if err != nil {
+			return s.explain(ctx, "migrate", err)
+		}
+		if err = s.migrateOnce(ctx, provider); err == nil || !isRace(err) || attempt == migrateAttempts-1 {
+			return s.explain(ctx, "bring the tables up to date", err)
+		}
+		if err := wait(ctx, time.Duration(rand.Int64N(int64(100*time.Millisecond)))); err != nil { //nolint:gosec // no secret
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) migrateOnce(ctx context.Context, provider *goose.Provider) error {
+	current, wanted, err := provider.GetVersions(ctx)
+	switch {
+	case err != nil:
+		return err
+	case current > wanted:
+		return fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run that one", current, wanted)
+	case current == wanted:
+		return nil
+	}
+	_, err = provider.Up(ctx)
+	return err
+}
+
+// isRace reports whether a migration failed because another process was at it.
+func isRace(err error) bool {
+	switch code(err) {
+	case uniqueViolation, duplicateTable, duplicateObject, serializationFailure, deadlockDetected:
+		return true
+	}
+	return false
+}

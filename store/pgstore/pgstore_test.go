@@ -1,0 +1,96 @@
+package pgstore_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/engines/enginetest"
+	"github.com/tandem-auth/tandem/keys"
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/pgstore"
+	"github.com/tandem-auth/tandem/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// suites runs all suites; newURL makes an empty database.
+func suites(t *testing.T, newURL func(t testing.TB) string) {
+	newPlace := func(t testing.TB) func() *pgstore.Store {
+		url := newURL(t)
+		return func() *pgstore.Store { return open(t, url) }
+	}
+	storetest.Run(t, func(t testing.TB) func() server.Store {
+		open := newPlace(t)
+		return func() server.Store { return open() }
+	})
+	storetest.RunUsers(t, func(t testing.TB) func() directory.Users {
+		open := newPlace(t)
+		return func() directory.Users { return open() }
+	})
+	storetest.RunKeys(t, func(t testing.TB) func() keys.Store {
+		open := newPlace(t)
+		return func() keys.Store { return open() }
+	})
+}
+
+func TestStore(t *testing.T) {
+	e := enginetest.Postgres(t)
+	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
+}
+
+// In transaction mode, two statements of one connection may well reach two others.
+func TestStoreBehindPgBouncer(t *testing.T) {
+	e := enginetest.Postgres(t)
+	b := enginetest.Bouncer(t, e)
+	suites(t, func(t testing.TB) string {
+		name, err := e.NewDatabase(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b.URL(name)
+	})
+}
+
+// SERIALIZABLE is what distributed databases have by default: what two transactions
+// cannot both do is refused with 40001, and is the client's to try again.
+func TestStoreWithSerializableTransactions(t *testing.T) {
+	e := enginetest.Postgres(t, "default_transaction_isolation=serializable")
+	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
+}
+
+func open(t testing.TB, url string) *pgstore.Store {
+	t.Helper()
+	s, err := pgstore.Open(context.Background(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for range 2 { // may be closed twice
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	return s
+}
+
+func someSession() store.Session {
+	now := time.UnixMilli(time.Now().UnixMilli())
+	return store.Session{
+		ID:      rotation.SessionID{1},
+		State:   rotation.State{ConfirmedAt: now, ExpiresAt: now.Add(time.Hour)},
+		Subject: "ann", CreatedAt: now,
+	}
+}
+
+func numbered(i int) store.Session {
+	session := someSession()
+	session.ID = rotation.SessionID{byte(i >> 8), byte(i)}
+	return session
+}

@@ -1,0 +1,149 @@
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/internal/confirm"
+)
+
+// columns are in the order in which scan reads and Create writes them.
+const columns = `id, generation, branch, confirmed_at, expires_at, created_at, ended_at, end_reason,
+	subject, username, scope, device, ip`
+
+// sweepBatch bounds how much one statement of a sweep removes.
+const sweepBatch = 1000
+
+// Create adds a session, or returns [store.ErrExists].
+func (s *Store) Create(ctx context.Context, session store.Session) error {
+	const doing = "create a session"
+	var endedAt *time.Time
+	var endReason *string
+	if !session.EndedAt.IsZero() {
+		reason := string(session.EndReason)
+		endedAt, endReason = &session.EndedAt, &reason
+	}
+	added, mayBeOurs := int64(0), false
+	err := s.do(ctx, doing, repeatable, func(mayBeDone bool) error {
+		tag, err := s.pool.Exec(ctx, `INSERT INTO tandem_sessions (`+columns+`)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`,
+			s.modeAndArgs([]any{
+				session.ID.String(), int64(session.Current.Generation), int64(session.Current.Branch), //nolint:gosec // 64 bits stay 64 bits
+				session.ConfirmedAt, session.ExpiresAt, session.CreatedAt, endedAt, endReason,
+				session.Subject, session.Username, session.Scope, session.Device, session.IP,
+			})...)
+		added, mayBeOurs = tag.RowsAffected(), mayBeDone
+		return err
+	})
+	switch {
+	case err != nil || added == 1:
+		return err
+	case mayBeOurs: // the first attempt was carried out, and its answer lost
+		there, err := s.Get(ctx, session.ID)
+		if err != nil || there.Subject == session.Subject && there.Current == session.Current {
+			return err
+		}
+	}
+	return fmt.Errorf("%s: %w", doing, store.ErrExists)
+}
+
+// Get returns a session, or [store.ErrNotFound].
+func (s *Store) Get(ctx context.Context, id rotation.SessionID) (session store.Session, _ error) {
+	err := s.queryRow(ctx, "get a session", `SELECT `+columns+` FROM tandem_sessions WHERE id = $1`,
+		[]any{id.String()}, func(row pgx.Row) (err error) {
+			session, err = scan(row)
+			return err
+		})
+	return session, err
+}
+
+// advance is one round trip and one updated row.
+const advance = `UPDATE tandem_sessions SET generation = $2, branch = $3, confirmed_at = $4
+	WHERE id = $1 AND generation = $5 AND ended_at IS NULL AND expires_at > $4
+	RETURNING ` + columns
+
+// Confirm makes to the session's current token, if it is newer and the session
+// lives, or returns [store.ErrNotFound].
+func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
+	mayBeOurs := false
+	result, err := confirm.Confirm(confirm.Steps{
+		Advance: func(from uint32) (session store.Session, confirmed bool, _ error) {
+			err := s.do(ctx, "confirm a refresh token", repeatable, func(mayBeDone bool) (err error) {
+				mayBeOurs = mayBeOurs || mayBeDone
+				session, err = scan(s.pool.QueryRow(ctx, advance, s.modeAndArgs([]any{
+					id.String(), int64(to.Generation), int64(to.Branch), at, int64(from), //nolint:gosec // 64 bits stay 64 bits
+				})...))
+				return err
+			})
+			if errors.Is(err, store.ErrNotFound) {
+				return store.Session{}, false, nil
+			}
+			return session, err == nil, err
+		},
+		Get: func() (store.Session, error) { return s.Get(ctx, id) },
+	}, to, at)
+	if mayBeOurs && err == nil && !result.Confirmed && result.Session.Current == to && result.Session.ConfirmedAt.Equal(at) {
+		// It was carried out, and the answer lost.
+		result.Confirmed, result.Previous = true, to.Generation-1
+	}
+	return result, err
+}
+
+// End ends a session that nothing has ended yet.
+func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+	_, err := s.exec(ctx, "end a session", repeatable,
+		`UPDATE tandem_sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL`,
+		id.String(), at, string(reason))
+	return err
+}
+
+// EndSubject ends all sessions of a subject that nothing has ended yet. If the
+// connection was lost meanwhile, those that it ended before are not counted.
+func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
+	n, err := s.exec(ctx, "end the sessions of a subject", repeatable,
+		`UPDATE tandem_sessions SET ended_at = $2, end_reason = $3 WHERE subject = $1 AND ended_at IS NULL`,
+		subject, at, string(reason))
+	return int(n), err
+}
+
+// List returns the sessions of a subject that nothing has ended, newest first.
+func (s *Store) List(ctx context.Context, subject string) ([]store.Session, error) {
+	return collect(ctx, s, "list sessions", scan, `SELECT `+columns+` FROM tandem_sessions
+		WHERE subject = $1 AND ended_at IS NULL ORDER BY created_at DESC, id`, subject)
+}
+
+// Sweep removes up to 1,000 sessions that ended or expired before the given time.
+func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
+	n, err := s.exec(ctx, "sweep", repeatable, `DELETE FROM tandem_sessions WHERE id IN (
+			SELECT id FROM tandem_sessions WHERE ended_at < $1
+			UNION ALL SELECT id FROM tandem_sessions WHERE expires_at < $1
+			LIMIT $2)`, before, sweepBatch)
+	return int(n), err
+}
+
+func scan(row pgx.Row) (store.Session, error) {
+	var (
+		session            store.Session
+		id                 [16]byte
+		generation, branch int64
+		endedAt            *time.Time
+		endReason          *string
+	)
+	err := row.Scan(&id, &generation, &branch, &session.ConfirmedAt, &session.ExpiresAt, &session.CreatedAt, &endedAt, &endReason,
+		&session.Subject, &session.Username, &session.Scope, &session.Device, &session.IP)
+	if err != nil {
+		return store.Session{}, err
+	}
+	session.ID = id
+	session.Current = rotation.Position{Generation: uint32(generation), Branch: uint64(branch)} //nolint:gosec // as Create wrote them
+	if endedAt != nil && endReason != nil {
+		session.EndedAt, session.EndReason = *endedAt, rotation.EndReason(*endReason)
+	}
+	return session, nil
+}

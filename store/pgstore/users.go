@@ -1,0 +1,61 @@
+package pgstore
+
+import (
+	"context"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/tandem-auth/tandem/store"
+)
+
+const userColumns = `name, subject, password_hash, version, created_at`
+
+// AddUser adds a user, or returns [store.ErrExists] if the name or the subject is
+// taken.
+func (s *Store) AddUser(ctx context.Context, user store.User) error {
+	_, err := s.exec(ctx, "add a user", onceOnly,
+		`INSERT INTO tandem_users (`+userColumns+`) VALUES ($1, $2, $3, 1, $4)`,
+		user.Name, user.Subject, user.PasswordHash, user.CreatedAt)
+	return err
+}
+
+// UserByName returns a user, or [store.ErrNotFound].
+func (s *Store) UserByName(ctx context.Context, name string) (user store.User, _ error) {
+	err := s.queryRow(ctx, "find a user", `SELECT `+userColumns+` FROM tandem_users WHERE name = $1`,
+		[]any{name}, func(row pgx.Row) (err error) {
+			user, err = scanUser(row)
+			return err
+		})
+	return user, err
+}
+
+// SetPasswordHash replaces the hash of a user by that of another password, or
+// returns [store.ErrNotFound].
+func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
+	return s.exec1(ctx, "set a password",
+		`UPDATE tandem_users SET password_hash = $2, version = version + 1 WHERE name = $1`, name, hash)
+}
+
+// ReplacePasswordHash replaces the hash of a user by another of the same password,
+// if it still is from; otherwise it changes nothing.
+func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
+	_, err := s.exec(ctx, "replace a password hash", repeatable,
+		`UPDATE tandem_users SET password_hash = $3 WHERE name = $1 AND password_hash = $2`, name, from, to)
+	return err
+}
+
+// RemoveUser removes a user, or returns [store.ErrNotFound].
+func (s *Store) RemoveUser(ctx context.Context, name string) error {
+	return s.exec1(ctx, "remove a user", `DELETE FROM tandem_users WHERE name = $1`, name)
+}
+
+// Users returns all users by name.
+func (s *Store) Users(ctx context.Context) ([]store.User, error) {
+	return collect(ctx, s, "list users", scanUser,
+		`SELECT `+userColumns+` FROM tandem_users ORDER BY name COLLATE "C"`)
+}
+
+func scanUser(row pgx.Row) (user store.User, _ error) {
+	err := row.Scan(&user.Name, &user.Subject, &user.PasswordHash, &user.Version, &user.CreatedAt)
+	return user, err
+}
