@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -18,8 +19,7 @@ import (
 type accessTokens struct {
 	issuer, audience, clientID string
 
-	key    SigningKey
-	keys   map[string]SigningKey
+	keys   KeySource
 	parser *jwt.Parser
 }
 
@@ -39,16 +39,10 @@ func newAccessTokens(cfg Config) *accessTokens {
 		issuer:   cfg.Issuer,
 		audience: cfg.Audience,
 		clientID: cfg.ClientID,
-		key:      cfg.SigningKey,
-		keys:     make(map[string]SigningKey),
-	}
-	var algorithms []string
-	for _, key := range cfg.signingKeys() {
-		a.keys[key.ID()] = key
-		algorithms = append(algorithms, key.method.Alg())
+		keys:     cfg.Keys,
 	}
 	a.parser = jwt.NewParser(
-		jwt.WithValidMethods(algorithms),
+		jwt.WithValidMethods([]string{string(ES256), string(EdDSA), string(RS256)}),
 		jwt.WithIssuer(a.issuer),
 		jwt.WithAudience(a.audience),
 		jwt.WithExpirationRequired(),
@@ -58,11 +52,6 @@ func newAccessTokens(cfg Config) *accessTokens {
 	return a
 }
 
-// signingKeys returns the key in use and after it the retired ones.
-func (c Config) signingKeys() []SigningKey {
-	return append([]SigningKey{c.SigningKey}, c.RetiredSigningKeys...)
-}
-
 // sign returns an access token of the session. It expires at the given time,
 // rounded up to the second that the claim can say.
 func (a *accessTokens) sign(session store.Session, now, expires time.Time) (string, error) {
@@ -70,7 +59,8 @@ func (a *accessTokens) sign(session store.Session, now, expires time.Time) (stri
 	if _, err := rand.Read(id[:]); err != nil {
 		return "", fmt.Errorf("draw a token ID: %w", err)
 	}
-	token := jwt.NewWithClaims(a.key.method, accessClaims{
+	key := a.keys.KeySet().signing
+	token := jwt.NewWithClaims(key.method, accessClaims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    a.issuer,
 			Subject:   session.Subject,
@@ -85,8 +75,8 @@ func (a *accessTokens) sign(session store.Session, now, expires time.Time) (stri
 		Username:  session.Username,
 	})
 	token.Header["typ"] = accessTokenType
-	token.Header["kid"] = a.key.ID()
-	signed, err := token.SignedString(a.key.private)
+	token.Header["kid"] = key.ID()
+	signed, err := token.SignedString(key.private)
 	if err != nil {
 		return "", fmt.Errorf("sign an access token: %w", err)
 	}
@@ -95,9 +85,14 @@ func (a *accessTokens) sign(session store.Session, now, expires time.Time) (stri
 
 // verify returns what a good access token says. Whether its session lives is
 // another matter.
-func (a *accessTokens) verify(text string) (Access, error) {
+func (a *accessTokens) verify(ctx context.Context, text string) (Access, error) {
 	var claims accessClaims
-	if _, err := a.parser.ParseWithClaims(text, &claims, a.keyFor); err != nil {
+	_, err := a.parser.ParseWithClaims(text, &claims, a.keyFor)
+	if errors.Is(err, errUnknownKey) && a.keys.Reload(ctx) == nil {
+		claims = accessClaims{}
+		_, err = a.parser.ParseWithClaims(text, &claims, a.keyFor)
+	}
+	if err != nil {
 		return Access{}, err
 	}
 	session, err := rotation.ParseSessionID(claims.SessionID)
@@ -117,6 +112,8 @@ func (a *accessTokens) verify(text string) (Access, error) {
 	}, nil
 }
 
+var errUnknownKey = errors.New("signed with an unknown key")
+
 // keyFor returns the key that a token names, provided that the token's
 // algorithm is that key's own and that the token is an access token at all.
 func (a *accessTokens) keyFor(token *jwt.Token) (any, error) {
@@ -125,9 +122,9 @@ func (a *accessTokens) keyFor(token *jwt.Token) (any, error) {
 		return nil, errors.New("not an access token")
 	}
 	id, _ := token.Header["kid"].(string)
-	key, known := a.keys[id]
+	key, known := a.keys.KeySet().byID[id]
 	if !known {
-		return nil, errors.New("signed with an unknown key")
+		return nil, errUnknownKey
 	}
 	if token.Method.Alg() != key.method.Alg() {
 		return nil, errors.New("signed with an algorithm that is not its key's")

@@ -85,7 +85,7 @@ func (s *Server) bearer(r *http.Request) (Access, error) {
 	if err != nil {
 		return Access{}, s.badToken()
 	}
-	access, err := s.tokens.verify(token)
+	access, err := s.tokens.verify(r.Context(), token)
 	if err != nil {
 		return Access{}, s.badToken()
 	}

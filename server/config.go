@@ -35,7 +35,11 @@ type Config struct {
 	// Directory knows the users. Required.
 	Directory Directory
 
-	// SigningKey signs the access tokens. Required.
+	// Keys gives the server keys that change while it runs, in place of the three
+	// fields that follow.
+	Keys KeySource
+
+	// SigningKey signs the access tokens. Required, unless there are Keys.
 	SigningKey SigningKey
 
 	// RetiredSigningKeys are published and accepted still, but not used. Keep one
@@ -43,7 +47,7 @@ type Config struct {
 	RetiredSigningKeys []SigningKey
 
 	// RefreshKeys authenticate the refresh tokens. The first is used, the others
-	// are accepted. At least one is required. Where several servers share a store,
+	// are accepted. At least one is required, unless there are Keys. Where several servers share a store,
 	// give a new key to all of them before it becomes the first on any: a token of
 	// a key that a server does not have ends its session.
 	RefreshKeys []rotation.Key
@@ -180,8 +184,6 @@ func (c Config) validate() error {
 		{"Issuer", checkIssuer(c.Issuer)},
 		{"Store", required(c.Store != nil)},
 		{"Directory", required(c.Directory != nil)},
-		{"SigningKey", c.SigningKey.check()},
-		{"RetiredSigningKeys", c.checkRetiredKeys()},
 		{"AccessTTL", checkTTL(c.AccessTTL)},
 		{"RefreshTTL", checkTTL(c.RefreshTTL)},
 		{"SessionTTL", checkTTL(c.SessionTTL)},
@@ -246,17 +248,20 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-func (c Config) checkRetiredKeys() error {
-	seen := map[string]bool{c.SigningKey.ID(): true}
-	for i, key := range c.RetiredSigningKeys {
-		if err := key.check(); err != nil {
-			return fmt.Errorf("key %d: %w", i, err)
-		}
-		if seen[key.ID()] {
-			return fmt.Errorf("key %d is there twice: %v", i, key)
-		}
-		seen[key.ID()] = true
+// setKeys makes Keys of the fields for keys that do not change.
+func (c *Config) setKeys() error {
+	static := c.SigningKey.check() == nil || len(c.RetiredSigningKeys) > 0 || len(c.RefreshKeys) > 0
+	switch {
+	case c.Keys != nil && static:
+		return errors.New("server: Config.Keys: set either it or SigningKey, RetiredSigningKeys and RefreshKeys")
+	case c.Keys != nil:
+		return nil
 	}
+	set, err := NewKeySet(c.SigningKey, c.RetiredSigningKeys, c.RefreshKeys)
+	if err != nil {
+		return fmt.Errorf("server: Config.%w", err)
+	}
+	c.Keys = staticKeys{set}
 	return nil
 }
 

@@ -11,7 +11,6 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/binary"
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -183,17 +182,6 @@ func (k SigningKey) check() error {
 		return errors.New("is required; make one with GenerateSigningKey or ParseSigningKey")
 	}
 	return nil
-}
-
-// keySet returns the JSON of the key set (RFC 7517 section 5).
-func keySet(keys []SigningKey) ([]byte, error) {
-	set := struct {
-		Keys []jwk `json:"keys"`
-	}{}
-	for _, key := range keys {
-		set.Keys = append(set.Keys, key.public)
-	}
-	return json.Marshal(set)
 }
 
 // NewRefreshKey returns a random key for [Config] RefreshKeys, with a random ID.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/tandem-auth/tandem/rotation"
@@ -53,7 +54,11 @@ func (s *Server) sessionToEnd(w http.ResponseWriter, r *http.Request) (rotation.
 	if err != nil {
 		return rotation.SessionID{}, err
 	}
-	token, err := s.codec.Decode(text)
+	token, err := s.decode(r.Context(), text)
+	var p *problem
+	if errors.As(err, &p) {
+		return rotation.SessionID{}, p
+	}
 	if err != nil {
 		return rotation.SessionID{}, invalidRequest("refreshToken is not a refresh token of this server; nothing was signed out")
 	}

@@ -25,7 +25,11 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token, err := s.codec.Decode(text)
+	token, err := s.decode(r.Context(), text)
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
 	if err != nil {
 		return refused(decodeReason(err))
 	}

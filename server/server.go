@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -24,10 +23,8 @@ import (
 type Server struct {
 	cfg     Config
 	policy  rotation.Policy
-	codec   *rotation.Codec
 	tokens  *accessTokens
 	limits  *signInLimiter
-	keySet  []byte
 	handler http.Handler
 
 	draining    atomic.Bool
@@ -44,21 +41,14 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	codec, err := rotation.NewCodec(cfg.RefreshKeys...)
-	if err != nil {
-		return nil, fmt.Errorf("server: Config.RefreshKeys: %w", err)
-	}
-	keys, err := keySet(cfg.signingKeys())
-	if err != nil {
-		return nil, fmt.Errorf("server: marshal the key set: %w", err)
+	if err := cfg.setKeys(); err != nil {
+		return nil, err
 	}
 	s := &Server{
 		cfg:    cfg,
 		policy: cfg.policy(),
-		codec:  codec,
 		tokens: newAccessTokens(cfg),
 		limits: newSignInLimiter(cfg.SignIn, cfg.Now),
-		keySet: keys,
 	}
 	s.handler = s.withCORS(s.routes())
 
@@ -184,13 +174,13 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) serveKeySet(w http.ResponseWriter, r *http.Request) error {
-	sum := sha256.Sum256(s.keySet)
+	set := s.cfg.Keys.KeySet()
 	header := w.Header()
 	header.Set("Content-Type", "application/json")
 	header.Set("Cache-Control", "public, max-age=300")
 	header.Set("X-Content-Type-Options", "nosniff")
-	header.Set("ETag", `"`+encode(sum[:12])+`"`)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.keySet))
+	header.Set("ETag", set.etag)
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set.json))
 	return nil
 }
 

@@ -35,7 +35,7 @@ func (s *Server) newPair(session store.Session, now, notBefore time.Time) (pair,
 	}
 	return pair{
 		AccessToken: access,
-		RefreshToken: s.codec.Encode(rotation.Token{
+		RefreshToken: s.cfg.Keys.KeySet().codec.Encode(rotation.Token{
 			Session:  session.ID,
 			Position: session.Successor(branch),
 			IssuedAt: later(now, notBefore),

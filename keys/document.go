@@ -1,0 +1,168 @@
+package keys
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/server"
+)
+
+// A use is what a key is for.
+type use string
+
+const (
+	signing use = "sign access tokens"
+	refresh use = "authenticate refresh tokens"
+)
+
+// A key is an entry of the document. Its times are to the millisecond.
+type key struct {
+	Use use `json:"use"`
+	// Algorithm is that of a signing key.
+	Algorithm server.Algorithm `json:"alg,omitempty"`
+	// ID is the "kid" of a signing key, and of a refresh key eight hexadecimal digits.
+	ID string `json:"id"`
+	// ActiveFrom is when it begins to be used. It is accepted before that.
+	ActiveFrom time.Time `json:"activeFrom"`
+	// KeepUntil is when nothing that it made is good any more; the zero time while
+	// there is no successor.
+	KeepUntil time.Time `json:"keepUntil,omitzero"`
+	// Secret is PKCS #8 PEM for a signing key, and the bare secret of a refresh key.
+	Secret []byte `json:"secret"`
+}
+
+// A document is all keys, in no order that means anything.
+type document []key
+
+// An envelope is the document as the store has it.
+type envelope struct {
+	Format    int    `json:"format"`
+	MasterKey string `json:"masterKey"` // its fingerprint
+	Sealed    []byte `json:"sealed"`
+}
+
+const format = 1
+
+// ErrMasterKey is wrapped by the error for a document that was sealed under another
+// master key.
+var ErrMasterKey = errors.New("the keys in the store were sealed under another master key")
+
+// seal returns the document as it goes to the store.
+func (d document) seal(master MasterKey) ([]byte, error) {
+	plain, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := master.aead()
+	if err != nil {
+		return nil, err
+	}
+	e := envelope{Format: format, MasterKey: master.Fingerprint()}
+	e.Sealed = aead.Seal(nil, nil, plain, e.authenticated())
+	return json.Marshal(e)
+}
+
+// authenticated is what cannot be changed besides the document itself.
+func (e envelope) authenticated() []byte { return fmt.Appendf(nil, "%d %s", e.Format, e.MasterKey) }
+
+// open is the inverse of seal; any of the master keys may be the one. It reports
+// whether it is the first.
+func open(sealed []byte, masters []MasterKey) (_ document, first bool, _ error) {
+	var e envelope
+	if err := json.Unmarshal(sealed, &e); err != nil {
+		return nil, false, errors.New("the keys in the store are damaged: put them back from a backup")
+	}
+	if e.Format > format {
+		return nil, false, fmt.Errorf("the keys in the store were written by a newer Tandem (format %d, this one knows up to %d): run that one", e.Format, format)
+	}
+	i := slices.IndexFunc(masters, func(k MasterKey) bool { return k.Fingerprint() == e.MasterKey })
+	if i < 0 {
+		return nil, false, fmt.Errorf("%w (its fingerprint is %s; given was %s): give all servers that share a store the same one",
+			ErrMasterKey, e.MasterKey, masters[0].Fingerprint())
+	}
+	aead, err := masters[i].aead()
+	if err != nil {
+		return nil, false, err
+	}
+	plain, err := aead.Open(nil, nil, e.Sealed, e.authenticated())
+	if err != nil {
+		return nil, false, errors.New("the keys in the store have been tampered with, or are damaged: put them back from a backup")
+	}
+	var d document
+	if err := json.Unmarshal(plain, &d); err != nil {
+		return nil, false, errors.New("the keys in the store are not as they should be, though they are sealed: put them back from a backup")
+	}
+	return d, i == 0, nil
+}
+
+// keySet returns what a server is to use at a time. Whatever the clock says, there
+// is a key in use if there is one at all.
+func (d document) keySet(alg server.Algorithm, now time.Time) (*server.KeySet, error) {
+	inUse := d.inUse(now, func(k key) bool { return k.Use == signing && k.Algorithm == alg })
+	if inUse == nil || inUse.ActiveFrom.After(now) {
+		// Of another algorithm, until the first of this one has been published for long
+		// enough.
+		inUse = d.inUse(now, func(k key) bool { return k.Use == signing })
+	}
+	first := d.inUse(now, func(k key) bool { return k.Use == refresh })
+	if inUse == nil || first == nil {
+		return nil, errors.New("there are no keys")
+	}
+	var signer server.SigningKey
+	var others []server.SigningKey
+	var refreshKeys []rotation.Key
+	for i := range d {
+		k := &d[i]
+		switch k.Use {
+		case signing:
+			parsed, err := server.ParseSigningKey(k.Secret)
+			if err != nil {
+				return nil, fmt.Errorf("key %s: %w", k.ID, err)
+			}
+			if k == inUse {
+				signer = parsed
+			} else {
+				others = append(others, parsed)
+			}
+		case refresh:
+			parsed, err := k.refreshKey()
+			if err != nil {
+				return nil, err
+			}
+			if k == first {
+				refreshKeys = slices.Insert(refreshKeys, 0, parsed)
+			} else {
+				refreshKeys = append(refreshKeys, parsed)
+			}
+		}
+	}
+	return server.NewKeySet(signer, others, refreshKeys)
+}
+
+func (k key) refreshKey() (rotation.Key, error) {
+	var id uint32
+	if _, err := fmt.Sscanf(k.ID, "%08x", &id); err != nil {
+		return rotation.Key{}, fmt.Errorf("the ID %q of a refresh key is no number", k.ID)
+	}
+	return rotation.Key{ID: id, Secret: k.Secret}, nil
+}
+
+// inUse returns the newest key that is active, or else the one that is so first.
+func (d document) inUse(now time.Time, is func(key) bool) *key {
+	var best *key
+	for i := range d {
+		k := &d[i]
+		switch {
+		case !is(*k):
+		case best == nil,
+			best.ActiveFrom.After(now) && k.ActiveFrom.Before(best.ActiveFrom),
+			!k.ActiveFrom.After(now) && k.ActiveFrom.After(best.ActiveFrom):
+			best = k
+		}
+	}
+	return best
+}

@@ -1,0 +1,265 @@
+package keys
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-auth/tandem/server"
+)
+
+// Defaults of [Config].
+const (
+	DefaultRotateEvery  = 30 * 24 * time.Hour
+	DefaultPublishAhead = 24 * time.Hour
+	DefaultPollEvery    = time.Minute
+)
+
+// A Config says where keys are kept and when they change. The zero value of every
+// field that is not required is its default.
+type Config struct {
+	// Store keeps the document. Required.
+	Store Store
+
+	// MasterKeys: the first seals the document; it may be sealed under any of them.
+	// To change the master key, give all servers the new one behind the old one, then
+	// in front of it, then alone. Required.
+	MasterKeys []MasterKey
+
+	// Algorithm is what access tokens are signed with. Defaults to [server.ES256].
+	// After a change, the first key of the new one is published before it is used, as
+	// any other.
+	Algorithm server.Algorithm
+
+	// AccessTTL and RefreshTTL are those of the server, with the same defaults: so
+	// long after its last use a key is kept.
+	AccessTTL, RefreshTTL time.Duration
+
+	// RotateEvery is how long a key makes tokens before the next one does. Defaults to
+	// [DefaultRotateEvery]. Negative is for ever.
+	RotateEvery time.Duration
+
+	// PublishAhead is how long a key is published before it is used. It must cover
+	// PollEvery, the five minutes for which the key set may be cached, and differences
+	// between clocks. Defaults to [DefaultPublishAhead], or half of RotateEvery if that is
+	// shorter.
+	PublishAhead time.Duration
+
+	// PollEvery is how often the store is asked for keys that other servers have
+	// published. Defaults to [DefaultPollEvery].
+	PollEvery time.Duration
+
+	// Logger is told of new keys, by their IDs, and of what goes wrong. Defaults to
+	// none.
+	Logger *slog.Logger
+
+	// Now is the clock. Defaults to [time.Now].
+	Now func() time.Time
+}
+
+// A Manager is a [server.KeySource] whose keys are in a store. It is safe for
+// concurrent use.
+type Manager struct {
+	config   Config
+	schedule schedule
+
+	set   atomic.Pointer[server.KeySet]
+	turn  chan struct{} // holds one token: whoever has it may use what follows
+	known document
+	// loaded is when the document was last read, by a clock that only goes forward.
+	loaded time.Time
+	opened time.Time // by the same clock
+
+	stop    context.CancelFunc
+	stopped sync.WaitGroup
+}
+
+const (
+	// saveAttempts bounds how often a save may lose against other servers. Each lost
+	// one is another's success, after which there is nothing left to do.
+	saveAttempts = 10
+	// reloadEvery bounds how often tokens with unknown keys have the store read.
+	reloadEvery = 2 * time.Second
+	pollTimeout = 10 * time.Second
+	// forgetAfter is how long a server has to put its clock right before it forgets
+	// keys by it.
+	forgetAfter = time.Hour
+)
+
+// Open reads the keys, or makes them if the store has none. Close the manager when
+// the server is closed.
+func Open(ctx context.Context, config Config) (*Manager, error) {
+	config, err := config.withDefaults()
+	if err != nil {
+		return nil, fmt.Errorf("keys: Config.%w", err)
+	}
+	m := &Manager{
+		config: config,
+		schedule: schedule{
+			algorithm: config.Algorithm,
+			every:     max(config.RotateEvery, 0),
+			ahead:     config.PublishAhead,
+			accessTTL: config.AccessTTL, refreshTTL: config.RefreshTTL,
+		},
+		turn:   make(chan struct{}, 1),
+		opened: time.Now(),
+	}
+	if err := m.update(ctx); err != nil {
+		return nil, err
+	}
+	background, stop := context.WithCancel(context.Background())
+	m.stop = stop
+	m.stopped.Go(func() { m.poll(background) })
+	return m, nil
+}
+
+func (c Config) withDefaults() (Config, error) {
+	setDefault(&c.Algorithm, server.ES256)
+	setDefault(&c.AccessTTL, server.DefaultAccessTTL)
+	setDefault(&c.RefreshTTL, server.DefaultRefreshTTL)
+	setDefault(&c.RotateEvery, DefaultRotateEvery)
+	setDefault(&c.PollEvery, DefaultPollEvery)
+	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.PublishAhead == 0 {
+		c.PublishAhead = DefaultPublishAhead
+		if c.RotateEvery > 0 {
+			c.PublishAhead = min(c.PublishAhead, c.RotateEvery/2)
+		}
+	}
+	switch {
+	case c.Store == nil:
+		return c, errors.New("Store: is required")
+	case len(c.MasterKeys) == 0:
+		return c, errors.New("MasterKeys: is required; make one with NewMasterKey")
+	case c.PublishAhead < 0:
+		return c, errors.New("PublishAhead: must not be negative")
+	case c.RotateEvery > 0 && c.PublishAhead >= c.RotateEvery:
+		return c, fmt.Errorf("PublishAhead: %s is not less than RotateEvery, %s", c.PublishAhead, c.RotateEvery)
+	case c.PollEvery < 0:
+		return c, errors.New("PollEvery: must not be negative")
+	}
+	for i, k := range c.MasterKeys {
+		if !k.set {
+			return c, fmt.Errorf("MasterKeys: key %d is empty; make one with NewMasterKey", i)
+		}
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// KeySet returns the keys to use now.
+func (m *Manager) KeySet() *server.KeySet { return m.set.Load() }
+
+// Reload reads the store for keys that other servers have published, unless that was
+// done a moment ago.
+func (m *Manager) Reload(ctx context.Context) error {
+	return m.withTurn(ctx, func() error {
+		if time.Since(m.loaded) < reloadEvery {
+			return nil
+		}
+		return m.updateInTurn(ctx)
+	})
+}
+
+// Close ends what runs in the background and waits for it. It may be called twice.
+func (m *Manager) Close() error {
+	m.stop()
+	m.stopped.Wait()
+	return nil
+}
+
+func (m *Manager) poll(ctx context.Context) {
+	ticker := time.NewTicker(m.config.PollEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		bounded, cancel := context.WithTimeout(ctx, pollTimeout)
+		err := m.update(bounded)
+		cancel()
+		if err != nil && ctx.Err() == nil {
+			m.config.Logger.WarnContext(ctx, "cannot read the keys in the store; going on with those that are known", "error", err)
+		}
+	}
+}
+
+func (m *Manager) update(ctx context.Context) error {
+	return m.withTurn(ctx, func() error { return m.updateInTurn(ctx) })
+}
+
+// withTurn waits for its turn, as long as the context allows.
+func (m *Manager) withTurn(ctx context.Context, do func() error) error {
+	select {
+	case m.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-m.turn }()
+	return do()
+}
+
+// updateInTurn reads the document, brings it up to date if it is not, and takes
+// over what it says.
+func (m *Manager) updateInTurn(ctx context.Context) error {
+	for range saveAttempts {
+		done, err := m.attempt(ctx)
+		if err != nil || done {
+			return err
+		}
+	}
+	return fmt.Errorf("save the keys: lost against other servers %d times", saveAttempts)
+}
+
+// attempt reports whether it is done; if not, another server was faster.
+func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
+	text, version, err := m.config.Store.LoadKeys(ctx)
+	if err != nil {
+		return false, err
+	}
+	var d document
+	upToDate := true
+	if version > 0 {
+		if d, upToDate, err = open(text, m.config.MasterKeys); err != nil {
+			return false, err
+		}
+	}
+	now := m.config.Now()
+	d, made, changed, err := m.schedule.maintain(d, m.known, now, time.Since(m.opened) > forgetAfter)
+	if err != nil {
+		return false, err
+	}
+	if changed || !upToDate {
+		if text, err = d.seal(m.config.MasterKeys[0]); err != nil {
+			return false, err
+		}
+		if saved, err := m.config.Store.SaveKeys(ctx, text, version); !saved || err != nil {
+			return false, err
+		}
+	}
+	set, err := d.keySet(m.config.Algorithm, now)
+	if err != nil {
+		return false, err
+	}
+	m.known, m.loaded = d, time.Now()
+	m.set.Store(set)
+	for _, k := range made {
+		m.config.Logger.InfoContext(ctx, "made a key", "use", string(k.Use), "id", k.ID, "active_from", k.ActiveFrom)
+	}
+	return true, nil
+}

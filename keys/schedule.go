@@ -1,0 +1,143 @@
+package keys
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tandem-auth/tandem/server"
+)
+
+// slack is added to how long a retired key is kept: for clocks that differ.
+const slack = time.Hour
+
+// A schedule says when keys come and go.
+type schedule struct {
+	algorithm             server.Algorithm
+	every, ahead          time.Duration // every is 0 for never
+	accessTTL, refreshTTL time.Duration
+}
+
+// maintain returns the document as it should be at a time, and whether that is
+// another one. known are the keys that this server has seen: what of them has got lost
+// though it may still be needed is put back. Keys are forgotten only if forget says so.
+func (s schedule) maintain(d, known document, now time.Time, forget bool) (_ document, made []key, changed bool, _ error) {
+	d = slices.Clone(d)
+	for _, k := range known {
+		if !d.has(k) && (k.KeepUntil.IsZero() || k.KeepUntil.After(now)) {
+			d, changed = append(d, k), true
+		}
+	}
+	for _, u := range []use{signing, refresh} {
+		k, err := s.next(d, u, now)
+		if err != nil {
+			return nil, nil, false, err
+		}
+		if k != nil {
+			d, made, changed = append(d, *k), append(made, *k), true
+		}
+	}
+	if s.setEnds(d) {
+		changed = true
+	}
+	if !forget {
+		return d, made, changed, nil
+	}
+	before := len(d)
+	d = slices.DeleteFunc(d, func(k key) bool { return s.isOver(k, now) })
+	return d, made, changed || len(d) != before, nil
+}
+
+func (d document) has(k key) bool {
+	return slices.ContainsFunc(d, func(other key) bool { return other.Use == k.Use && other.ID == k.ID })
+}
+
+// newest returns the key of a kind that is or will be active last.
+func (d document) newest(is func(key) bool) *key {
+	var newest *key
+	for i := range d {
+		if is(d[i]) && (newest == nil || d[i].ActiveFrom.After(newest.ActiveFrom)) {
+			newest = &d[i]
+		}
+	}
+	return newest
+}
+
+// is returns what tells the keys that follow one another.
+func (s schedule) is(u use, alg server.Algorithm) func(key) bool {
+	return func(k key) bool { return k.Use == u && (u == refresh || k.Algorithm == alg) }
+}
+
+// next makes the next key for a use, if it is time to publish it.
+func (s schedule) next(d document, u use, now time.Time) (*key, error) {
+	last := d.newest(s.is(u, s.algorithm))
+	var from time.Time
+	switch {
+	case last == nil && d.newest(func(k key) bool { return k.Use == u }) == nil:
+		from = now // nobody has cached anything yet
+	case last == nil:
+		from = now.Add(s.ahead)
+	case s.every == 0 || now.Before(last.ActiveFrom.Add(s.every-s.ahead)):
+		return nil, nil
+	default:
+		from = last.ActiveFrom.Add(s.every)
+		if earliest := now.Add(s.ahead); from.Before(earliest) {
+			from = earliest
+		}
+	}
+	k, err := s.newKey(u)
+	k.ActiveFrom = time.UnixMilli(from.UnixMilli()).UTC()
+	return &k, err
+}
+
+func (s schedule) newKey(u use) (key, error) {
+	if u == refresh {
+		made, err := server.NewRefreshKey()
+		return key{Use: refresh, ID: fmt.Sprintf("%08x", made.ID), Secret: made.Secret}, err
+	}
+	made, err := server.GenerateSigningKey(s.algorithm)
+	if err != nil {
+		return key{}, err
+	}
+	text, err := made.MarshalPEM()
+	return key{Use: signing, Algorithm: s.algorithm, ID: made.ID(), Secret: text}, err
+}
+
+// setEnds sets until when the keys are kept that have a successor: as long as what
+// they made is good by the settings of the server with the longest ones.
+func (s schedule) setEnds(d document) (changed bool) {
+	for i := range d {
+		k := &d[i]
+		ttl := s.accessTTL
+		if k.Use == refresh {
+			ttl = s.refreshTTL
+		}
+		var successor *key
+		for j := range d {
+			if s.is(k.Use, k.Algorithm)(d[j]) && d[j].ActiveFrom.After(k.ActiveFrom) &&
+				(successor == nil || d[j].ActiveFrom.Before(successor.ActiveFrom)) {
+				successor = &d[j]
+			}
+		}
+		switch {
+		case successor != nil:
+			if until := successor.ActiveFrom.Add(ttl + slack); until.After(k.KeepUntil) {
+				k.KeepUntil, changed = until, true
+			}
+		case !k.KeepUntil.IsZero(): // its successor has got lost
+			k.KeepUntil, changed = time.Time{}, true
+		}
+	}
+	return changed
+}
+
+// isOver reports whether a key is needed no more: nothing that it made is good, or
+// it is of an algorithm that no server has in use, or they would have made the next
+// one.
+func (s schedule) isOver(k key, now time.Time) bool {
+	if !k.KeepUntil.IsZero() {
+		return now.After(k.KeepUntil)
+	}
+	return k.Use == signing && k.Algorithm != s.algorithm && s.every > 0 &&
+		now.After(k.ActiveFrom.Add(s.every+s.ahead+s.accessTTL+slack))
+}
