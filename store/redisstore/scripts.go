@@ -1,0 +1,133 @@
+package redisstore
+
+import "github.com/redis/rueidis"
+
+// A script is carried out by the server in one atomic step. Numbers that may not fit
+// a Lua number (a double), such as branches, are text to it.
+type script struct {
+	text string
+	lua  *rueidis.Lua // sends its hash, and its text where the server does not know that
+}
+
+type scripts struct {
+	add, create, confirm, end              *script
+	addUser, setHash, replaceHash, delUser *script
+	saveKeys                               *script
+}
+
+func newScripts() scripts {
+	of := func(text string) *script { return &script{text: text, lua: rueidis.NewLuaScript(text)} }
+	return scripts{
+		add: of(addScript), create: of(createScript), confirm: of(confirmScript), end: of(endScript),
+		addUser: of(addUserScript), setHash: of(setHashScript), replaceHash: of(replaceHashScript), delUser: of(delUserScript),
+		saveKeys: of(saveKeysScript),
+	}
+}
+
+// addScript puts a session (ARGV[2], at the time ARGV[1]) into the list of its
+// subject (KEYS[1]), which lasts as long as the last of its sessions: that goes at
+// ARGV[3], in ARGV[4] milliseconds. (To ask the server for the time takes one more
+// right.)
+const addScript = `
+redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 or left < tonumber(ARGV[4]) then
+	redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+end
+return 1`
+
+// createScript creates a session (KEYS[1]) that goes at ARGV[1]; the other arguments
+// are fields and their values. It returns whether it did.
+const createScript = `
+if redis.call('EXISTS', KEYS[1]) == 1 then
+	return 0
+end
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+redis.call('PEXPIREAT', KEYS[1], ARGV[1])
+return 1`
+
+// confirmScript confirms a token (generation ARGV[1], branch ARGV[2], at the time
+// ARGV[3]) of a session (KEYS[1]). It returns whether it did, the generation of before
+// and the session of after, or nil if there is none.
+const confirmScript = `
+local was = redis.call('HMGET', KEYS[1], 'generation', 'ended_at', 'expires_at')
+if not was[1] then
+	return false
+end
+local confirmed = 0
+if not was[2] and tonumber(was[1]) < tonumber(ARGV[1]) and tonumber(was[3]) > tonumber(ARGV[3]) then
+	redis.call('HSET', KEYS[1], 'generation', ARGV[1], 'branch', ARGV[2], 'confirmed_at', ARGV[3])
+	confirmed = 1
+end
+return {confirmed, was[1], redis.call('HGETALL', KEYS[1])}`
+
+// endScript ends a session (KEYS[1]) at ARGV[1] for the reason ARGV[2]; it goes at
+// ARGV[3]. If there is an ARGV[4], the session must be that subject's. It returns
+// whether it ended it and the session's subject, or nil if there is no such session.
+// An end that stands is written again, so that the disk can be waited for.
+const endScript = `
+local was = redis.call('HMGET', KEYS[1], 'subject', 'expires_at', 'ended_at')
+if not was[1] or (ARGV[4] and ARGV[4] ~= was[1]) then
+	return false
+end
+if was[3] then
+	redis.call('HSET', KEYS[1], 'ended_at', was[3])
+	return {0, was[1]}
+end
+redis.call('HSET', KEYS[1], 'ended_at', ARGV[1], 'end_reason', ARGV[2])
+if tonumber(ARGV[1]) < tonumber(was[2]) then
+	redis.call('PEXPIREAT', KEYS[1], ARGV[3])
+end
+return {1, was[1]}`
+
+// The scripts for users have the keys of the user, of the set of names and of the
+// hash from subjects to names.
+
+// addUserScript adds a user (name ARGV[1], subject ARGV[2]); the other arguments are
+// further fields and their values. It returns whether it did.
+const addUserScript = `
+if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then
+	return 0
+end
+redis.call('HSET', KEYS[1], 'name', ARGV[1], 'subject', ARGV[2], 'version', '1', unpack(ARGV, 3))
+redis.call('ZADD', KEYS[2], 0, ARGV[1])
+redis.call('HSET', KEYS[3], ARGV[2], ARGV[1])
+return 1`
+
+// setHashScript sets the hash of a user (KEYS[1]) to ARGV[1], as that of another
+// password.
+const setHashScript = `
+if redis.call('EXISTS', KEYS[1]) == 0 then
+	return 0
+end
+redis.call('HSET', KEYS[1], 'password_hash', ARGV[1])
+redis.call('HINCRBY', KEYS[1], 'version', 1)
+return 1`
+
+// replaceHashScript sets the hash of a user (KEYS[1]) to ARGV[2] if it is ARGV[1].
+const replaceHashScript = `
+if redis.call('HGET', KEYS[1], 'password_hash') ~= ARGV[1] then
+	return 0
+end
+redis.call('HSET', KEYS[1], 'password_hash', ARGV[2])
+return 1`
+
+// delUserScript removes a user (KEYS[1], name ARGV[1]).
+const delUserScript = `
+local subject = redis.call('HGET', KEYS[1], 'subject')
+if not subject then
+	return 0
+end
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('HDEL', KEYS[3], subject)
+return 1`
+
+// saveKeysScript replaces the document (KEYS[1]) by ARGV[1] and its version by
+// ARGV[3], if that is ARGV[2].
+const saveKeysScript = `
+if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then
+	return 0
+end
+redis.call('HSET', KEYS[1], 'document', ARGV[1], 'version', ARGV[3])
+return 1`

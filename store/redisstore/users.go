@@ -1,0 +1,151 @@
+package redisstore
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/tandem-auth/tandem/store"
+)
+
+// All users are in one slot of a Cluster, so that one step can look at the name and
+// the subject.
+const usersTag = "{users}:"
+
+func (s *Store) userKey(name string) string { return s.key(usersTag + "name:" + name) }
+
+// userKeys are those that the scripts for users have.
+func (s *Store) userKeys(name string) []string {
+	return []string{s.userKey(name), s.key(usersTag + "names"), s.key(usersTag + "subjects")}
+}
+
+// AddUser adds a user, or returns [store.ErrExists] if the name or the subject is
+// taken.
+func (s *Store) AddUser(ctx context.Context, user store.User) error {
+	const doing = "add a user"
+	done, err := s.changeUser(ctx, doing, onceOnly, s.scripts.addUser, user.Name,
+		user.Name, user.Subject, "password_hash", user.PasswordHash, "created_at", millis(user.CreatedAt))
+	if err == nil && !done {
+		return fmt.Errorf("%s: %w", doing, store.ErrExists)
+	}
+	return err
+}
+
+// UserByName returns a user, or [store.ErrNotFound].
+func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
+	const doing = "find a user"
+	found, err := s.getUsers(ctx, doing, []string{name})
+	if err == nil && len(found) == 0 {
+		return store.User{}, fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	}
+	if err != nil {
+		return store.User{}, err
+	}
+	return found[0], nil
+}
+
+// SetPasswordHash replaces the hash of a user by that of another password, or
+// returns [store.ErrNotFound].
+func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
+	const doing = "set a password"
+	done, err := s.changeUser(ctx, doing, onceOnly, s.scripts.setHash, name, hash)
+	if err == nil && !done {
+		return fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	}
+	return err
+}
+
+// ReplacePasswordHash replaces the hash of a user by another of the same password,
+// if it still is from; otherwise it changes nothing.
+func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
+	_, err := s.changeUser(ctx, "replace a password hash", repeatable, s.scripts.replaceHash, name, from, to)
+	return err
+}
+
+// RemoveUser removes a user, or returns [store.ErrNotFound].
+func (s *Store) RemoveUser(ctx context.Context, name string) error {
+	const doing = "remove a user"
+	done, err := s.changeUser(ctx, doing, onceOnly, s.scripts.delUser, name, name)
+	if err == nil && !done {
+		return fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	}
+	return err
+}
+
+// Users returns all users by name.
+func (s *Store) Users(ctx context.Context) ([]store.User, error) {
+	const doing = "list users"
+	var names []string
+	err := s.try(ctx, doing, repeatable, func(bool) (err error) {
+		// Of equal scores, Redis orders by bytes.
+		names, err = s.client.Do(ctx, s.client.B().Zrange().Key(s.key(usersTag+"names")).Min("0").Max("-1").Build()).AsStrSlice()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var all []store.User
+	for some := range slices.Chunk(names, atOnce) {
+		found, err := s.getUsers(ctx, doing, some)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, found...)
+	}
+	return all, nil
+}
+
+// changeUser carries out a script on a user, and returns whether that changed it.
+func (s *Store) changeUser(ctx context.Context, doing string, again repeat, one *script, name string, args ...string) (done bool, _ error) {
+	err := s.runDurably(ctx, doing, again, one, s.userKeys(name), args, func(answer rueidis.RedisResult) (err error) {
+		done, err = answer.AsBool()
+		return err
+	})
+	return done, err
+}
+
+// getUsers returns the users of some names, without those that are not there.
+func (s *Store) getUsers(ctx context.Context, doing string, names []string) (found []store.User, _ error) {
+	err := s.try(ctx, doing, repeatable, func(bool) error {
+		found = found[:0]
+		commands := make(rueidis.Commands, len(names))
+		for i, name := range names {
+			commands[i] = s.client.B().Hgetall().Key(s.userKey(name)).Build()
+		}
+		for _, answer := range s.client.DoMulti(ctx, commands...) {
+			hash, err := answer.AsStrMap()
+			if err != nil {
+				return err
+			}
+			if len(hash) == 0 {
+				continue
+			}
+			user, err := scanUser(hash)
+			if err != nil {
+				return err
+			}
+			found = append(found, user)
+		}
+		return nil
+	})
+	return found, err
+}
+
+func scanUser(hash map[string]string) (store.User, error) {
+	version, err := strconv.ParseInt(hash["version"], 10, 64)
+	if err != nil {
+		return store.User{}, damaged(err)
+	}
+	createdAt, err := strconv.ParseInt(hash["created_at"], 10, 64)
+	if err != nil {
+		return store.User{}, damaged(err)
+	}
+	return store.User{
+		Name: hash["name"], Subject: hash["subject"], PasswordHash: hash["password_hash"],
+		Version: version, CreatedAt: time.UnixMilli(createdAt),
+	}, nil
+}
