@@ -1,0 +1,111 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A target is a server to measure, with the database behind it.
+type target struct {
+	kind
+	dialect  *dialect
+	serve    command
+	engine   engine // nil where the server keeps everything itself
+	username string
+	password string
+}
+
+// A kind is what is known of a target before anything runs.
+type kind struct {
+	key     string
+	name    string
+	durable string
+	open    func(ctx context.Context, w *workshop, t *target) error
+}
+
+// PeerKey is the key of the server that the others are compared with.
+const PeerKey = "go-oauth2"
+
+// kinds are in the order in which they are measured.
+func kinds() []kind {
+	return []kind{
+		{"sqlite", "tandem, SQLite", "yes", openSQLite},
+		{PeerKey, "go-oauth2/oauth2, memory", "no", openPeer},
+		{"postgres", "tandem, PostgreSQL", "yes", openPostgres},
+		{"redis-everysec", "tandem, Redis, appendfsync everysec", "but for the last second", openRedis("everysec")},
+		{"redis-always", "tandem, Redis, appendfsync always", "yes", openRedis("always")},
+	}
+}
+
+// Keys lists what can be measured.
+func Keys() []string {
+	var keys []string
+	for _, k := range kinds() {
+		keys = append(keys, k.key)
+	}
+	return keys
+}
+
+func isKey(key string) bool { return slices.Contains(Keys(), key) }
+
+// A workshop is what targets are made from.
+type workshop struct {
+	folder   string
+	programs programs
+	username string
+	password string
+}
+
+// errNoStore says why a target is left out.
+var errNoStore = errors.New("this tandem serve has no --store")
+
+// open makes a target ready to be started, again and again.
+func (w *workshop) open(ctx context.Context, k kind) (*target, error) {
+	t := &target{kind: k, username: w.username, password: w.password}
+	if err := k.open(ctx, w, t); err != nil {
+		return nil, errors.Join(fmt.Errorf("prepare %s: %w", k.name, err), t.close())
+	}
+	return t, nil
+}
+
+func (t *target) close() error {
+	if t.engine == nil {
+		return nil
+	}
+	return t.engine.Close()
+}
+
+func openSQLite(ctx context.Context, w *workshop, t *target) error {
+	return t.openTandem(ctx, w, "TANDEM_DATA="+filepath.Join(w.folder, "data"))
+}
+
+// openTandem adds the user to what the settings name.
+func (t *target) openTandem(ctx context.Context, w *workshop, settings ...string) error {
+	t.dialect = tandemDialect
+	t.serve = command{program: w.programs.tandem, args: []string{"serve", "--listen", "127.0.0.1:0"}, env: settings}
+	add := command{program: w.programs.tandem, args: []string{"user", "add", w.username}, env: settings, stdin: w.password + "\n"}
+	if err := add.run(ctx); err != nil {
+		return fmt.Errorf("add a user: %w", err)
+	}
+	return nil
+}
+
+func openPeer(_ context.Context, w *workshop, t *target) error {
+	t.name = fmt.Sprintf("go-oauth2/oauth2 %s, memory", w.programs.peerVersion)
+	t.dialect = peerDialect
+	t.serve = command{program: w.programs.peer, stdin: w.password + "\n"}
+	return nil
+}
+
+// newFolder makes a folder for all that a run keeps.
+func newFolder() (string, error) {
+	folder, err := os.MkdirTemp("", "tandem-bench-")
+	if err != nil {
+		return "", fmt.Errorf("make a folder: %w", err)
+	}
+	return folder, nil
+}
