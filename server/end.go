@@ -9,13 +9,10 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// endTimeout bounds an end that goes on after its client has gone away.
-const endTimeout = 10 * time.Second
-
 // detached returns a context for what must be done whatever becomes of the
-// client.
+// client: for two calls of the store.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(ctx), endTimeout)
+	return context.WithTimeout(context.WithoutCancel(ctx), 2*storeTimeout)
 }
 
 // end ends a session for good. It is durable once this returns.

@@ -44,6 +44,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setKeys(); err != nil {
 		return nil, err
 	}
+	cfg.Store = boundedStore{cfg.Store}
 	s := &Server{
 		cfg:    cfg,
 		policy: cfg.policy(),

@@ -15,7 +15,8 @@ import (
 // All methods are safe for concurrent use. A cancelled context ends a call with
 // the context's error; whether what it asked for was done is then not known.
 // What a call returned without an error is durable: it survives a crash of the
-// process and of the machine. Text is valid UTF-8 without NUL bytes.
+// process and of the machine, as far as the settings of its engine go. Text is
+// valid UTF-8 without NUL bytes.
 type Store interface {
 	// Create adds a session. It returns [store.ErrExists] if the ID is taken.
 	Create(ctx context.Context, session store.Session) error

@@ -2,46 +2,65 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tandem-auth/tandem/directory"
-	"github.com/tandem-auth/tandem/internal/datadir"
-	"github.com/tandem-auth/tandem/store/sqlitestore"
+	"github.com/tandem-auth/tandem/internal/sqlitefile"
+	"github.com/tandem-auth/tandem/internal/storage"
 )
 
 type backupCommand struct {
 	File string `arg:"" help:"The file to write; it must not be there yet. Whoever can read it can sign in as anybody."`
 
-	dataFlag `embed:""`
+	storeFlags `embed:""`
 }
 
-// Run backs up the database and the keys.
+// Run backs up a SQLite database and its master key.
 func (cmd *backupCommand) Run(ctx context.Context, c console) error {
-	return withUsers(ctx, cmd.Data, func(s *sqlitestore.Store, _ *directory.Directory) error {
-		if err := datadir.Backup(ctx, cmd.Data, cmd.File, s.Backup); err != nil {
+	location, err := cmd.location()
+	if err != nil {
+		return err
+	}
+	return cmd.withUsers(ctx, func(s storage.Store, _ *directory.Directory) error {
+		database, ok := s.(interface {
+			Backup(ctx context.Context, to string) error
+		})
+		if !ok {
+			return errors.New("tandem backup is for SQLite; use the database server's own tools, such as pg_dump, and keep the master key apart from it")
+		}
+		if err := sqlitefile.Backup(ctx, location.Path(), cmd.File, database.Backup); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "Backed up %s to %s. Keep it as safe as the folder itself.\n", cmd.Data, cmd.File)
+		fmt.Fprintf(c.out, "Backed up %s to %s. Keep it as safe as the database itself.\n", location.Path(), cmd.File)
 		return nil
 	})
 }
 
 type restoreCommand struct {
 	File string `arg:"" help:"A file that tandem backup has written."`
-	Data string `required:"" placeholder:"DIR" help:"The data folder to make. No server may be running on it."`
+
+	storeFlags `embed:""`
 }
 
-// Run restores the folder, and looks whether the database is sound.
+// Run restores the database, and looks whether it is sound.
 func (cmd *restoreCommand) Run(ctx context.Context, c console) error {
-	if err := datadir.Restore(cmd.Data, cmd.File); err != nil {
+	location, err := cmd.location()
+	if err != nil {
 		return err
 	}
-	return withUsers(ctx, cmd.Data, func(_ *sqlitestore.Store, users *directory.Directory) error {
+	if location.Path() == "" {
+		return errors.New("tandem restore is for SQLite; use the database server's own tools")
+	}
+	if err := sqlitefile.Restore(location.Path(), cmd.File); err != nil {
+		return err
+	}
+	return cmd.withUsers(ctx, func(_ storage.Store, users *directory.Directory) error {
 		list, err := users.List(ctx)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "Restored %s, with %d users. Sessions are as they were at the time of the backup:\nthose that ended since are live again, and those that began since have ended.\n", cmd.Data, len(list))
+		fmt.Fprintf(c.out, "Restored %s, with %d users. Sessions are as they were at the time of the backup:\nthose that ended since are live again, and those that began since have ended.\n", location.Path(), len(list))
 		return nil
 	})
 }

@@ -35,6 +35,8 @@ type commands struct {
 	Backup  backupCommand  `cmd:"" help:"Back up a server's data folder to a file, while the server runs."`
 	Restore restoreCommand `cmd:"" help:"Make a data folder from a backup."`
 
+	MasterKey masterKeyCommand `cmd:"" help:"Make a master key for servers that share a store."`
+
 	// TANDEM_VERSION is a usual name in container images, and means something else.
 	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }

@@ -18,7 +18,9 @@ import (
 type serveCommand struct {
 	Config kong.ConfigFlag `placeholder:"FILE" help:"Read settings from a JSON object whose keys are the names of these flags."`
 
-	Data   string `required:"" placeholder:"DIR" help:"Folder for the database and the keys; made if it is not there."`
+	storeFlags    `embed:""`
+	MasterKeyFile string `placeholder:"FILE" help:"File with the master key that seals the keys in the store; without it, TANDEM_MASTER_KEY has the key itself. Of a SQLite database, it defaults to the file beside it, which is made if need be."`
+
 	Listen string `default:"localhost:8080" placeholder:"ADDR" help:"Address to listen on (default ${default}); :8080 is every interface."`
 	Issuer string `placeholder:"URL" help:"Address that clients reach the server at; the iss claim. Defaults to that of --listen."`
 
@@ -29,10 +31,12 @@ type serveCommand struct {
 	Leeway      time.Duration `default:"10s" help:"How long after a refresh an older refresh token counts as a delayed duplicate (default ${default})."`
 	RetryWindow retryWindow   `default:"unlimited" placeholder:"DURATION" help:"How long a refresh token may be used again while no successor was; 0 is textbook rotation, which signs people out when replies get lost (default ${default})."`
 
-	SigningAlg string   `enum:"ES256,EdDSA,RS256" default:"ES256" help:"How access tokens are signed: ES256, EdDSA or RS256 (default ${default})."`
-	Audience   string   `help:"The aud claim of access tokens. Defaults to the issuer."`
-	ClientID   string   `name:"client-id" help:"The client_id claim of access tokens (default tandem)."`
-	Origins    []string `name:"allow-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the server (CORS), such as https://app.example.com; repeatable."`
+	SigningAlg  string        `enum:"ES256,EdDSA,RS256" default:"ES256" help:"How access tokens are signed: ES256, EdDSA or RS256 (default ${default})."`
+	RotateKeys  time.Duration `default:"720h" help:"How long a key makes tokens before the next one does (default ${default}); 0 is for ever."`
+	PublishKeys time.Duration `default:"24h" help:"How long a key is published before it makes tokens (default ${default})."`
+	Audience    string        `help:"The aud claim of access tokens. Defaults to the issuer."`
+	ClientID    string        `name:"client-id" help:"The client_id claim of access tokens (default tandem)."`
+	Origins     []string      `name:"allow-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the server (CORS), such as https://app.example.com; repeatable."`
 
 	TrustedProxies []netip.Prefix `name:"trust-proxy" placeholder:"CIDR" help:"Network of a proxy whose X-Forwarded-For is believed, such as 10.0.0.0/8; repeatable."`
 	DrainDelay     time.Duration  `default:"0s" help:"How long /readyz says no before the server takes no more requests, for a load balancer to notice (default ${default})."`
@@ -44,8 +48,19 @@ type serveCommand struct {
 // Run serves until the context ends.
 func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	logger := cmd.logger(c.err)
+	location, err := cmd.location()
+	if err != nil {
+		return err
+	}
+	masters, err := masterKeys(cmd.MasterKeyFile)
+	if err != nil {
+		return err
+	}
 	d, err := daemon.Open(ctx, daemon.Config{
-		DataDir:        cmd.Data,
+		Store:          location,
+		MasterKeys:     masters,
+		RotateKeys:     noneIsNegative(cmd.RotateKeys),
+		PublishKeys:    cmd.PublishKeys,
 		Listen:         cmd.Listen,
 		Issuer:         cmd.Issuer,
 		Audience:       cmd.Audience,
@@ -66,7 +81,7 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	logger.InfoContext(ctx, "listening", "address", d.Address(), "url", d.URL(), "data", cmd.Data)
+	logger.InfoContext(ctx, "listening", "address", d.Address(), "url", d.URL(), "store", location.String())
 	err = d.Serve(ctx)
 	logger.InfoContext(ctx, "stopped")
 	return err
@@ -74,6 +89,12 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 
 // Validate refuses what the server would take for "use the default".
 func (cmd *serveCommand) Validate() error {
+	if err := cmd.storeFlags.Validate(); err != nil {
+		return err
+	}
+	if cmd.RotateKeys < 0 || cmd.PublishKeys < 0 || cmd.RotateKeys > 0 && cmd.PublishKeys >= cmd.RotateKeys {
+		return errors.New("--publish-keys must be less than --rotate-keys, and neither negative")
+	}
 	for _, f := range []struct {
 		name  string
 		value time.Duration

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,10 +13,9 @@ import (
 	"golang.org/x/term"
 
 	"github.com/tandem-auth/tandem/directory"
-	"github.com/tandem-auth/tandem/internal/datadir"
+	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
-	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
 type userCommand struct {
@@ -28,14 +25,10 @@ type userCommand struct {
 	List   userListCommand   `cmd:"" help:"List the users."`
 }
 
-type dataFlag struct {
-	Data string `required:"" placeholder:"DIR" help:"The server's data folder. The server may be running."`
-}
-
 type userAddCommand struct {
 	Name string `arg:"" help:"What the user will type to sign in."`
 
-	dataFlag `embed:""`
+	storeFlags `embed:""`
 }
 
 // Run adds the user.
@@ -44,10 +37,11 @@ func (cmd *userAddCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	if err := datadir.Prepare(cmd.Data); err != nil {
+	location, err := cmd.location()
+	if err != nil {
 		return err
 	}
-	return withDatabase(ctx, datadir.Database(cmd.Data), func(_ *sqlitestore.Store, users *directory.Directory) error {
+	return withStore(ctx, location, func(_ storage.Store, users *directory.Directory) error {
 		if err := users.Add(ctx, cmd.Name, password); err != nil {
 			if errors.Is(err, store.ErrExists) {
 				return fmt.Errorf("there is a user %q already; tandem user passwd changes the password", cmd.Name)
@@ -63,7 +57,7 @@ type userPasswdCommand struct {
 	Name         string `arg:"" help:"The user."`
 	KeepSessions bool   `help:"Leave the user's sessions alone."`
 
-	dataFlag `embed:""`
+	storeFlags `embed:""`
 }
 
 // Run changes the password.
@@ -72,7 +66,7 @@ func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return withUsers(ctx, cmd.Data, func(sessions *sqlitestore.Store, users *directory.Directory) error {
+	return cmd.withUsers(ctx, func(sessions storage.Store, users *directory.Directory) error {
 		user, err := findUser(ctx, users, cmd.Name)
 		if err != nil {
 			return err
@@ -96,13 +90,13 @@ func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
 type userRemoveCommand struct {
 	Name string `arg:"" help:"The user."`
 
-	dataFlag `embed:""`
+	storeFlags `embed:""`
 }
 
 // Run removes the user: first the user, so that no session can begin, then the
 // sessions.
 func (cmd *userRemoveCommand) Run(ctx context.Context, c console) error {
-	return withUsers(ctx, cmd.Data, func(sessions *sqlitestore.Store, users *directory.Directory) error {
+	return cmd.withUsers(ctx, func(sessions storage.Store, users *directory.Directory) error {
 		user, err := findUser(ctx, users, cmd.Name)
 		if err != nil {
 			return err
@@ -120,12 +114,12 @@ func (cmd *userRemoveCommand) Run(ctx context.Context, c console) error {
 }
 
 type userListCommand struct {
-	dataFlag `embed:""`
+	storeFlags `embed:""`
 }
 
 // Run lists the users.
 func (cmd *userListCommand) Run(ctx context.Context, c console) error {
-	return withUsers(ctx, cmd.Data, func(_ *sqlitestore.Store, users *directory.Directory) error {
+	return cmd.withUsers(ctx, func(_ storage.Store, users *directory.Directory) error {
 		list, err := users.List(ctx)
 		if err != nil {
 			return err
@@ -147,17 +141,20 @@ func findUser(ctx context.Context, users *directory.Directory, name string) (sto
 	return user, err
 }
 
-// withUsers calls do with the database of a folder, and the users in it.
-func withUsers(ctx context.Context, dir string, do func(*sqlitestore.Store, *directory.Directory) error) error {
-	path := datadir.Database(dir)
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("there is no database %s; is --data right? tandem user add makes one", path)
+// withUsers calls do with the store, and the users in it. A server may be running.
+func (f *storeFlags) withUsers(ctx context.Context, do func(storage.Store, *directory.Directory) error) error {
+	location, err := f.location()
+	if err != nil {
+		return err
 	}
-	return withDatabase(ctx, path, do)
+	if !location.Exists() {
+		return fmt.Errorf("there is no database %s; is --data right? tandem user add makes one", location.Path())
+	}
+	return withStore(ctx, location, do)
 }
 
-func withDatabase(ctx context.Context, path string, do func(*sqlitestore.Store, *directory.Directory) error) (err error) {
-	s, err := sqlitestore.Open(ctx, path)
+func withStore(ctx context.Context, location storage.Location, do func(storage.Store, *directory.Directory) error) (err error) {
+	s, err := location.Open(ctx)
 	if err != nil {
 		return err
 	}

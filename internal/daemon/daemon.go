@@ -1,5 +1,5 @@
-// Package daemon is the server as a program: a data folder, a listener, the
-// handler of package server with its store and directory, and an orderly end.
+// Package daemon is the server as a program: a listener, the handler of package
+// server with its store, directory and keys, and an orderly end.
 package daemon
 
 import (
@@ -14,16 +14,21 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/directory"
-	"github.com/tandem-auth/tandem/internal/datadir"
+	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
-	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
-// Config says how a daemon runs. DataDir and Listen are needed; the zero value
-// of the rest is the default of [server.Config].
+// Config says how a daemon runs. Store and Listen are needed; the zero value of the
+// rest is the default of [server.Config].
 type Config struct {
-	// DataDir is the folder for the database and the keys; it is made if need be.
-	DataDir string
+	// Store is where sessions, users and keys are; a SQLite file is made if need be.
+	Store storage.Location
+	// MasterKeys seal the keys in the store. Default to those in the file beside a
+	// SQLite file.
+	MasterKeys []keys.MasterKey
+	// RotateKeys and PublishKeys are those of [keys.Config].
+	RotateKeys, PublishKeys time.Duration
 	// Listen is the TCP address, such as "localhost:8080"; port 0 takes a free one.
 	Listen string
 	// Issuer defaults to the address of the listener as an http URL.
@@ -62,8 +67,8 @@ type Config struct {
 // A Daemon is a server that listens. Requests are answered once Serve is called.
 type Daemon struct {
 	config    Config
-	dir       *datadir.Dir
-	store     *sqlitestore.Store
+	place     *storage.Place
+	keys      *keys.Manager
 	directory *directory.Directory
 	server    *server.Server
 	listener  net.Listener
@@ -89,9 +94,6 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = drainTimeout
 	}
-	if config.Algorithm == "" {
-		config.Algorithm = server.ES256
-	}
 	d := &Daemon{config: config}
 	defer func() {
 		if err != nil {
@@ -99,17 +101,26 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		}
 	}()
 
-	if d.dir, err = datadir.Open(config.DataDir); err != nil {
+	if d.place, err = config.Store.OpenForServer(ctx, config.MasterKeys); err != nil {
 		return nil, err
 	}
-	keys, err := d.dir.Keys(config.Algorithm)
+	if warning := d.place.Warning(); warning != "" {
+		config.Logger.WarnContext(ctx, "the store may lose what was answered", "why", warning)
+	}
+	d.keys, err = keys.Open(ctx, keys.Config{
+		Store:        d.place.Store,
+		MasterKeys:   d.place.MasterKeys,
+		Algorithm:    config.Algorithm,
+		AccessTTL:    config.AccessTTL,
+		RefreshTTL:   config.RefreshTTL,
+		RotateEvery:  config.RotateKeys,
+		PublishAhead: config.PublishKeys,
+		Logger:       config.Logger,
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", config.Store, err)
 	}
-	if d.store, err = sqlitestore.Open(ctx, d.dir.Database()); err != nil {
-		return nil, err
-	}
-	d.directory = directory.New(d.store, config.Users)
+	d.directory = directory.New(d.place.Store, config.Users)
 	if d.listener, err = listen(ctx, config.Listen); err != nil {
 		return nil, err
 	}
@@ -117,23 +128,21 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		config.Issuer = d.URL()
 	}
 	d.server, err = server.New(server.Config{
-		Issuer:             config.Issuer,
-		Audience:           config.Audience,
-		ClientID:           config.ClientID,
-		Store:              d.store,
-		Directory:          d.directory,
-		SigningKey:         keys.Signing,
-		RetiredSigningKeys: keys.Retired,
-		RefreshKeys:        keys.Refresh,
-		AccessTTL:          config.AccessTTL,
-		RefreshTTL:         config.RefreshTTL,
-		SessionTTL:         config.SessionTTL,
-		Leeway:             config.Leeway,
-		RetryWindow:        config.RetryWindow,
-		AllowedOrigins:     config.AllowedOrigins,
-		TrustedProxies:     config.TrustedProxies,
-		Logger:             config.Logger,
-		OnEvent:            config.OnEvent,
+		Issuer:         config.Issuer,
+		Audience:       config.Audience,
+		ClientID:       config.ClientID,
+		Store:          d.place.Store,
+		Directory:      d.directory,
+		Keys:           d.keys,
+		AccessTTL:      config.AccessTTL,
+		RefreshTTL:     config.RefreshTTL,
+		SessionTTL:     config.SessionTTL,
+		Leeway:         config.Leeway,
+		RetryWindow:    config.RetryWindow,
+		AllowedOrigins: config.AllowedOrigins,
+		TrustedProxies: config.TrustedProxies,
+		Logger:         config.Logger,
+		OnEvent:        config.OnEvent,
 	})
 	if err != nil {
 		return nil, err
@@ -223,11 +232,11 @@ func (d *Daemon) Close() error {
 	if d.server != nil {
 		errs = append(errs, d.server.Close())
 	}
-	if d.store != nil {
-		errs = append(errs, d.store.Close())
+	if d.keys != nil {
+		errs = append(errs, d.keys.Close())
 	}
-	if d.dir != nil {
-		errs = append(errs, d.dir.Close())
+	if d.place != nil {
+		errs = append(errs, d.place.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -22,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 const password = "correct horse"
 
 func config(dir string) daemon.Config {
-	return daemon.Config{DataDir: dir, Listen: "localhost:0", Users: directory.Config{Memory: 64, Iterations: 1}}
+	return daemon.Config{Store: storage.Folder(dir), Listen: "localhost:0", Users: directory.Config{Memory: 64, Iterations: 1}}
 }
 
 func open(t *testing.T, config daemon.Config) *daemon.Daemon {
@@ -112,7 +113,7 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 		config daemon.Config
 		want   string
 	}{
-		"a second server on the folder": {config(dir), "another server is running on the data folder " + dir},
+		"a second server on the folder": {config(dir), "another server is running on the database " + dir},
 		"a second server on the port":   {taken, running.Address() + " is in use by another program"},
 		"no address":                    {nonsense, "want HOST:PORT"},
 		"no such algorithm":             {unknown, "ES256, EdDSA and RS256"},

@@ -17,6 +17,7 @@ import (
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/chrome"
 	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -37,7 +38,7 @@ func newBackend(t *testing.T, origins ...string) *backend {
 	t.Helper()
 	b := &backend{T: t, files: map[string]string{}, events: map[server.EventKind]int{}}
 	d, err := daemon.Open(t.Context(), daemon.Config{
-		DataDir:        t.TempDir(),
+		Store:          storage.Folder(t.TempDir()),
 		Listen:         "localhost:0",
 		AccessTTL:      2 * time.Second,
 		Users:          directory.Config{Memory: 64, Iterations: 1},

@@ -1,4 +1,4 @@
-package datadir
+package sqlitefile
 
 import (
 	"archive/tar"
@@ -9,15 +9,18 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
-// A backup is a tar file of what a folder holds. The database is the last file in
-// it, so that a folder that is being restored is new until all is there.
+// A backup is a tar file of the database and its master key. The database is the
+// last file in it, so that nothing looks restored until all is there.
+const (
+	databaseEntry = "tandem.db"
+	keyEntry      = databaseEntry + keySuffix
+)
 
-// Backup writes a backup of the folder at path to a new file that only its owner
+// Backup writes a backup of the database at path to a new file that only its owner
 // may read. copyDatabase makes a consistent copy of the database, which may be in
-// use.
+// use. The master key is in the backup if it is in the file beside the database.
 func Backup(ctx context.Context, path, file string, copyDatabase func(ctx context.Context, to string) error) (err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already; a backup overwrites nothing", file)
@@ -27,16 +30,16 @@ func Backup(ctx context.Context, path, file string, copyDatabase func(ctx contex
 		return fmt.Errorf("make room for the backup: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(scratch)) }()
-	database := filepath.Join(scratch, databaseFile)
+	database := filepath.Join(scratch, databaseEntry)
 	if err := copyDatabase(ctx, database); err != nil {
 		return err
 	}
-	keys, err := keyFiles(path)
-	if err != nil {
-		return err
+	entries := []entry{{databaseEntry, database}}
+	if _, err := os.Stat(path + keySuffix); err == nil {
+		entries = []entry{{keyEntry, path + keySuffix}, {databaseEntry, database}}
 	}
 	whole := filepath.Join(scratch, "backup.tar")
-	if err := pack(whole, append(keys, database)); err != nil {
+	if err := pack(whole, entries); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	if err := os.Link(whole, file); err != nil { // fails if somebody was faster
@@ -45,28 +48,18 @@ func Backup(ctx context.Context, path, file string, copyDatabase func(ctx contex
 	return syncFolder(filepath.Dir(file))
 }
 
-// keyFiles returns the paths of a folder's keys.
-func keyFiles(path string) ([]string, error) {
-	signing, err := filepath.Glob(filepath.Join(path, "signing-*.pem"))
-	if err != nil {
-		return nil, err
-	}
-	refresh := filepath.Join(path, refreshFile)
-	if _, err := os.Stat(refresh); err != nil {
-		return nil, fmt.Errorf("find the keys: %w", err)
-	}
-	return append([]string{refresh}, signing...), nil
-}
+// An entry is a file, and its name in the backup.
+type entry struct{ name, path string }
 
-func pack(to string, files []string) (err error) {
+func pack(to string, entries []entry) (err error) {
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
 	archive := tar.NewWriter(f)
-	for _, path := range files {
-		if err := packFile(archive, path); err != nil {
+	for _, e := range entries {
+		if err := packFile(archive, e); err != nil {
 			return err
 		}
 	}
@@ -76,8 +69,8 @@ func pack(to string, files []string) (err error) {
 	return f.Sync()
 }
 
-func packFile(archive *tar.Writer, path string) error {
-	f, err := os.Open(path)
+func packFile(archive *tar.Writer, e entry) error {
+	f, err := os.Open(e.path)
 	if err != nil {
 		return err
 	}
@@ -86,7 +79,7 @@ func packFile(archive *tar.Writer, path string) error {
 	if err != nil {
 		return err
 	}
-	header := &tar.Header{Name: filepath.Base(path), Mode: 0o600, Size: info.Size(), ModTime: info.ModTime()}
+	header := &tar.Header{Name: e.name, Mode: 0o600, Size: info.Size(), ModTime: info.ModTime()}
 	if err := archive.WriteHeader(header); err != nil {
 		return err
 	}
@@ -94,32 +87,37 @@ func packFile(archive *tar.Writer, path string) error {
 	return err
 }
 
-// Restore makes the folder at path from a backup. A folder that has a database is
-// left alone.
+// Restore makes the database at path from a backup. A database that is there is left
+// alone.
 func Restore(path, file string) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("open the backup: %w", err)
 	}
 	defer f.Close()
-	d, err := Open(path)
+	lock, err := NewLock(path)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, d.Close()) }()
-	if !d.isNew() {
-		return fmt.Errorf("%s is there already; restore to a new folder, or move it away first with its -wal and -shm", d.Database())
+	defer func() { err = errors.Join(err, lock.Close()) }()
+	if !isNew(path) {
+		return fmt.Errorf("%s is there already; restore to a new folder, or move it away first with its -wal, -shm and %s", path, keySuffix)
 	}
-	if err := d.unpack(tar.NewReader(f)); err != nil {
+	if err := unpack(path, tar.NewReader(f)); err != nil {
 		return fmt.Errorf("read the backup %s: %w", file, err)
 	}
-	if d.isNew() {
+	if isNew(path) {
 		return fmt.Errorf("%s has no database in it: it is no backup, or was cut short", file)
 	}
-	return syncFolder(path)
+	return syncFolder(filepath.Dir(path))
 }
 
-func (d *Dir) unpack(archive *tar.Reader) error {
+func isNew(path string) bool {
+	_, err := os.Lstat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+func unpack(path string, archive *tar.Reader) error {
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -128,18 +126,18 @@ func (d *Dir) unpack(archive *tar.Reader) error {
 		if err != nil {
 			return err
 		}
-		if !isOurs(header.Name) {
-			return fmt.Errorf("%q does not belong in a backup", header.Name)
+		switch header.Name {
+		case databaseEntry:
+			err = unpackFile(path, archive)
+		case keyEntry:
+			err = unpackFile(path+keySuffix, archive)
+		default:
+			err = fmt.Errorf("%q does not belong in a backup", header.Name)
 		}
-		if err := unpackFile(filepath.Join(d.path, header.Name), archive); err != nil { //nolint:gosec // isOurs lets no path through
+		if err != nil {
 			return err
 		}
 	}
-}
-
-func isOurs(name string) bool {
-	isKey, _ := filepath.Match("signing-*.pem", name)
-	return name == databaseFile || name == refreshFile || isKey && !strings.ContainsAny(name, `/\`)
 }
 
 // unpackFile makes a file, whole or not at all.

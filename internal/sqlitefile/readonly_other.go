@@ -1,5 +1,5 @@
 //go:build !unix
 
-package datadir
+package sqlitefile
 
 func isReadOnly(error) bool { return false }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/web"
 )
@@ -26,6 +27,7 @@ const (
 
 // Config says where the server keeps its data and where it listens.
 type Config struct {
+	// DataDir is the folder of the database; it is made if need be.
 	DataDir, Listen string
 	// AccessTTL defaults to the constant of that name.
 	AccessTTL time.Duration
@@ -39,7 +41,7 @@ func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 		config.AccessTTL = AccessTTL
 	}
 	d, err := daemon.Open(ctx, daemon.Config{
-		DataDir:   config.DataDir,
+		Store:     storage.Folder(config.DataDir),
 		Listen:    config.Listen,
 		AccessTTL: config.AccessTTL,
 		Users:     directory.Config{MinPassword: len(Password)},

@@ -88,7 +88,7 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 		},
 		Get: func() (store.Session, error) { return s.Get(ctx, id) },
 	}, to, at)
-	if mayBeOurs && err == nil && !result.Confirmed && result.Session.Current == to && result.Session.ConfirmedAt.Equal(at) {
+	if mayBeOurs && err == nil && !result.Confirmed && to.Generation > 0 && result.Session.Current == to && result.Session.ConfirmedAt.Equal(at) {
 		// It was carried out, and the answer lost.
 		result.Confirmed, result.Previous = true, to.Generation-1
 	}

@@ -1,9 +1,8 @@
--- Times are milliseconds since 1970-01-01 UTC.
-
 -- +goose Up
+
 -- Rows lie in the order in which sessions begin, and so does the index by expiry:
 -- full pages. Only the indexes by ID and by subject are in random order.
-CREATE TABLE sessions (
+CREATE TABLE sessions_in_order (
     number       INTEGER NOT NULL PRIMARY KEY,
     id           BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     generation   INTEGER NOT NULL,
@@ -20,19 +19,18 @@ CREATE TABLE sessions (
     created_at   INTEGER NOT NULL,
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 ) STRICT;
+INSERT INTO sessions_in_order (id, generation, branch, confirmed_at, expires_at, ended_at, end_reason,
+        subject, username, scope, device, ip, created_at)
+    SELECT id, generation, branch, confirmed_at, expires_at, ended_at, end_reason,
+        subject, username, scope, device, ip, created_at
+    FROM sessions ORDER BY created_at;
+DROP TABLE sessions;
+ALTER TABLE sessions_in_order RENAME TO sessions;
 
 -- What a confirmation changes is in no index.
 CREATE INDEX sessions_live_by_subject ON sessions (subject) WHERE ended_at IS NULL;
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE INDEX sessions_by_end ON sessions (ended_at) WHERE ended_at IS NOT NULL;
-
-CREATE TABLE users (
-    name          TEXT    NOT NULL PRIMARY KEY,
-    subject       TEXT    NOT NULL UNIQUE,
-    password_hash TEXT    NOT NULL,
-    version       INTEGER NOT NULL, -- counts the passwords that the user has had
-    created_at    INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
 
 -- One document: the keys of the server, sealed.
 CREATE TABLE keys (
@@ -41,15 +39,5 @@ CREATE TABLE keys (
     document BLOB    NOT NULL
 ) STRICT;
 
--- One row, to be written by whoever asks whether the database can be.
-CREATE TABLE health (
-    id        INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
-    pinged_at INTEGER NOT NULL
-) STRICT;
-INSERT INTO health (id, pinged_at) VALUES (1, 0);
-
 -- +goose Down
-DROP TABLE health;
 DROP TABLE keys;
-DROP TABLE users;
-DROP TABLE sessions;

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/tandem-auth/tandem/internal/sqlitefile"
+	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/keys"
+)
+
+// storeFlags say where a server keeps everything.
+type storeFlags struct {
+	Data  string `placeholder:"DIR" help:"Folder for the database and its master key; made if it is not there. Short for --store sqlite:DIR/tandem.db."`
+	Store string `placeholder:"URL" help:"Where sessions, users and keys are: sqlite:PATH, postgres://USER@HOST/DATABASE or redis://HOST:PORT/NUMBER. A URL with a password belongs into TANDEM_STORE or the config file."`
+}
+
+// Validate wants exactly one of the two.
+func (f *storeFlags) Validate() error {
+	_, err := f.location()
+	return err
+}
+
+func (f *storeFlags) location() (storage.Location, error) {
+	switch {
+	case f.Data != "" && f.Store != "":
+		return storage.Location{}, errors.New("--data and --store (TANDEM_DATA and TANDEM_STORE) name two places; give one")
+	case f.Data != "":
+		return storage.Folder(f.Data), nil
+	case f.Store == "":
+		return storage.Location{}, errors.New("missing flags: --data=DIR or --store=URL")
+	}
+	location, err := storage.Parse(f.Store)
+	switch {
+	case err != nil:
+		return storage.Location{}, fmt.Errorf("--store: %w", err)
+	case location.HasPassword() && slices.ContainsFunc(os.Args, func(arg string) bool { return strings.Contains(arg, f.Store) }):
+		return storage.Location{}, errors.New("--store: there is a password in the URL, and everybody on this machine can read the arguments of a command: " +
+			"put the URL into the environment variable TANDEM_STORE or into the config file")
+	}
+	return location, nil
+}
+
+// masterKeyVariable has master keys in it, as a file of --master-key-file has.
+const masterKeyVariable = "TANDEM_MASTER_KEY"
+
+// masterKeys returns those of the file or, without one, of the environment. There
+// may be none.
+func masterKeys(file string) ([]keys.MasterKey, error) {
+	if file != "" {
+		return sqlitefile.ReadMasterKeys(file)
+	}
+	text := os.Getenv(masterKeyVariable)
+	if text == "" {
+		return nil, nil
+	}
+	found, err := keys.ParseMasterKeys([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", masterKeyVariable, err)
+	}
+	return found, nil
+}
+
+type masterKeyCommand struct {
+	File string `arg:"" help:"The file to write; it must not be there yet."`
+}
+
+// Run makes a master key.
+func (cmd *masterKeyCommand) Run(c console) error {
+	key, err := keys.NewMasterKey()
+	if err != nil {
+		return err
+	}
+	if err := sqlitefile.WriteMasterKey(cmd.File, key); err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "Wrote a master key to %s (fingerprint %s). Give it to every server that shares\na store, keep a copy, and keep it apart from the store's backups.\n", cmd.File, key.Fingerprint())
+	return nil
+}

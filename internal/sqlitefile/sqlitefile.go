@@ -1,0 +1,159 @@
+// Package sqlitefile is what there is around the database file of a server: its
+// folder, the lock that keeps a second server out, the file of the master key, and
+// backups.
+package sqlitefile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/gofrs/flock"
+
+	"github.com/tandem-auth/tandem/keys"
+)
+
+// What the names of the files beside the database end in.
+const (
+	lockSuffix = ".lock"
+	keySuffix  = ".key"
+)
+
+// A Lock is a database file that this process has for itself: no second server
+// works on it.
+type Lock struct {
+	path string
+	lock *flock.Flock
+}
+
+// MakeFolder makes the folder of the database at path if it is not there, for its
+// owner alone.
+func MakeFolder(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("make the data folder: %w", err)
+	}
+	return nil
+}
+
+// NewLock locks the database at path for a server. The file need not be there, and
+// its folder is made. The error names the folder or the file.
+func NewLock(path string) (*Lock, error) {
+	if err := MakeFolder(path); err != nil {
+		return nil, err
+	}
+	// The lock file stays when the lock goes: deleting it would let two servers
+	// each lock a file of that name.
+	lock := flock.New(path+lockSuffix, flock.SetPermissions(0o600))
+	locked, err := lock.TryLock()
+	switch {
+	case errors.Is(err, fs.ErrPermission) || isReadOnly(err):
+		return nil, fmt.Errorf("data folder %s cannot be written: %w; make it writable for this user or choose another with --data", filepath.Dir(path), err)
+	case err != nil:
+		return nil, fmt.Errorf("lock the database %s: %w", path, err)
+	case !locked:
+		return nil, fmt.Errorf("another server is running on the database %s (it holds %s); stop it or choose another folder with --data", path, lock.Path())
+	}
+	return &Lock{path: path, lock: lock}, nil
+}
+
+// Close lets the lock go. It may be called twice.
+func (l *Lock) Close() error { return l.lock.Unlock() }
+
+// MasterKeys returns the master keys in the file beside the database. If there is
+// no such file, one is made with a new key, provided that mayMake says that nothing
+// has been sealed yet.
+func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
+	path := l.path + keySuffix
+	found, err := ReadMasterKeys(path)
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return found, err
+	case !mayMake:
+		return nil, fmt.Errorf("%s is missing, and what it was made for is in %s: put it back from the backup, "+
+			"or move the database away, which signs everybody out", path, l.path)
+	}
+	made, err := keys.NewMasterKey()
+	if err != nil {
+		return nil, err
+	}
+	if err := writeWhole(path, bytes.NewReader(made.Marshal())); err != nil {
+		return nil, fmt.Errorf("write the master key: %w", err)
+	}
+	return []keys.MasterKey{made}, nil
+}
+
+// ReadMasterKeys reads a file of master keys that only its owner may read. A missing
+// file is an fs.ErrNotExist.
+func ReadMasterKeys(path string) ([]keys.MasterKey, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the master key: %w", err)
+	}
+	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
+		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %[1]s, and replace the key if others had access", path, info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read the master key: %w", err)
+	}
+	found, err := keys.ParseMasterKeys(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; put it back from the backup", path, err)
+	}
+	return found, nil
+}
+
+// WriteMasterKey writes a new master key to a file that is not there yet, and that
+// only its owner may read.
+func WriteMasterKey(path string, key keys.MasterKey) error {
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s is there already; a master key overwrites nothing", path)
+	}
+	return writeWhole(path, bytes.NewReader(key.Marshal()))
+}
+
+// writeWhole makes a file that only its owner may read. It is there whole or not
+// at all, whatever happens.
+func writeWhole(path string, content io.Reader) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if _, err := io.Copy(f, content); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(path))
+}
+
+// syncFolder makes a rename durable, where folders can be synced.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}

@@ -1,0 +1,194 @@
+// Package storage opens the place that a server keeps its sessions, users and keys
+// in, by its name: a SQLite file, a PostgreSQL database or a Redis.
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/sqlitefile"
+	"github.com/tandem-auth/tandem/keys"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store/pgstore"
+	"github.com/tandem-auth/tandem/store/redisstore"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
+)
+
+// A Store keeps all that a server needs to be kept.
+type Store interface {
+	server.Store
+	directory.Users
+	keys.Store
+	Close() error
+}
+
+// A Location names a place. It prints without a password.
+type Location struct {
+	scheme string
+	// rest is a path for sqlite, and the whole URL for the others.
+	rest string
+}
+
+const (
+	sqlite   = "sqlite"
+	postgres = "postgres"
+	redis    = "redis"
+)
+
+// Parse reads sqlite:PATH, postgres://… or redis://…. The error shows nothing but
+// the scheme.
+func Parse(text string) (Location, error) {
+	scheme, rest, _ := strings.Cut(text, ":")
+	switch scheme {
+	case sqlite:
+		if path := strings.TrimPrefix(rest, "//"); path != "" {
+			return Location{sqlite, path}, nil
+		}
+		return Location{}, errors.New("sqlite: needs the path of a file, such as sqlite:/var/lib/tandem/tandem.db")
+	case postgres, "postgresql":
+		return Location{postgres, text}, nil
+	case redis, "rediss", "valkey", "valkeys":
+		return Location{redis, strings.Replace(text, "valkey", "redis", 1)}, nil
+	}
+	return Location{}, errors.New("a store is named sqlite:PATH, postgres://USER@HOST/DATABASE or redis://HOST:PORT/NUMBER")
+}
+
+// Folder is the SQLite file tandem.db in a folder.
+func Folder(path string) Location { return Location{sqlite, filepath.Join(path, "tandem.db")} }
+
+// Path returns the path of a SQLite file, or "" for another store.
+func (l Location) Path() string {
+	if l.scheme == sqlite {
+		return l.rest
+	}
+	return ""
+}
+
+// HasPassword reports whether the URL has a password in it.
+func (l Location) HasPassword() bool {
+	if l.scheme == sqlite {
+		return false
+	}
+	u, err := url.Parse(l.rest)
+	if err != nil {
+		return true // it may well have
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password")
+}
+
+// String leaves out whatever may be a secret.
+func (l Location) String() string {
+	if l.scheme == sqlite {
+		return sqlite + ":" + l.rest
+	}
+	if u, err := url.Parse(l.rest); err == nil {
+		return fmt.Sprintf("%s://%s%s", l.scheme, u.Host, u.Path)
+	}
+	return l.scheme
+}
+
+// Exists reports whether there is anything at the place: of a database server, it
+// is not asked.
+func (l Location) Exists() bool {
+	if l.scheme != sqlite {
+		return true
+	}
+	_, err := os.Stat(l.rest)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// Open opens the place, makes it if there is nothing, and brings it up to date. A
+// server may be running on it.
+func (l Location) Open(ctx context.Context) (Store, error) {
+	switch l.scheme {
+	case sqlite:
+		if err := sqlitefile.MakeFolder(l.rest); err != nil {
+			return nil, err
+		}
+		return typed(sqlitestore.Open(ctx, l.rest))
+	case postgres:
+		return typed(pgstore.Open(ctx, l.rest))
+	case redis:
+		return typed(redisstore.Open(ctx, l.rest))
+	}
+	return nil, errors.New("no store was named")
+}
+
+// typed keeps a nil pointer from becoming a store that is not nil.
+func typed[S Store](s S, err error) (Store, error) {
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// A Place is what a server holds while it runs.
+type Place struct {
+	Store      Store
+	MasterKeys []keys.MasterKey
+	lock       *sqlitefile.Lock
+}
+
+// ErrNoMasterKey is for a store without a file to keep a master key beside it.
+var ErrNoMasterKey = errors.New("a master key is needed, the same on all servers that share the store: make one with " +
+	"tandem master-key FILE, and name it with --master-key-file or put it into TANDEM_MASTER_KEY")
+
+// OpenForServer opens the place for a server: a SQLite file for it alone. Without
+// master keys, those are taken that are in the file beside a SQLite file, which is
+// made if there is none.
+func (l Location) OpenForServer(ctx context.Context, masters []keys.MasterKey) (_ *Place, err error) {
+	p := &Place{MasterKeys: masters}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.Close())
+		}
+	}()
+	if l.scheme != sqlite && len(masters) == 0 {
+		return nil, ErrNoMasterKey
+	}
+	if l.scheme == sqlite {
+		if p.lock, err = sqlitefile.NewLock(l.rest); err != nil {
+			return nil, err
+		}
+	}
+	if p.Store, err = l.Open(ctx); err != nil {
+		return nil, err
+	}
+	if len(masters) > 0 {
+		return p, nil
+	}
+	_, version, err := p.Store.LoadKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.MasterKeys, err = p.lock.MasterKeys(version == 0)
+	return p, err
+}
+
+// Warning says what an operator should know of the store's settings, or nothing.
+func (p *Place) Warning() string {
+	if s, ok := p.Store.(interface{ Warning() string }); ok {
+		return s.Warning()
+	}
+	return ""
+}
+
+// Close closes the store and gives the file free. It may be called twice.
+func (p *Place) Close() error {
+	var errs []error
+	if p.Store != nil {
+		errs = append(errs, p.Store.Close())
+	}
+	if p.lock != nil {
+		errs = append(errs, p.lock.Close())
+	}
+	return errors.Join(errs...)
+}
