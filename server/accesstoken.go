@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -32,7 +34,25 @@ type accessClaims struct {
 	Username  string `json:"preferred_username,omitempty"`
 }
 
+// madeClaims are the same as they are made: without the library's types, which
+// cost a third of a refresh's processor time besides the signature.
+type madeClaims struct {
+	Issuer    string   `json:"iss"`
+	Subject   string   `json:"sub"`
+	Audience  []string `json:"aud"`
+	ExpiresAt int64    `json:"exp"`
+	IssuedAt  int64    `json:"iat"`
+	ID        string   `json:"jti"`
+	SessionID string   `json:"sid"`
+	ClientID  string   `json:"client_id"`
+	Scope     string   `json:"scope,omitempty"`
+	Username  string   `json:"preferred_username,omitempty"`
+}
+
 const accessTokenType = "at+jwt"
+
+// maxSignature is how long the signature of a usual key is in base64.
+const maxSignature = 350
 
 func newAccessTokens(cfg Config) *accessTokens {
 	a := &accessTokens{
@@ -59,28 +79,31 @@ func (a *accessTokens) sign(session store.Session, now, expires time.Time) (stri
 	if _, err := rand.Read(id[:]); err != nil {
 		return "", fmt.Errorf("draw a token ID: %w", err)
 	}
-	key := a.keys.KeySet().signing
-	token := jwt.NewWithClaims(key.method, accessClaims{
-		RegisteredClaims: jwt.RegisteredClaims{
-			Issuer:    a.issuer,
-			Subject:   session.Subject,
-			Audience:  jwt.ClaimStrings{a.audience},
-			ExpiresAt: jwt.NewNumericDate(ceilSecond(expires)),
-			IssuedAt:  jwt.NewNumericDate(now),
-			ID:        encode(id[:]),
-		},
+	claims, err := json.Marshal(madeClaims{
+		Issuer:    a.issuer,
+		Subject:   session.Subject,
+		Audience:  []string{a.audience},
+		ExpiresAt: ceilSecond(expires).Unix(),
+		IssuedAt:  now.Unix(),
+		ID:        encode(id[:]),
 		SessionID: session.ID.String(),
 		ClientID:  a.clientID,
 		Scope:     session.Scope,
 		Username:  session.Username,
 	})
-	token.Header["typ"] = accessTokenType
-	token.Header["kid"] = key.ID()
-	signed, err := token.SignedString(key.private)
+	if err != nil {
+		return "", fmt.Errorf("marshal an access token: %w", err)
+	}
+	key := a.keys.KeySet().signing
+	text := make([]byte, 0, len(key.header)+len(claims)*4/3+maxSignature)
+	text = append(append(text, key.header...), '.')
+	text = base64.RawURLEncoding.AppendEncode(text, claims)
+	signature, err := key.method.Sign(string(text), key.private)
 	if err != nil {
 		return "", fmt.Errorf("sign an access token: %w", err)
 	}
-	return signed, nil
+	text = append(text, '.')
+	return string(base64.RawURLEncoding.AppendEncode(text, signature)), nil
 }
 
 // verify returns what a good access token says. Whether its session lives is

@@ -1,12 +1,13 @@
 package server
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -40,10 +41,11 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
-	data, err := io.ReadAll(r.Body)
+	data := bytes.NewBuffer(make([]byte, 0, max(bytes.MinRead, min(r.ContentLength+bytes.MinRead, maxBody))))
+	_, err := data.ReadFrom(r.Body)
 	if err == nil {
 		setReadDeadline(w, time.Time{})
-		return data, nil
+		return data.Bytes(), nil
 	}
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -74,6 +76,10 @@ func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseBody(r, data)
+}
+
+func parseBody(r *http.Request, data []byte) (fields, error) {
 	if len(data) == 0 {
 		return nil, invalidRequest("the body must be a JSON object; it is empty")
 	}
@@ -81,7 +87,7 @@ func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 }
 
 func parseFields(contentType string, data []byte) (fields, error) {
-	if mediaType, _, err := mime.ParseMediaType(contentType); err != nil || mediaType != "application/json" {
+	if !isJSON(contentType) {
 		return nil, &problem{
 			status:      http.StatusUnsupportedMediaType,
 			Code:        codeMediaType,
@@ -100,6 +106,30 @@ func parseFields(contentType string, data []byte) (fields, error) {
 		return nil, invalidRequest("the body must be a JSON object")
 	}
 	return f, nil
+}
+
+func isJSON(contentType string) bool {
+	const mediaType = "application/json"
+	if contentType == mediaType {
+		return true
+	}
+	got, _, err := mime.ParseMediaType(contentType)
+	return err == nil && got == mediaType
+}
+
+// onlyField returns the field of a body such as JSON.stringify makes of one field,
+// provided that its value is made of letters, digits, - and _ alone. It is for the
+// body that a server reads most, and leaves every other to readFields.
+func onlyField(data []byte, name string) (string, bool) {
+	value, ok := strings.CutPrefix(string(data), `{"`+name+`":"`)
+	if !ok {
+		return "", false
+	}
+	value, ok = strings.CutSuffix(value, `"}`)
+	for _, c := range []byte(value) {
+		ok = ok && (c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_')
+	}
+	return value, ok && value != ""
 }
 
 // text returns a field that must be there, of at most limit bytes.

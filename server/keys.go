@@ -42,6 +42,7 @@ type SigningKey struct {
 	private crypto.Signer
 	method  jwt.SigningMethod
 	public  jwk
+	header  string // of the tokens that it signs, in base64url
 }
 
 // A jwk is the public half as the key set has it (RFC 7517).
@@ -130,6 +131,7 @@ func newSigningKey(private crypto.Signer) (SigningKey, error) {
 	key.public.Use = "sig"
 	key.public.Algorithm = key.method.Alg()
 	key.public.ID = key.public.thumbprint()
+	key.header = encode(fmt.Appendf(nil, `{"alg":%q,"kid":%q,"typ":%q}`, key.method.Alg(), key.ID(), accessTokenType))
 	return key, nil
 }
 

@@ -17,11 +17,7 @@ import (
 const maxToken = maxBody
 
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
-	body, err := readFields(w, r)
-	if err != nil {
-		return err
-	}
-	text, err := body.text("refreshToken", maxToken)
+	text, err := readRefreshToken(w, r)
 	if err != nil {
 		return err
 	}
@@ -55,6 +51,21 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	default:
 		return refused(string(decision.Reason))
 	}
+}
+
+func readRefreshToken(w http.ResponseWriter, r *http.Request) (string, error) {
+	data, err := readBody(w, r)
+	if err != nil {
+		return "", err
+	}
+	if text, ok := onlyField(data, "refreshToken"); ok && isJSON(r.Header.Get("Content-Type")) {
+		return text, nil
+	}
+	body, err := parseBody(r, data)
+	if err != nil {
+		return "", err
+	}
+	return body.text("refreshToken", maxToken)
 }
 
 // decodeReason tells what is no token from what is one that we do not know.

@@ -56,6 +56,7 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	tune(location.Path() != "")
 	d, err := daemon.Open(ctx, daemon.Config{
 		Store:          location,
 		MasterKeys:     masters,
@@ -159,6 +160,9 @@ func logEvents(logger *slog.Logger) func(server.Event) {
 		level, listed := levels[e.Kind]
 		if !listed {
 			level = slog.LevelDebug
+		}
+		if !logger.Enabled(context.Background(), level) {
+			return
 		}
 		attrs := []slog.Attr{slog.String("ip", e.IP)}
 		if e.Subject != "" {

@@ -47,7 +47,7 @@ func code(err error) string {
 func isLost(err error) bool {
 	switch code := code(err); code {
 	case "":
-		return !errors.Is(err, pgx.ErrNoRows)
+		return !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, errClosed)
 	case adminShutdown, crashShutdown, cannotConnectNow, readOnlyTransaction:
 		return true // or it is a standby now, and another is the primary
 	default:

@@ -31,8 +31,9 @@ import (
 // A Store is a database. Its methods are safe for concurrent use. Their errors name
 // the database, and say what to do where something can be done.
 type Store struct {
-	name string // for errors: host, database and user, never the password
-	pool *pgxpool.Pool
+	name    string // for errors: host, database and user, never the password
+	pool    *pgxpool.Pool
+	batcher *batcher
 	// unprepared is set once it is known that there is a PgBouncer in between which
 	// loses prepared statements.
 	unprepared atomic.Bool
@@ -61,6 +62,7 @@ func Open(ctx context.Context, url string) (_ *Store, err error) {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, config); err != nil {
 		return nil, s.explain(ctx, "open", err)
 	}
+	s.batcher = newBatcher(s)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -111,6 +113,7 @@ func (s *Store) Warning() string { return s.warning }
 
 // Close closes all connections, once those in use are done. It may be called twice.
 func (s *Store) Close() error {
+	s.batcher.close()
 	s.pool.Close()
 	return nil
 }

@@ -19,6 +19,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+// noFsync makes a server fast whose machine is not going to crash.
+const noFsync = "fsync=off"
+
 // suites runs all suites; newURL makes an empty database.
 func suites(t *testing.T, newURL func(t testing.TB) string) {
 	newPlace := func(t testing.TB) func() *pgstore.Store {
@@ -40,13 +43,13 @@ func suites(t *testing.T, newURL func(t testing.TB) string) {
 }
 
 func TestStore(t *testing.T) {
-	e := enginetest.Postgres(t)
+	e := enginetest.Postgres(t, noFsync)
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
 }
 
 // In transaction mode, two statements of one connection may well reach two others.
 func TestStoreBehindPgBouncer(t *testing.T) {
-	e := enginetest.Postgres(t)
+	e := enginetest.Postgres(t, noFsync)
 	b := enginetest.Bouncer(t, e)
 	suites(t, func(t testing.TB) string {
 		name, err := e.NewDatabase(t.Context())
@@ -60,7 +63,7 @@ func TestStoreBehindPgBouncer(t *testing.T) {
 // SERIALIZABLE is what distributed databases have by default: what two transactions
 // cannot both do is refused with 40001, and is the client's to try again.
 func TestStoreWithSerializableTransactions(t *testing.T) {
-	e := enginetest.Postgres(t, "default_transaction_isolation=serializable")
+	e := enginetest.Postgres(t, noFsync, "default_transaction_isolation=serializable")
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
 }
 

@@ -2,7 +2,6 @@ package pgstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -63,28 +62,22 @@ func (s *Store) Get(ctx context.Context, id rotation.SessionID) (session store.S
 	return session, err
 }
 
-// advance is one round trip and one updated row.
-const advance = `UPDATE tandem_sessions SET generation = $2, branch = $3, confirmed_at = $4
-	WHERE id = $1 AND generation = $5 AND ended_at IS NULL AND expires_at > $4
-	RETURNING ` + columns
-
 // Confirm makes to the session's current token, if it is newer and the session
 // lives, or returns [store.ErrNotFound].
 func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
 	mayBeOurs := false
 	result, err := confirm.Confirm(confirm.Steps{
 		Advance: func(from uint32) (session store.Session, confirmed bool, _ error) {
-			err := s.do(ctx, "confirm a refresh token", repeatable, func(mayBeDone bool) (err error) {
+			err := s.do(ctx, "confirm a refresh token", repeatable, func(mayBeDone bool) error {
 				mayBeOurs = mayBeOurs || mayBeDone
-				session, err = scan(s.pool.QueryRow(ctx, advance, s.modeAndArgs([]any{
-					id.String(), int64(to.Generation), int64(to.Branch), at, int64(from), //nolint:gosec // 64 bits stay 64 bits
-				})...))
-				return err
+				one := &attempt{id: id, to: to, at: at, from: from}
+				if err := s.batcher.do(ctx, one); err != nil {
+					return err
+				}
+				session, confirmed = one.session, one.confirmed
+				return nil
 			})
-			if errors.Is(err, store.ErrNotFound) {
-				return store.Session{}, false, nil
-			}
-			return session, err == nil, err
+			return session, confirmed, err
 		},
 		Get: func() (store.Session, error) { return s.Get(ctx, id) },
 	}, to, at)
