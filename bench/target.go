@@ -86,7 +86,7 @@ func openSQLite(ctx context.Context, w *workshop, t *target) error {
 // openTandem adds the user to what the settings name.
 func (t *target) openTandem(ctx context.Context, w *workshop, settings ...string) error {
 	t.dialect = tandemDialect
-	t.serve = command{program: w.programs.tandem, args: []string{"serve", "--listen", "127.0.0.1:0"}, env: settings}
+	t.serve = command{program: w.programs.tandem, args: []string{"serve", "--listen", "127.0.0.1:0", "--issuer", "http://tandem.example"}, env: settings}
 	add := command{program: w.programs.tandem, args: []string{"user", "add", w.username}, env: settings, stdin: w.password + "\n"}
 	if err := add.run(ctx); err != nil {
 		return fmt.Errorf("add a user: %w", err)

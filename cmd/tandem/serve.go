@@ -22,7 +22,7 @@ type serveCommand struct {
 	MasterKeyFile string `placeholder:"FILE" help:"File with the master key that seals the keys in the store; without it, TANDEM_MASTER_KEY has the key itself. Of a SQLite database, it defaults to the file beside it, which is made if need be."`
 
 	Listen string `default:"localhost:8080" placeholder:"ADDR" help:"Address to listen on (default ${default}); :8080 is every interface."`
-	Issuer string `placeholder:"URL" help:"Address that clients reach the server at; the iss claim. Defaults to that of --listen."`
+	Issuer string `placeholder:"URL" help:"Address that clients reach the server at; the iss claim. Defaults to that of --listen with a SQLite database; needed with another store."`
 
 	AccessTTL  time.Duration `name:"access-ttl" default:"2h" help:"How long an access token is good for (default ${default})."`
 	RefreshTTL time.Duration `name:"refresh-ttl" default:"168h" help:"How long a user may stay away without signing in again (default ${default})."`
@@ -55,6 +55,9 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	masters, err := masterKeys(cmd.MasterKeyFile)
 	if err != nil {
 		return err
+	}
+	if location.Path() == "" && cmd.Issuer == "" {
+		return errors.New("--issuer is needed, the same on all servers that share a store: the address that clients reach them at, such as https://auth.example.com")
 	}
 	tune(location.Path() != "")
 	d, err := daemon.Open(ctx, daemon.Config{
