@@ -7,6 +7,9 @@ FUZZTIME ?= 20s
 # How often each benchmark runs or for how long, and which, for `make bench`.
 BENCHTIME ?= 1s
 BENCH ?= .
+# Flags of `make bench-stores` and `make scale`.
+STORES ?=
+SCALE ?=
 
 # How many refreshes are simulated, from which seed on, and how often the server is
 # killed, for `make simulate` and `make chaos`.
@@ -20,10 +23,10 @@ LINT = go tool -modfile=tools/go.mod golangci-lint
 export PKGS FUZZTIME VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: simulate chaos gauntlet prove help run test build lint fmt vet unit browser bench fuzz cross clean go
+.PHONY: bench-stores scale simulate chaos gauntlet prove help run test build lint fmt vet unit browser bench fuzz cross clean go
 
 help: ## Print this
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 run: build ## Try it: a server with a demo user, on this machine (ARGS='--listen :9090')
 	@exec bin/tandem try $(ARGS)
@@ -43,6 +46,7 @@ fmt: go ## Format the code
 
 vet: go ## Run go vet
 	@go vet $(PKGS)
+	@cd bench && go vet ./...
 
 unit: go ## Run the tests alone, with the race detector
 	@go test -race -timeout 10m $(PKGS)
@@ -53,6 +57,12 @@ browser: go ## Run the tests that drive a browser
 
 bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
 	@go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $(PKGS)
+
+bench-stores: go ## Refreshes a second on every store, beside go-oauth2 (STORES='-rounds 5')
+	@cd bench && go run ./cmd/stores $(STORES)
+
+scale: go ## Fill a store with up to 10 million sessions, and measure (SCALE='-store postgres')
+	@go run ./internal/cmd/scale $(SCALE)
 
 fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 	@exec scripts/fuzz

@@ -95,7 +95,12 @@ func newNode(t testing.TB, store *sqlitestore.Store, config keys.Config) node {
 	return node{s, m}
 }
 
-type pair struct{ AccessToken, RefreshToken, Error, Reason string }
+type pair struct {
+	AccessToken  string `json:"accessToken"`
+	RefreshToken string `json:"refreshToken"`
+	Error        string `json:"error"`
+	Reason       string `json:"reason"`
+}
 
 func (n node) post(path string, fields map[string]string) (int, pair) {
 	body, _ := json.Marshal(fields)
@@ -129,7 +134,7 @@ func (n node) refresh(t testing.TB, p pair) pair {
 // me checks that the node takes an access token.
 func (n node) me(t testing.TB, p pair) {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodGet, "/auth/me", nil)
+	r := httptest.NewRequest(http.MethodGet, "/auth/me", http.NoBody)
 	r.Header.Set("Authorization", "Bearer "+p.AccessToken)
 	w := httptest.NewRecorder()
 	n.ServeHTTP(w, r)
@@ -142,8 +147,13 @@ func (n node) me(t testing.TB, p pair) {
 func (n node) published(t testing.TB) map[string]string {
 	t.Helper()
 	w := httptest.NewRecorder()
-	n.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", nil))
-	var set struct{ Keys []struct{ Kid, Alg string } }
+	n.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/.well-known/jwks.json", http.NoBody))
+	var set struct {
+		Keys []struct {
+			Kid string `json:"kid"`
+			Alg string `json:"alg"`
+		} `json:"keys"`
+	}
 	if err := json.Unmarshal(w.Body.Bytes(), &set); err != nil {
 		t.Fatal(err)
 	}
@@ -157,7 +167,9 @@ func (n node) published(t testing.TB) map[string]string {
 func kid(t testing.TB, p pair) string {
 	t.Helper()
 	header, _, _ := strings.Cut(p.AccessToken, ".")
-	var h struct{ Kid string }
+	var h struct {
+		Kid string `json:"kid"`
+	}
 	if err := json.NewDecoder(base64.NewDecoder(base64.RawURLEncoding, strings.NewReader(header))).Decode(&h); err != nil {
 		t.Fatal(err)
 	}
@@ -360,7 +372,7 @@ func TestDocumentsThatAreRefused(t *testing.T) {
 			i := strings.Index(text, `"sealed":"`) + 40
 			return text[:i] + string(rune('A'+(text[i]-'A'+1)%26)) + text[i+1:]
 		}, "tampered"},
-		"nothing sealed": {func(text string) string { return text[:strings.Index(text, `,"sealed"`)] + "}" }, "tampered"},
+		"nothing sealed": {func(text string) string { before, _, _ := strings.Cut(text, `,"sealed"`); return before + "}" }, "tampered"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store, master := newStore(t), newMaster(t)
@@ -433,7 +445,7 @@ func TestMasterKeysAreParsed(t *testing.T) {
 			t.Errorf("%q: %v", bad, err)
 		}
 	}
-	for _, text := range []string{fmt.Sprint(a), fmt.Sprintf("%#v", a), fmt.Sprintf("%+v", a)} {
+	for _, text := range []string{a.String(), fmt.Sprintf("%#v", a), fmt.Sprintf("%+v", a)} {
 		if text != "keys.MasterKey{"+a.Fingerprint()+"}" {
 			t.Errorf("it prints as %s", text)
 		}

@@ -178,6 +178,7 @@ func (downStore) Create(context.Context, store.Session) error { return errDown }
 func (downStore) Get(context.Context, rotation.SessionID) (store.Session, error) {
 	return store.Session{}, errDown
 }
+
 func (downStore) Confirm(context.Context, rotation.SessionID, rotation.Position, time.Time) (store.Confirmation, error) {
 	return store.Confirmation{}, errDown
 }

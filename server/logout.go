@@ -55,8 +55,7 @@ func (s *Server) sessionToEnd(w http.ResponseWriter, r *http.Request) (rotation.
 		return rotation.SessionID{}, err
 	}
 	token, err := s.decode(r.Context(), text)
-	var p *problem
-	if errors.As(err, &p) {
+	if p, ok := errors.AsType[*problem](err); ok {
 		return rotation.SessionID{}, p
 	}
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -75,9 +76,9 @@ func findProgram(name string) (string, error) {
 	}
 	found, _ := filepath.Glob(debianPostgres + name)
 	found = append(found, "/usr/sbin/"+name)
-	for i := len(found) - 1; i >= 0; i-- { // the newest first
-		if _, err := os.Stat(found[i]); err == nil {
-			return found[i], nil
+	for _, path := range slices.Backward(found) { // the newest first
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
 		}
 	}
 	return "", fmt.Errorf("%s %w", name, ErrNotInstalled)
@@ -207,6 +208,6 @@ func (e *Engine) copyFiles(from, to string) error {
 		if entry.IsDir() {
 			mode = 0o700
 		}
-		return errors.Join(os.Chmod(path, mode), e.own(path))
+		return errors.Join(os.Chmod(path, mode), e.own(path)) //nolint:gosec // the folder is ours
 	})
 }

@@ -43,7 +43,8 @@ func NewPostgres(settings ...string) (_ *Postgres, err error) {
 	if output, err := initdb.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("initdb: %w\n%s", err, output)
 	}
-	return e, e.Start()
+	err = e.Start()
+	return e, err
 }
 
 // URL returns the address of a database.

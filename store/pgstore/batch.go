@@ -148,7 +148,7 @@ func (b *batcher) carryOut(batch []*attempt) {
 
 func (s *Store) advanceOne(ctx context.Context, one *attempt) error {
 	session, err := scan(s.pool.QueryRow(ctx, advance, s.modeAndArgs([]any{
-		one.id.String(), int64(one.to.Generation), int64(one.to.Branch), one.at, int64(one.from), //nolint:gosec // 64 bits stay 64 bits
+		one.id.String(), int64(one.to.Generation), int64(one.to.Branch), one.at, int64(one.from),
 	})...))
 	switch {
 	case err == nil:
@@ -171,7 +171,7 @@ func (s *Store) advanceAll(ctx context.Context, batch []*attempt) error {
 	for _, one := range batch {
 		ids = append(ids, one.id.String())
 		generations = append(generations, int64(one.to.Generation))
-		branches = append(branches, int64(one.to.Branch)) //nolint:gosec // 64 bits stay 64 bits
+		branches = append(branches, int64(one.to.Branch))
 		at = append(at, one.at)
 		from = append(from, int64(one.from))
 	}

@@ -35,8 +35,7 @@ const (
 
 // code returns the SQLSTATE of an error, or "" if it is not the database's.
 func code(err error) string {
-	var failure *pgconn.PgError
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Code
 	}
 	return ""

@@ -134,7 +134,7 @@ func parse(url string) (*pgxpool.Config, error) {
 		return nil, errURL
 	}
 	if _, set := connection.RuntimeParams["pool_max_conns"]; !set {
-		config.MaxConns = int32(max(minConnections, connectionsPerProcessor*runtime.GOMAXPROCS(0))) //nolint:gosec // no machine has as many
+		config.MaxConns = int32(max(minConnections, connectionsPerProcessor*runtime.GOMAXPROCS(0)))
 	}
 	if config.ConnConfig.ConnectTimeout == 0 {
 		config.ConnConfig.ConnectTimeout = connectTimeout

@@ -50,13 +50,15 @@ func (s *Store) do(ctx context.Context, doing string, again repeat, op func(mayB
 			}
 			s.unprepared.Store(true)
 		case serializationFailure, deadlockDetected:
-			if conflicts++; conflicts > maxConflicts {
+			conflicts++
+			if conflicts > maxConflicts {
 				return s.explain(ctx, doing, err)
 			}
 			pause = backoff(conflicts)
 		default:
 			notSent := pgconn.SafeToRetry(err) || isConnectError(err)
-			if lost++; !isLost(err) || lost > maxLost || !bool(again) && !notSent {
+			lost++
+			if !isLost(err) || lost > maxLost || !bool(again) && !notSent {
 				return s.explain(ctx, doing, err)
 			}
 			mayBeDone = mayBeDone || !notSent

@@ -33,7 +33,7 @@ func (s *Store) Create(ctx context.Context, session store.Session) error {
 		tag, err := s.pool.Exec(ctx, `INSERT INTO tandem_sessions (`+columns+`)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) ON CONFLICT (id) DO NOTHING`,
 			s.modeAndArgs([]any{
-				session.ID.String(), int64(session.Current.Generation), int64(session.Current.Branch), //nolint:gosec // 64 bits stay 64 bits
+				session.ID.String(), int64(session.Current.Generation), int64(session.Current.Branch),
 				session.ConfirmedAt, session.ExpiresAt, session.CreatedAt, endedAt, endReason,
 				session.Subject, session.Username, session.Scope, session.Device, session.IP,
 			})...)
@@ -134,7 +134,7 @@ func scan(row pgx.Row) (store.Session, error) {
 		return store.Session{}, err
 	}
 	session.ID = id
-	session.Current = rotation.Position{Generation: uint32(generation), Branch: uint64(branch)} //nolint:gosec // as Create wrote them
+	session.Current = rotation.Position{Generation: uint32(generation), Branch: uint64(branch)}
 	if endedAt != nil && endReason != nil {
 		session.EndedAt, session.EndReason = *endedAt, rotation.EndReason(*endReason)
 	}

@@ -432,7 +432,7 @@ func sweepMany(t *testing.T, s server.Store, _ func() server.Store) {
 	if removed := sweepAll(t, s, before); removed > len(ids) {
 		t.Errorf("swept %d sessions of %d", removed, len(ids))
 	}
-	for _, id := range ids {
+	for _, id := range &ids {
 		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
 			t.Fatalf("Get of a swept session: %v, want ErrNotFound", err)
 		}
