@@ -1,0 +1,208 @@
+// Package filestore keeps a session's pair in a file, for one process or for many:
+// what one of them refreshes the others use.
+//
+// The file has the whole pair in one JSON document. It is replaced as a whole and
+// synced, so that a crash leaves the old pair or the new one; it is for its owner
+// alone (mode 0600, in a folder of mode 0700), and one that others can read is
+// refused. Beside it lie two files for locks, NAME.lock and NAME.swap, which the
+// system gives free when a process ends, however it ends; they are never deleted.
+//
+// On a file system without locks, such as some network ones, several processes may
+// refresh at once. The server forgives that: each reads the file before it
+// refreshes.
+package filestore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/tandem-auth/tandem"
+)
+
+// A Store is a file. It is a [tandem.Store] and a [tandem.Locker], and safe for
+// concurrent use, by several processes too.
+type Store struct{ path string }
+
+// What the names of the files beside the store's end in.
+const (
+	refreshSuffix = ".lock" // held around a refresh
+	swapSuffix    = ".swap" // held while the file is read, compared and replaced
+)
+
+// retryLock is how often a lock that another process has is asked for again.
+const retryLock = 10 * time.Millisecond
+
+// Open returns the store in the file at path, which need not be there yet; its
+// folder is made. The error names the file, and says what to do: it may be
+// readable by others, damaged, or written by a newer version.
+func Open(path string) (*Store, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, fmt.Errorf("make the folder for the session: %w", err)
+	}
+	s := &Store{path: path}
+	if _, err := s.read(); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// resolve follows symbolic links, so that the file is replaced and not the link.
+func resolve(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("find the session file: %w", err)
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil {
+		return target, nil
+	}
+	return path, nil
+}
+
+// Path returns where the file is.
+func (s *Store) Path() string { return s.path }
+
+// Load returns the pair in the file, or the zero Pair if there is no file.
+func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
+	if err := ctx.Err(); err != nil {
+		return tandem.Pair{}, err
+	}
+	return s.read()
+}
+
+// CompareAndSwap replaces the file if it has prev, and removes it for the zero Pair.
+// What it has written is on the disk once it returns.
+func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
+	unlock, err := s.lock(ctx, swapSuffix)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
+	kept, err := s.read()
+	if err != nil || kept.RefreshToken != prev.RefreshToken {
+		return false, err
+	}
+	if next.IsZero() {
+		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return false, fmt.Errorf("forget the session: %w", err)
+		}
+		return true, syncFolder(filepath.Dir(s.path))
+	}
+	if err := s.write(next); err != nil {
+		return false, fmt.Errorf("keep the session: %w", err)
+	}
+	return true, nil
+}
+
+// Lock waits until no other process, and no other caller in this one, refreshes the
+// pair. Without a word it does not where the file system has no locks.
+func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
+	return s.lock(ctx, refreshSuffix)
+}
+
+func (s *Store) lock(ctx context.Context, suffix string) (unlock func(), err error) {
+	// Each call has an open file of its own: that is what excludes others in this
+	// process, too.
+	lock := flock.New(s.path+suffix, flock.SetPermissions(0o600))
+	_, err = lock.TryLockContext(ctx, retryLock)
+	switch {
+	case err == nil:
+		return sync.OnceFunc(func() { _ = lock.Close() }), nil
+	case ctx.Err() != nil:
+		return nil, errors.Join(ctx.Err(), lock.Close())
+	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.ENOLCK):
+		return func() {}, lock.Close()
+	}
+	return nil, fmt.Errorf("lock the session file: %w", errors.Join(err, lock.Close()))
+}
+
+// A document is what the file has.
+type document struct {
+	Version int         `json:"version"`
+	Pair    tandem.Pair `json:"pair"`
+}
+
+const version = 1
+
+func (s *Store) read() (tandem.Pair, error) {
+	f, err := os.Open(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return tandem.Pair{}, nil
+	}
+	if err != nil {
+		return tandem.Pair{}, fmt.Errorf("read the session: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return tandem.Pair{}, fmt.Errorf("read the session: %w", err)
+	}
+	if !info.Mode().IsRegular() {
+		return tandem.Pair{}, fmt.Errorf("%s is not a file", s.path)
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
+		return tandem.Pair{}, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %[1]s, and sign out everywhere if others had access", s.path, mode)
+	}
+	var d document
+	switch err := json.NewDecoder(f).Decode(&d); {
+	case err != nil: // whose own text could quote the file
+		return tandem.Pair{}, fmt.Errorf("%s is damaged: delete it, and sign in again", s.path)
+	case d.Version > version:
+		return tandem.Pair{}, fmt.Errorf("%s was written by a newer version (format %d, this one knows up to %d): use that one, or another file", s.path, d.Version, version)
+	case d.Version < 1:
+		return tandem.Pair{}, fmt.Errorf("%s is not a session: name another file", s.path)
+	}
+	return d.Pair, nil
+}
+
+func (s *Store) write(pair tandem.Pair) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".*.new") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(f.Name())
+		}
+	}()
+	if err := json.NewEncoder(f).Encode(document{Version: version, Pair: pair}); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	if err := os.Rename(f.Name(), s.path); err != nil {
+		return err
+	}
+	return syncFolder(filepath.Dir(s.path))
+}
+
+// syncFolder makes a rename durable, where folders can be synced.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,128 @@
+package filestore_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/tokenstore/filestore"
+	"github.com/tandem-auth/tandem/tokenstore/tokenstoretest"
+)
+
+func open(t testing.TB, path string) *filestore.Store {
+	t.Helper()
+	s, err := filestore.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestStore(t *testing.T) {
+	tokenstoretest.Run(t, func(t testing.TB) func() tandem.Store {
+		path := filepath.Join(t.TempDir(), "session.json")
+		return func() tandem.Store { return open(t, path) }
+	})
+}
+
+func somePair() tandem.Pair {
+	return tandem.Pair{SessionID: "1", AccessToken: "geheim-a", RefreshToken: "geheim-r", ExpiresAt: time.Now()}
+}
+
+func keep(t *testing.T, s *filestore.Store, prev, next tandem.Pair) {
+	t.Helper()
+	if swapped, err := s.CompareAndSwap(t.Context(), prev, next); !swapped || err != nil {
+		t.Fatal(swapped, err)
+	}
+}
+
+func TestTheFileIsForItsOwnerAlone(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	path := filepath.Join(t.TempDir(), "new", "folder", "session.json")
+	keep(t, open(t, path), tandem.Pair{}, somePair())
+	for file, want := range map[string]os.FileMode{
+		path: 0o600, path + ".swap": 0o600, filepath.Dir(path): 0o700, filepath.Dir(filepath.Dir(path)): 0o700,
+	} {
+		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s: %v, %v; want mode %04o", file, info, err, want)
+		}
+	}
+	if err := os.Chmod(path, 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := filestore.Open(path); err == nil || !strings.Contains(err.Error(), "run chmod 600 "+path) {
+		t.Errorf("a file that the group can read: %v", err)
+	}
+}
+
+// Whatever is in the file is named, shown nothing of, and stays as it is.
+func TestFilesThatAreRefused(t *testing.T) {
+	for name, c := range map[string]struct{ content, want string }{
+		"empty":          {"", "is damaged: delete it, and sign in again"},
+		"cut short":      {`{"version":1,"pair":{"refreshToken":"gehe`, "is damaged"},
+		"of wrong types": {`{"version":1,"pair":{"refreshToken":["geheim"]}}`, "is damaged"},
+		"newer":          {`{"version":2,"pair":{}}`, "was written by a newer version (format 2"},
+		"something else": {`{"refreshToken":"geheim"}`, "is not a session"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "session.json")
+			s := open(t, path)
+			if err := os.WriteFile(path, []byte(c.content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			_, openErr := filestore.Open(path)
+			_, loadErr := s.Load(t.Context())
+			_, swapErr := s.CompareAndSwap(t.Context(), tandem.Pair{}, somePair())
+			for call, err := range map[string]error{"Open": openErr, "Load": loadErr, "CompareAndSwap": swapErr} {
+				if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "gehe") {
+					t.Errorf("%s: %v, want %q", call, err, c.want)
+				}
+			}
+			if after, _ := os.ReadFile(path); string(after) != c.content {
+				t.Error("the file was changed")
+			}
+		})
+	}
+	if _, err := filestore.Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
+		t.Errorf("a folder: %v", err)
+	}
+}
+
+// Whoever keeps their settings elsewhere by a link keeps the link.
+func TestALinkStaysALink(t *testing.T) {
+	dir := t.TempDir()
+	target, link := filepath.Join(dir, "target.json"), filepath.Join(dir, "link.json")
+	keep(t, open(t, target), tandem.Pair{}, somePair())
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip(err)
+	}
+	next := somePair()
+	next.RefreshToken = "another"
+	keep(t, open(t, link), somePair(), next)
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link: %v, %v", info, err)
+	}
+	if got, err := open(t, target).Load(t.Context()); err != nil || got.RefreshToken != "another" {
+		t.Errorf("its target: %v, %v", got, err)
+	}
+}
+
+// A crash in the middle of a write leaves a file that nobody minds.
+func TestWhatACrashLeavesBehind(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "session.json")
+	s := open(t, path)
+	keep(t, s, tandem.Pair{}, somePair())
+	if err := os.WriteFile(path+".123.new", []byte(`{"version":1,"pa`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := open(t, path).Load(context.Background()); err != nil || got.RefreshToken != somePair().RefreshToken {
+		t.Errorf("got %v, %v", got, err)
+	}
+}

@@ -1,0 +1,235 @@
+package filestore_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/tokenstore/filestore"
+)
+
+// What makes this test's program one of the processes that share a file: the file,
+// the server, and whether it goes without the lock.
+const (
+	childFile     = "FILESTORE_TEST_FILE"
+	childURL      = "FILESTORE_TEST_URL"
+	childUnlocked = "FILESTORE_TEST_UNLOCKED"
+)
+
+func TestMain(m *testing.M) {
+	if file := os.Getenv(childFile); file != "" {
+		child(file, os.Getenv(childURL), os.Getenv(childUnlocked) != "")
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// unlocked is a store without its lock.
+type unlocked struct{ tandem.Store }
+
+// child makes a call with a session of its own for each line that it is given, and
+// says how that went.
+func child(file, url string, withoutLock bool) {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		fmt.Println(call(file, url, withoutLock))
+	}
+}
+
+func call(file, url string, withoutLock bool) string {
+	var store tandem.Store
+	store, err := filestore.Open(file)
+	if err != nil {
+		return err.Error()
+	}
+	if withoutLock {
+		store = unlocked{store}
+	}
+	session, err := tandem.Open(context.Background(), store, tandem.Config{URL: url})
+	if err != nil {
+		return err.Error()
+	}
+	defer session.Close()
+	resp, err := session.Client().Get(url + testserver.Hello)
+	if err != nil {
+		return err.Error()
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.Status
+}
+
+// A process is a child, and its ends of the pipes.
+type process struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+	out *bufio.Scanner
+}
+
+func startProcess(t *testing.T, env ...string) process {
+	t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), exe)
+	cmd.Env, cmd.Stderr = append(os.Environ(), env...), t.Output()
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close()
+		_ = cmd.Wait()
+	})
+	return process{cmd, in, bufio.NewScanner(out)}
+}
+
+// Ten processes, one file, an expired token: one of them refreshes, and all calls are
+// answered, a hundred times in a hundred. That holds against a server that rotates by
+// the textbook, too, and without the lock against ours.
+func TestTenProcessesOneFile(t *testing.T) {
+	const processes, runs = 10, 100
+	textbook := func(c *server.Config) { c.RetryWindow, c.Leeway = -1, -1 }
+	for name, c := range map[string]struct {
+		server   func(*server.Config)
+		unlocked string
+	}{
+		"our server":                        {func(*server.Config) {}, ""},
+		"a server of the textbook's":        {textbook, ""},
+		"our server, and nobody has a lock": {func(*server.Config) {}, "yes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			auth := testserver.New(t, c.server)
+			listener := httptest.NewServer(auth)
+			defer listener.Close()
+			file := filepath.Join(t.TempDir(), "session.json")
+			store := open(t, file)
+			session, err := tandem.Open(t.Context(), store, tandem.Config{URL: listener.URL})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer session.Close()
+			if err := session.SignIn(t.Context(), "ann", "nna"); err != nil {
+				t.Fatal(err)
+			}
+			var all []process
+			for range processes {
+				all = append(all, startProcess(t, childFile+"="+file, childURL+"="+listener.URL, childUnlocked+"="+c.unlocked))
+			}
+			for run := range runs {
+				expire(t, store)
+				before := auth.Events(server.EventRefreshed)
+				for _, p := range all {
+					if _, err := io.WriteString(p.in, "go\n"); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for _, p := range all {
+					if !p.out.Scan() || !strings.HasPrefix(p.out.Text(), "200") {
+						t.Fatalf("run %d: %s", run, p.out.Text())
+					}
+				}
+				if n := auth.Events(server.EventRefreshed) - before; n != 1 && c.unlocked == "" {
+					t.Fatalf("run %d: %d refreshes, want 1", run, n)
+				}
+			}
+			if n := auth.Events(server.EventSessionEnded) + auth.Events(server.EventRefreshRefused); n != 0 {
+				t.Errorf("%d ends and refusals", n)
+			}
+		})
+	}
+}
+
+// A process is killed in the middle of a refresh: when its request arrives, when its
+// reply leaves, and at moments after that in which it writes the file. The next one
+// goes on with the session.
+func TestAProcessKilledDuringARefresh(t *testing.T) {
+	const step, last = 50 * time.Microsecond, 60
+	var victim *exec.Cmd
+	auth := testserver.New(t)
+	moment := -1
+	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != testserver.Refresh || victim == nil {
+			auth.ServeHTTP(w, r)
+			return
+		}
+		kill := victim.Process.Kill
+		victim = nil
+		if moment < 0 {
+			_ = kill()
+		}
+		auth.ServeHTTP(w, r)
+		_ = http.NewResponseController(w).Flush()
+		if moment >= 0 {
+			time.AfterFunc(time.Duration(moment)*step, func() { _ = kill() })
+		}
+	}))
+	defer listener.Close()
+	file := filepath.Join(t.TempDir(), "session.json")
+	store := open(t, file)
+	session, err := tandem.Open(t.Context(), store, tandem.Config{URL: listener.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.SignIn(t.Context(), "ann", "nna"); err != nil {
+		t.Fatal(err)
+	}
+	finished := 0
+	for ; moment < last; moment++ {
+		expire(t, store)
+		p := startProcess(t, childFile+"="+file, childURL+"="+listener.URL)
+		victim = p.cmd
+		if _, err := io.WriteString(p.in, "go\n"); err != nil {
+			t.Fatal(err)
+		}
+		if p.out.Scan() { // it was faster than the signal
+			finished++
+		}
+		_ = p.cmd.Process.Kill()
+		_ = p.cmd.Wait()
+		if got := call(file, listener.URL, false); !strings.HasPrefix(got, "200") {
+			t.Fatalf("after a kill at moment %d: %s", moment, got)
+		}
+	}
+	if finished == last+1 {
+		t.Error("no process was killed in time")
+	}
+	if n := auth.Events(server.EventSessionEnded) + auth.Events(server.EventRefreshRefused); n != 0 {
+		t.Errorf("%d ends and refusals", n)
+	}
+}
+
+// expire makes the access token look as if it had run out.
+func expire(t *testing.T, s *filestore.Store) {
+	t.Helper()
+	kept, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	expired := kept
+	expired.ExpiresAt = time.Now().Add(-time.Minute)
+	keep(t, s, kept, expired)
+}
