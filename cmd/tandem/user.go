@@ -166,15 +166,7 @@ func withStore(ctx context.Context, location storage.Location, do func(storage.S
 // reads the first line of standard input.
 func readPassword(ctx context.Context, c console) (string, error) {
 	if !term.IsTerminal(int(c.in.Fd())) {
-		line, err := bufio.NewReader(io.LimitReader(c.in, 64<<10)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
-			return "", fmt.Errorf("read the password from standard input: %w", err)
-		}
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" {
-			return "", errors.New("no password on standard input")
-		}
-		return line, nil
+		return readLine(c)
 	}
 	first, err := prompt(ctx, c, "Password: ")
 	if err != nil {
@@ -188,6 +180,27 @@ func readPassword(ctx context.Context, c console) (string, error) {
 		return "", errors.New("the two passwords differ; nothing was changed")
 	}
 	return first, nil
+}
+
+// readOnePassword is readPassword for one that is there already: it is asked for
+// once.
+func readOnePassword(ctx context.Context, c console) (string, error) {
+	if !term.IsTerminal(int(c.in.Fd())) {
+		return readLine(c)
+	}
+	return prompt(ctx, c, "Password: ")
+}
+
+func readLine(c console) (string, error) {
+	line, err := bufio.NewReader(io.LimitReader(c.in, 64<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read the password from standard input: %w", err)
+	}
+	line = strings.TrimRight(line, "\r\n")
+	if line == "" {
+		return "", errors.New("no password on standard input")
+	}
+	return line, nil
 }
 
 // prompt asks for a line without echo. When ctx ends it gives the terminal back as

@@ -1,0 +1,130 @@
+// Package profile is where the command keeps the servers that it is signed in to: a
+// folder for each, with the server's address and the session's file.
+package profile
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"github.com/tandem-auth/tandem/tokenstore/filestore"
+)
+
+// Default is the name of the profile that is meant where none is named.
+const Default = "default"
+
+// A Profile is a server, and a session on it.
+type Profile struct {
+	Name string `json:"-"`
+	// URL is the server's address.
+	URL string `json:"url"`
+	// Origins are further ones that are sent the access token.
+	Origins []string `json:"origins,omitempty"`
+
+	folder string
+}
+
+// ErrNone is wrapped by the error for a profile that is not there.
+var ErrNone = errors.New("there is no such profile")
+
+// Root returns the folder of all profiles of this user.
+func Root() (string, error) {
+	base, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("find the folder for settings: %w", err)
+	}
+	return filepath.Join(base, "tandem", "profiles"), nil
+}
+
+const (
+	settingsFile = "settings.json"
+	sessionFile  = "session.json"
+)
+
+var goodName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+func at(root, name string) (*Profile, error) {
+	if !goodName.MatchString(name) {
+		return nil, fmt.Errorf("%q cannot be the name of a profile: want letters, digits, dots, dashes and underscores", name)
+	}
+	return &Profile{Name: name, folder: filepath.Join(root, name)}, nil
+}
+
+// Load returns a profile. The error wraps [ErrNone] if there is none.
+func Load(root, name string) (*Profile, error) {
+	p, err := at(root, name)
+	if err != nil {
+		return nil, err
+	}
+	path := filepath.Join(p.folder, settingsFile)
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%w: %s", ErrNone, name)
+	case err != nil:
+		return nil, fmt.Errorf("read the profile: %w", err)
+	}
+	if err := json.Unmarshal(text, p); err != nil || p.URL == "" {
+		return nil, fmt.Errorf("%s is damaged: delete it, and sign in again", path)
+	}
+	return p, nil
+}
+
+// New returns a profile with these settings, which are not kept yet.
+func New(root, name, url string, origins []string) (*Profile, error) {
+	p, err := at(root, name)
+	if err != nil {
+		return nil, err
+	}
+	p.URL, p.Origins = url, origins
+	return p, nil
+}
+
+// Save keeps the settings.
+func (p *Profile) Save() error {
+	text, err := json.MarshalIndent(p, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(p.folder, 0o700); err != nil {
+		return fmt.Errorf("make the profile: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(p.folder, settingsFile), append(text, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write the profile: %w", err)
+	}
+	return nil
+}
+
+// Remove removes the profile and the session in it.
+func (p *Profile) Remove() error {
+	if err := os.RemoveAll(p.folder); err != nil {
+		return fmt.Errorf("remove the profile: %w", err)
+	}
+	return nil
+}
+
+// List returns the names of all profiles, in their order.
+func List(root string) ([]string, error) {
+	entries, err := os.ReadDir(root)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list the profiles: %w", err)
+	}
+	var names []string
+	for _, entry := range entries {
+		if entry.IsDir() && goodName.MatchString(entry.Name()) {
+			names = append(names, entry.Name())
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+// Store returns where the profile keeps its pair.
+func (p *Profile) Store() (*filestore.Store, error) {
+	return filestore.Open(filepath.Join(p.folder, sessionFile))
+}
