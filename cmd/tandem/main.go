@@ -40,6 +40,7 @@ type commands struct {
 	Status statusCommand `cmd:"" group:"Being signed in:" help:"Say who is signed in."`
 	Token  tokenCommand  `cmd:"" group:"Being signed in:" help:"Print an access token that is good now."`
 	Fetch  fetchCommand  `cmd:"" group:"Being signed in:" help:"Make a request in the name of who is signed in."`
+	Proxy  proxyCommand  `cmd:"" group:"Being signed in:" help:"Make requests for programs in any language: a local address that adds the access token."`
 	Logout logoutCommand `cmd:"" group:"Being signed in:" help:"Sign out."`
 
 	Serve serveCommand `cmd:"" group:"Running a server:" help:"Run a server that signs people in and keeps them signed in."`
