@@ -26,11 +26,11 @@ func TestRowsArePostgresOwn(t *testing.T) {
 		}
 		return counts
 	}
-	do("CREATE TABLE sessions (id int PRIMARY KEY, n int) WITH (fillfactor = 50)")
-	do("INSERT INTO sessions VALUES (1, 0), (2, 0), (3, 0)")
+	do("CREATE TABLE tandem_sessions (id int PRIMARY KEY, n int) WITH (fillfactor = 50)")
+	do("INSERT INTO tandem_sessions VALUES (1, 0), (2, 0), (3, 0)")
 	before := count()
-	do("UPDATE sessions SET n = 1")
-	do("DELETE FROM sessions WHERE id = 1")
+	do("UPDATE tandem_sessions SET n = 1")
+	do("DELETE FROM tandem_sessions WHERE id = 1")
 
 	want := map[string]int64{"rows updated": 3, "rows updated, HOT": 3, "rows deleted": 1}
 	if got := difference(before, count()); !maps.Equal(got, want) {
