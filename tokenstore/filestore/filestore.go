@@ -14,20 +14,17 @@ package filestore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
-	"sync"
-	"syscall"
-	"time"
-
-	"github.com/gofrs/flock"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/tokenstore/internal/document"
+	"github.com/tandem-auth/tandem/tokenstore/internal/filelock"
 )
 
 // A Store is a file. It is a [tandem.Store] and a [tandem.Locker], and safe for
@@ -40,8 +37,8 @@ const (
 	swapSuffix    = ".swap" // held while the file is read, compared and replaced
 )
 
-// retryLock is how often a lock that another process has is asked for again.
-const retryLock = 10 * time.Millisecond
+// maxSize bounds what is read of a file that is none of ours.
+const maxSize = 1 << 20
 
 // Open returns the store in the file at path, which need not be there yet; its
 // folder is made. The error names the file, and says what to do: it may be
@@ -87,7 +84,7 @@ func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 // CompareAndSwap replaces the file if it has prev, and removes it for the zero Pair.
 // What it has written is on the disk once it returns.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	unlock, err := s.lock(ctx, swapSuffix)
+	unlock, err := filelock.Lock(ctx, s.path+swapSuffix)
 	if err != nil {
 		return false, err
 	}
@@ -111,32 +108,8 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 // Lock waits until no other process, and no other caller in this one, refreshes the
 // pair. Without a word it does not where the file system has no locks.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	return s.lock(ctx, refreshSuffix)
+	return filelock.Lock(ctx, s.path+refreshSuffix)
 }
-
-func (s *Store) lock(ctx context.Context, suffix string) (unlock func(), err error) {
-	// Each call has an open file of its own: that is what excludes others in this
-	// process, too.
-	lock := flock.New(s.path+suffix, flock.SetPermissions(0o600))
-	_, err = lock.TryLockContext(ctx, retryLock)
-	switch {
-	case err == nil:
-		return sync.OnceFunc(func() { _ = lock.Close() }), nil
-	case ctx.Err() != nil:
-		return nil, errors.Join(ctx.Err(), lock.Close())
-	case errors.Is(err, errors.ErrUnsupported), errors.Is(err, syscall.ENOLCK):
-		return func() {}, lock.Close()
-	}
-	return nil, fmt.Errorf("lock the session file: %w", errors.Join(err, lock.Close()))
-}
-
-// A document is what the file has.
-type document struct {
-	Version int         `json:"version"`
-	Pair    tandem.Pair `json:"pair"`
-}
-
-const version = 1
 
 func (s *Store) read() (tandem.Pair, error) {
 	f, err := os.Open(s.path)
@@ -157,16 +130,15 @@ func (s *Store) read() (tandem.Pair, error) {
 	if mode := info.Mode().Perm(); mode&0o077 != 0 && runtime.GOOS != "windows" {
 		return tandem.Pair{}, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %[1]s, and sign out everywhere if others had access", s.path, mode)
 	}
-	var d document
-	switch err := json.NewDecoder(f).Decode(&d); {
-	case err != nil: // whose own text could quote the file
-		return tandem.Pair{}, fmt.Errorf("%s is damaged: delete it, and sign in again", s.path)
-	case d.Version > version:
-		return tandem.Pair{}, fmt.Errorf("%s was written by a newer version (format %d, this one knows up to %d): use that one, or another file", s.path, d.Version, version)
-	case d.Version < 1:
-		return tandem.Pair{}, fmt.Errorf("%s is not a session: name another file", s.path)
+	text, err := io.ReadAll(io.LimitReader(f, maxSize))
+	if err != nil {
+		return tandem.Pair{}, fmt.Errorf("read the session: %w", err)
 	}
-	return d.Pair, nil
+	pair, err := document.Parse(text)
+	if err != nil {
+		return tandem.Pair{}, fmt.Errorf("%s %w", s.path, err)
+	}
+	return pair, nil
 }
 
 func (s *Store) write(pair tandem.Pair) (err error) {
@@ -180,7 +152,11 @@ func (s *Store) write(pair tandem.Pair) (err error) {
 			_ = os.Remove(f.Name())
 		}
 	}()
-	if err := json.NewEncoder(f).Encode(document{Version: version, Pair: pair}); err != nil {
+	text, err := document.Marshal(pair)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(append(text, '\n')); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {

@@ -1,0 +1,130 @@
+//go:build linux
+
+package keyringstore_test
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zalando/go-keyring"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/need"
+	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
+	"github.com/tandem-auth/tandem/tokenstore/tokenstoretest"
+)
+
+const service = "tandem-test"
+
+// start starts a message bus and a GNOME Keyring of the test's own, with an open
+// keyring.
+func start(t *testing.T) {
+	t.Helper()
+	home := t.TempDir()
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_DATA_HOME": home, "XDG_CACHE_HOME": home, "XDG_RUNTIME_DIR": home, "XDG_CONFIG_HOME": home,
+	} {
+		t.Setenv(name, value)
+	}
+	bus := exec.CommandContext(t.Context(), need.Program(t, "dbus-daemon"), "--session", "--nofork", "--print-address=1")
+	daemon := exec.CommandContext(t.Context(), need.Program(t, "gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets")
+
+	bus.Stderr = t.Output()
+	address, err := bus.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, bus)
+	line, err := bufio.NewReader(address).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(line))
+	daemon.Stdin = strings.NewReader("geheim")
+	daemon.Stderr = t.Output()
+	run(t, daemon)
+
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, err := keyring.Get(service, "nobody")
+		if errors.Is(err, keyring.ErrNotFound) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal(err)
+		}
+	}
+}
+
+func run(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+}
+
+func open(t testing.TB, user string) *keyringstore.Store {
+	t.Helper()
+	s, err := keyringstore.Open(service, user)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// One test, for the library connects to one bus in the life of a process.
+func TestKeyring(t *testing.T) {
+	t.Run("where there is none", func(t *testing.T) {
+		t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
+		t.Setenv("HOME", t.TempDir())
+		if _, err := keyringstore.Open(service, "ann"); !errors.Is(err, keyringstore.ErrUnavailable) {
+			t.Errorf("got %v, want ErrUnavailable", err)
+		}
+	})
+	start(t)
+
+	users := 0
+	tokenstoretest.Run(t, func(testing.TB) func() tandem.Store {
+		users++
+		user := fmt.Sprint("user ", users)
+		return func() tandem.Store { return open(t, user) }
+	})
+
+	for text, want := range map[string]string{
+		"geheim":                    "is damaged: delete it",
+		`{"version":2,"pair":{}}`:   "was written by a newer version",
+		`{"refreshToken":"geheim"}`: "is not a session",
+	} {
+		if err := keyring.Set(service, "bob", text); err != nil {
+			t.Fatal(err)
+		}
+		_, err := keyringstore.Open(service, "bob")
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+	if _, err := keyringstore.Open("", "ann"); err == nil {
+		t.Error("an entry without a service was opened")
+	}
+	home, err := os.UserCacheDir()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, _ := exec.CommandContext(t.Context(), "grep", "-rl", "tandem_rt_", home+"/tandem").CombinedOutput()
+	if len(out) > 0 {
+		t.Errorf("there are tokens in files: %s", out)
+	}
+}
