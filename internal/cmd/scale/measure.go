@@ -17,10 +17,24 @@ const atOnce = 32
 
 // A row is what was measured at one size.
 type row struct {
-	sessions          int
-	bytes, indexBytes int64
-	alone, together   latency
-	perSecond         float64
+	sessions        int
+	bytes           int64
+	parts           []part
+	alone, together latency
+	perSecond       float64
+}
+
+// A part is the table, which comes first, or one of its indexes.
+type part struct {
+	name  string
+	bytes int64
+}
+
+func (r row) indexBytes() (sum int64) {
+	for _, p := range r.parts[min(1, len(r.parts)):] {
+		sum += p.bytes
+	}
+	return sum
 }
 
 type latency struct{ p50, p99 time.Duration }
@@ -47,10 +61,11 @@ func measure(ctx context.Context, p place, all *population, samples int) (row, e
 		r.alone = latencyOf(took)
 
 		start := time.Now()
+		n := min(atOnce, len(all.ids)) // each has a share of the sessions
 		var workers sync.WaitGroup
-		times, errs := make([][]time.Duration, atOnce), make([]error, atOnce)
-		for i := range atOnce {
-			workers.Go(func() { times[i], errs[i] = refreshes(ctx, s, all, i, atOnce, samples) })
+		times, errs := make([][]time.Duration, n), make([]error, n)
+		for i := range n {
+			workers.Go(func() { times[i], errs[i] = refreshes(ctx, s, all, i, n, samples) })
 		}
 		workers.Wait()
 		for _, err := range errs {
@@ -58,24 +73,26 @@ func measure(ctx context.Context, p place, all *population, samples int) (row, e
 				return err
 			}
 		}
-		r.perSecond = float64(atOnce*samples) / time.Since(start).Seconds()
+		r.perSecond = float64(n*samples) / time.Since(start).Seconds()
 		r.together = latencyOf(slices.Concat(times...))
 		return nil
 	})
 	if err != nil {
 		return r, err
 	}
-	r.bytes, r.indexBytes, err = p.size(ctx)
-	return r, err
+	if r.bytes, r.parts, err = p.size(ctx); err != nil {
+		return r, fmt.Errorf("ask for the size on the disk: %w", err)
+	}
+	return r, nil
 }
 
 // refreshes confirms the next token of random sessions, of which each worker has
 // its own share.
 func refreshes(ctx context.Context, s server.Store, all *population, worker, workers, times int) ([]time.Duration, error) {
 	took := make([]time.Duration, 0, times)
-	share := max(1, len(all.ids)/workers)
+	share := len(all.ids) / workers
 	for range times {
-		i := min(worker*share+rand.IntN(share), len(all.ids)-1)
+		i := worker*share + rand.IntN(share)
 		to := rotation.Position{Generation: all.generations[i] + 1, Branch: rand.Uint64()} //nolint:gosec // no secret
 		start := time.Now()
 		got, err := s.Confirm(ctx, all.ids[i], to, time.UnixMilli(start.UnixMilli()))

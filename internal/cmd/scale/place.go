@@ -23,20 +23,23 @@ type place interface {
 	fill(ctx context.Context, all *population, size int) error
 	// use opens the store.
 	use(ctx context.Context, do func(server.Store) error) error
-	// size returns the bytes that all sessions take, and those of their indexes if that
-	// is known.
-	size(ctx context.Context) (all, indexes int64, err error)
+	// size returns the bytes that all sessions take on the disk (of Redis, in memory),
+	// and what has them.
+	size(ctx context.Context) (int64, []part, error)
 	close() error
 }
 
 // batch is how many sessions are added in one transaction.
 const batch = 20_000
 
-func newPlace(ctx context.Context, name string) (place, error) {
+func newPlace(ctx context.Context, name, dir string) (place, error) {
 	switch name {
 	case "sqlite":
-		dir, err := os.MkdirTemp("", "tandem-scale-")
-		return &sqlitePlace{dir: dir}, err
+		dir, err := os.MkdirTemp(dir, "tandem-scale-")
+		if err != nil {
+			return nil, fmt.Errorf("make a folder for the database: %w", err)
+		}
+		return &sqlitePlace{dir: dir}, nil
 	case "postgres":
 		e, err := engines.NewPostgres("max_wal_size=4GB")
 		if err != nil {
@@ -47,8 +50,10 @@ func newPlace(ctx context.Context, name string) (place, error) {
 			return nil, errors.Join(err, p.close())
 		}
 		return p, nil
+	case "redis":
+		return newRedisPlace(ctx)
 	}
-	return nil, fmt.Errorf("-store %q is neither sqlite nor postgres", name)
+	return nil, fmt.Errorf("-store %q is none of sqlite, postgres and redis", name)
 }
 
 type sqlitePlace struct{ dir string }
@@ -74,13 +79,22 @@ func (p *sqlitePlace) fill(ctx context.Context, all *population, size int) error
 	}
 	db.SetMaxOpenConns(1)
 	for len(all.ids) < size && err == nil {
-		err = p.add(ctx, db, all, min(batch, size-len(all.ids)), size)
+		err = p.add(ctx, db, all, min(batch, size-len(all.ids)))
 		progress(len(all.ids), size)
 	}
-	return errors.Join(err, db.Close())
+	// What is not yet on the disk would hold up the first refreshes.
+	return errors.Join(err, db.Close(), syncFile(p.path()))
 }
 
-func (p *sqlitePlace) add(ctx context.Context, db *sql.DB, all *population, n, size int) error {
+func syncFile(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func (p *sqlitePlace) add(ctx context.Context, db *sql.DB, all *population, n int) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -93,7 +107,7 @@ func (p *sqlitePlace) add(ctx context.Context, db *sql.DB, all *population, n, s
 	}
 	defer insert.Close()
 	for range n {
-		s := all.next(size)
+		s := all.next()
 		_, err := insert.ExecContext(ctx, s.ID[:], s.Current.Generation, int64(s.Current.Branch), s.ConfirmedAt.UnixMilli(), s.ExpiresAt.UnixMilli(),
 			s.Subject, s.Username, s.Scope, s.Device, s.IP, s.CreatedAt.UnixMilli())
 		if err != nil {
@@ -103,12 +117,35 @@ func (p *sqlitePlace) add(ctx context.Context, db *sql.DB, all *population, n, s
 	return tx.Commit()
 }
 
-func (p *sqlitePlace) size(context.Context) (all, indexes int64, err error) {
-	info, err := os.Stat(p.path())
+func (p *sqlitePlace) size(ctx context.Context) (int64, []part, error) {
+	info, err := os.Stat(p.path()) // the WAL is gone, for nobody has the file open
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
-	return info.Size(), 0, nil
+	db, err := sql.Open("sqlite", p.path())
+	if err != nil {
+		return 0, nil, err
+	}
+	parts, err := sqliteParts(ctx, db)
+	return info.Size(), parts, errors.Join(err, db.Close())
+}
+
+func sqliteParts(ctx context.Context, db *sql.DB) (parts []part, err error) {
+	rows, err := db.QueryContext(ctx, `SELECT s.name, d.pgsize FROM sqlite_schema s
+		JOIN dbstat d ON d.name = s.name
+		WHERE d.aggregate = TRUE AND s.tbl_name = 'sessions' ORDER BY s.type = 'table' DESC, d.pgsize DESC`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var one part
+		if err := rows.Scan(&one.name, &one.bytes); err != nil {
+			return nil, err
+		}
+		parts = append(parts, one)
+	}
+	return parts, rows.Err()
 }
 
 type postgresPlace struct {
@@ -139,7 +176,7 @@ func (p *postgresPlace) fill(ctx context.Context, all *population, size int) (er
 	for len(all.ids) < size {
 		n := min(batch, size-len(all.ids))
 		rows := pgx.CopyFromSlice(n, func(int) ([]any, error) {
-			s := all.next(size)
+			s := all.next()
 			return []any{
 				[16]byte(s.ID), int64(s.Current.Generation), int64(s.Current.Branch), s.ConfirmedAt, s.ExpiresAt, s.CreatedAt,
 				s.Subject, s.Username, s.Scope, s.Device, s.IP,
@@ -150,15 +187,33 @@ func (p *postgresPlace) fill(ctx context.Context, all *population, size int) (er
 		}
 		progress(len(all.ids), size)
 	}
-	_, err = conn.Exec(ctx, "VACUUM ANALYZE tandem_sessions")
-	return err
+	// What is not yet on the disk would hold up the first refreshes.
+	for _, statement := range []string{"VACUUM ANALYZE tandem_sessions", "CHECKPOINT"} {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("%s: %w", statement, err)
+		}
+	}
+	return nil
 }
 
-func (p *postgresPlace) size(ctx context.Context) (all, indexes int64, err error) {
+func (p *postgresPlace) size(ctx context.Context) (all int64, parts []part, err error) {
 	conn, err := pgx.Connect(ctx, p.url)
 	if err != nil {
-		return 0, 0, err
+		return 0, nil, err
 	}
-	err = conn.QueryRow(ctx, `SELECT pg_total_relation_size('tandem_sessions'), pg_indexes_size('tandem_sessions')`).Scan(&all, &indexes)
-	return all, indexes, errors.Join(err, conn.Close(ctx))
+	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
+	if err := conn.QueryRow(ctx, `SELECT pg_total_relation_size('tandem_sessions')`).Scan(&all); err != nil {
+		return 0, nil, err
+	}
+	rows, err := conn.Query(ctx, `SELECT 'tandem_sessions', pg_table_size('tandem_sessions'), 0
+		UNION ALL SELECT indexrelid::regclass::text, pg_relation_size(indexrelid), 1
+		FROM pg_index WHERE indrelid = 'tandem_sessions'::regclass ORDER BY 3, 2 DESC`)
+	if err != nil {
+		return 0, nil, err
+	}
+	parts, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (one part, _ error) {
+		var order int
+		return one, row.Scan(&one.name, &one.bytes, &order)
+	})
+	return all, parts, err
 }

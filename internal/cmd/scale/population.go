@@ -2,7 +2,6 @@ package main
 
 import (
 	"crypto/rand"
-	"encoding/base32"
 	"encoding/binary"
 	"fmt"
 	mathrand "math/rand/v2"
@@ -19,45 +18,62 @@ import (
 type population struct {
 	ids         []rotation.SessionID
 	generations []uint32
-	// subject has one to three sessions before the next one comes.
-	subject string
-	left    int
+	final       int       // how many there will be
+	now         time.Time // when the last of them begins
+	// The user has one to three sessions before the next one comes.
+	subject, username string
+	left              int
 }
+
+const (
+	lifetime = 90 * 24 * time.Hour
+	// margin is what the oldest sessions have yet to live.
+	margin = 24 * time.Hour
+	// daily is how often a session is refreshed a day, on average.
+	daily = 8
+)
 
 var devices = []string{
 	"Firefox on Windows", "Chrome on Android", "Safari on iPhone", "Edge on Windows", "Chrome on macOS",
-	"tandem command on build-17", "WeChat on Android", "Firefox on Linux",
+	"tandem-cli on linux", "WeChat on Android", "Firefox on Linux",
 }
 
-const lifetime = 90 * 24 * time.Hour
+func newPopulation(final int) *population {
+	return &population{final: final, now: time.Now().Truncate(time.Millisecond)}
+}
 
 // next returns the next session, as a server makes them: random IDs, beginning one
-// after the other over the last 90 days.
-func (p *population) next(of int) store.Session {
+// after the other over the last 90 days, and refreshed now and then since.
+func (p *population) next() store.Session {
 	if p.left == 0 {
-		var random [16]byte
-		_, _ = rand.Read(random[:])
-		p.subject = base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(random[:])
+		p.subject = rand.Text()
+		p.username = fmt.Sprintf("user%d@example.com", 1_000_000+mathrand.IntN(9_000_000))
 		p.left = 1 + mathrand.IntN(3)
 	}
 	p.left--
-	var id rotation.SessionID
-	_, _ = rand.Read(id[:])
-	n := len(p.ids)
-	p.ids, p.generations = append(p.ids, id), append(p.generations, 3)
-	age := lifetime - time.Hour - time.Duration(float64(lifetime-2*time.Hour)*float64(n)/float64(of))
-	created := time.UnixMilli(time.Now().Add(-age).UnixMilli())
+	var random [16 + 8]byte
+	_, _ = rand.Read(random[:])
+	id := rotation.SessionID(random[:16])
+	age := time.Duration(float64(lifetime-margin) * (1 - float64(len(p.ids)+1)/float64(p.final))).Truncate(time.Millisecond)
+	created := p.now.Add(-age)
+	days := int(age / (24 * time.Hour))
+	generation := uint32(mathrand.IntN(2*daily*days + 1))
+	confirmed := created
+	if generation > 0 {
+		confirmed = created.Add(mathrand.N(age)).Truncate(time.Millisecond)
+	}
+	p.ids, p.generations = append(p.ids, id), append(p.generations, generation)
 	return store.Session{
 		ID: id,
 		State: rotation.State{
-			Current:     rotation.Position{Generation: 3, Branch: binary.BigEndian.Uint64(id[:])},
-			ConfirmedAt: created.Add(age / 2).Truncate(time.Millisecond),
+			Current:     rotation.Position{Generation: generation, Branch: binary.BigEndian.Uint64(random[16:])},
+			ConfirmedAt: confirmed,
 			ExpiresAt:   created.Add(lifetime),
 		},
 		Subject:   p.subject,
-		Username:  fmt.Sprintf("user%d@example.com", n/2),
-		Device:    devices[n%len(devices)],
-		IP:        fmt.Sprintf("203.0.%d.%d", n>>8&255, n&255),
+		Username:  p.username,
+		Device:    devices[mathrand.IntN(len(devices))],
+		IP:        fmt.Sprintf("%d.%d.%d.%d", 1+mathrand.IntN(223), mathrand.IntN(256), mathrand.IntN(256), mathrand.IntN(256)),
 		CreatedAt: created,
 	}
 }
