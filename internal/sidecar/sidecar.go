@@ -58,7 +58,7 @@ func New(config Config) http.Handler {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { rewrite(r, config.Target) },
+		Rewrite:       func(r *httputil.ProxyRequest) { rewrite(r, config) },
 		Transport:     config.Session.Transport(nil),
 		FlushInterval: -1,
 		ErrorLog:      slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
@@ -98,8 +98,11 @@ func admit(r *http.Request, secret string) bool {
 	return subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
 }
 
-func rewrite(r *httputil.ProxyRequest, target *url.URL) {
-	r.SetURL(target)
+func rewrite(r *httputil.ProxyRequest, config Config) {
+	r.SetURL(config.Target)
+	if strings.Contains(r.Out.Header.Get("Referer"), config.Secret) { // of a page that came through here
+		r.Out.Header.Del("Referer")
+	}
 	// The session's is to go out, whatever placeholder the program has put in.
 	r.Out.Header.Del("Authorization")
 	if _, ok := r.Out.Header["User-Agent"]; !ok {

@@ -134,12 +134,12 @@ func TestOnlyThoseWithTheSecretGetThrough(t *testing.T) {
 		}
 	}
 	s.auth.Script(func(w http.ResponseWriter, r *http.Request) bool {
-		if r.Header.Get(sidecar.SecretHeader) != "" || strings.Contains(r.URL.String(), secret) {
+		if r.Header.Get(sidecar.SecretHeader) != "" || strings.Contains(r.URL.String()+r.Header.Get("Referer"), secret) {
 			t.Error("the secret went to the target")
 		}
 		return false
 	})
-	s.send(http.MethodGet, s.proxy+testserver.Hello, "", nil)
+	s.send(http.MethodGet, s.proxy+testserver.Hello, "", func(r *http.Request) { r.Header.Set("Referer", s.proxy+"/page") })
 	s.send(http.MethodGet, strings.TrimSuffix(base, "/")+testserver.Hello, "", withHeader(secret))
 }
 

@@ -190,7 +190,7 @@ func (w *writer) carryOut(ctx context.Context, one *write) {
 		return
 	}
 	if one.scan != nil {
-		one.changed, one.err = scanned(one.scan(statement.QueryRowContext(ctx, one.args...)))
+		one.changed, one.err = scanAll(ctx, statement, one)
 		return
 	}
 	result, err := statement.ExecContext(ctx, one.args...)
@@ -201,15 +201,21 @@ func (w *writer) carryOut(ctx context.Context, one *write) {
 	one.changed, one.err = result.RowsAffected()
 }
 
-// scanned returns how many rows a statement has changed that returns at most one.
-func scanned(err error) (int64, error) {
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return 0, nil
-	case err != nil:
+// scanAll goes through the rows of a statement to their end, for what has no
+// transaction around it is committed there, and may fail to be.
+func scanAll(ctx context.Context, statement *sql.Stmt, one *write) (n int64, err error) {
+	rows, err := statement.QueryContext(ctx, one.args...)
+	if err != nil {
 		return 0, err
 	}
-	return 1, nil
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := one.scan(rows); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, rows.Err()
 }
 
 func (w *writer) prepared(ctx context.Context, text string) (*sql.Stmt, error) {
