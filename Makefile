@@ -23,7 +23,7 @@ LINT = go tool -modfile=tools/go.mod golangci-lint
 export PKGS FUZZTIME VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: bench-stores scale simulate chaos gauntlet prove help run test build lint fmt vet unit browser bench fuzz cross clean go
+.PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint fmt vet unit browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ browser: go ## Run the tests that drive a browser
 
 bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
 	@go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $(PKGS)
+
+bench-client: go ## What a request costs, beside a header set by hand and golang.org/x/oauth2
+	@cd bench && go test -run '^$$' -bench Transport -benchtime '$(BENCHTIME)' .
 
 bench-stores: go ## Refreshes a second on every store, beside go-oauth2 (STORES='-rounds 5')
 	@cd bench && go run ./cmd/stores $(STORES)

@@ -7,7 +7,14 @@ import (
 )
 
 // origins is the set of origins (RFC 6454) that may see an access token.
-type origins map[string]struct{}
+type origins struct {
+	all map[string]struct{}
+	// spelled has them as they were written, so that a request which spells them the
+	// same costs no memory.
+	spelled map[spelling]struct{}
+}
+
+type spelling struct{ scheme, host string }
 
 // parseBase checks the URL of a server and returns it without a trailing slash.
 func parseBase(s string) (*url.URL, error) {
@@ -27,10 +34,20 @@ func parseBase(s string) (*url.URL, error) {
 	return u, nil
 }
 
-func (o origins) add(u *url.URL) { o[originOf(u)] = struct{}{} }
+func newOrigins() origins {
+	return origins{all: map[string]struct{}{}, spelled: map[spelling]struct{}{}}
+}
+
+func (o origins) add(u *url.URL) {
+	o.all[originOf(u)] = struct{}{}
+	o.spelled[spelling{u.Scheme, u.Host}] = struct{}{}
+}
 
 func (o origins) has(u *url.URL) bool {
-	_, ok := o[originOf(u)]
+	if _, ok := o.spelled[spelling{u.Scheme, u.Host}]; ok {
+		return true
+	}
+	_, ok := o.all[originOf(u)]
 	return ok
 }
 
@@ -39,7 +56,12 @@ func originOf(u *url.URL) string {
 	scheme := strings.ToLower(u.Scheme)
 	port := u.Port()
 	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[scheme]
+		switch scheme {
+		case "http":
+			port = "80"
+		case "https":
+			port = "443"
+		}
 	}
 	return scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port
 }

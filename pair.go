@@ -45,6 +45,8 @@ func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // are the same only if they are one.
 type credential struct {
 	Pair
+	// authorization is the header that the access token goes in.
+	authorization string
 	// refreshAt is when a refresh ahead of expiry is due.
 	refreshAt time.Time
 	// invalid is set once the program said that the access token is no good.

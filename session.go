@@ -44,6 +44,17 @@ type Config struct {
 	// fifth of the token's life, at most a minute; negative means never.
 	RefreshAhead time.Duration
 
+	// BufferBodies is the largest body of a request, in bytes, that is kept in memory
+	// to be sent again if the access token is refused, where the request has no GetBody
+	// and the body is no file. Such a request goes out once its body has been read.
+	// Defaults to none: those bodies stream, and are sent once.
+	BufferBodies int64
+
+	// MayReplay says which requests may be sent a second time after a 401; the others
+	// get the 401, and the next request refreshes first. Defaults to all: a 401 says
+	// that nothing was done.
+	MayReplay func(*http.Request) bool
+
 	// OnEnd is called when the session ends, once, with the reason. It may sign
 	// the user in again by calling SignIn on the session: requests that wait then
 	// go on as if nothing had happened. It must pass on the ctx that it is given,
@@ -123,7 +134,7 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tandem: Config.URL: %w", err)
 	}
-	allowed := origins{}
+	allowed := newOrigins()
 	allowed.add(base)
 	for _, origin := range config.Origins {
 		u, err := parseBase(origin)
@@ -281,7 +292,7 @@ func (s *Session) newCredential(p Pair) *credential {
 	if s.config.RefreshAhead == 0 {
 		ahead = min(life/5, time.Minute)
 	}
-	c := &credential{Pair: p, refreshAt: p.ExpiresAt}
+	c := &credential{Pair: p, authorization: "Bearer " + p.AccessToken, refreshAt: p.ExpiresAt}
 	if ahead > 0 {
 		jitter := s.config.Jitter(ahead/2 + 1)
 		c.refreshAt = p.ExpiresAt.Add(jitter - ahead)

@@ -1,7 +1,6 @@
 package tandem
 
 import (
-	"bytes"
 	"fmt"
 	"io"
 	"maps"
@@ -50,6 +49,11 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return t.base.RoundTrip(req)
 	}
 
+	req, done, err := s.ready(req)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	begun := s.live.Load()
 	c, err := t.credentialFor(req, begun)
 	if err != nil {
@@ -70,6 +74,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.refusedFresh(origin, now)
 	}
 	if c.wasRefusedFresh(origin, now) {
+		return resp, nil
+	}
+	if s.config.MayReplay != nil && !s.config.MayReplay(req) {
+		s.Invalidate(c.AccessToken)
 		return resp, nil
 	}
 	return t.replay(req, resp, begun, c)
@@ -132,35 +140,11 @@ func (t *transport) send(req *http.Request, c *credential, body io.ReadCloser) (
 	with := *req
 	with.Header = make(http.Header, len(req.Header)+1)
 	maps.Copy(with.Header, req.Header)
-	with.Header["Authorization"] = []string{"Bearer " + c.AccessToken}
+	with.Header["Authorization"] = []string{c.authorization}
 	with.Body = body
 	resp, err := t.base.RoundTrip(&with)
 	if resp != nil {
 		resp.Request = req // what callers print of an answer has no token in it
 	}
 	return resp, err
-}
-
-func replayable(req *http.Request) bool {
-	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
-}
-
-func closeBody(req *http.Request) {
-	if req.Body != nil {
-		_ = req.Body.Close()
-	}
-}
-
-// drain lets the connection be used again, unless too much is left on it.
-func drain(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
-	_ = resp.Body.Close()
-}
-
-// bufferBody takes the start of the body into memory and closes it.
-func bufferBody(resp *http.Response) *http.Response {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(text))
-	return resp
 }

@@ -8,6 +8,7 @@ require (
 	github.com/go-oauth2/oauth2/v4 v4.5.4
 	github.com/jackc/pgx/v5 v5.12.0
 	github.com/tandem-auth/tandem v0.0.0
+	golang.org/x/oauth2 v0.37.0
 )
 
 require (

@@ -1,0 +1,135 @@
+package tandem
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"sync"
+)
+
+// replayable reports whether a request can be sent a second time.
+func replayable(req *http.Request) bool {
+	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
+}
+
+// ready returns the request with a body that can be read again, if there is a way to
+// one: a file is read from where it stands, and what fits into Config.BufferBodies is
+// kept. Call done when the request will not be sent any more.
+func (s *Session) ready(req *http.Request) (_ *http.Request, done func(), _ error) {
+	if replayable(req) {
+		return req, func() {}, nil
+	}
+	if file, ok := req.Body.(fileLike); ok {
+		if start, err := file.Seek(0, io.SeekCurrent); err == nil {
+			shared := &sharedFile{file: file, start: start}
+			return withBody(req, shared.open), shared.done, nil
+		}
+	}
+	if s.config.BufferBodies <= 0 || req.ContentLength > s.config.BufferBodies {
+		return req, func() {}, nil
+	}
+	kept, err := io.ReadAll(io.LimitReader(req.Body, s.config.BufferBodies+1))
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the request's body: %w", errors.Join(err, req.Body.Close()))
+	}
+	if int64(len(kept)) > s.config.BufferBodies {
+		rest := *req
+		rest.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.MultiReader(bytes.NewReader(kept), req.Body), req.Body}
+		return &rest, func() {}, nil
+	}
+	if err := req.Body.Close(); err != nil {
+		return nil, nil, fmt.Errorf("read the request's body: %w", err)
+	}
+	return withBody(req, func() io.ReadCloser { return io.NopCloser(bytes.NewReader(kept)) }), func() {}, nil
+}
+
+// withBody returns a copy of the request whose body can be had again and again.
+func withBody(req *http.Request, open func() io.ReadCloser) *http.Request {
+	with := *req
+	with.Body = open()
+	with.GetBody = func() (io.ReadCloser, error) { return open(), nil }
+	return &with
+}
+
+// A fileLike is a body such as *os.File, several parts of which can be read at once.
+type fileLike interface {
+	io.ReadSeekCloser
+	io.ReaderAt
+}
+
+// A sharedFile is one that several sends read, the earlier of which may still be at
+// it when the next one begins. It is closed when all are done.
+type sharedFile struct {
+	file  fileLike
+	start int64
+
+	mu      sync.Mutex
+	readers int
+	over    bool
+	closed  bool
+}
+
+func (f *sharedFile) open() io.ReadCloser {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.readers++
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f.file, f.start, math.MaxInt64-f.start), closer(sync.OnceValue(f.release))}
+}
+
+func (f *sharedFile) release() error {
+	f.mu.Lock()
+	f.readers--
+	f.mu.Unlock()
+	return f.closeIfOver()
+}
+
+func (f *sharedFile) done() {
+	f.mu.Lock()
+	f.over = true
+	f.mu.Unlock()
+	_ = f.closeIfOver()
+}
+
+func (f *sharedFile) closeIfOver() error {
+	f.mu.Lock()
+	last := f.over && f.readers == 0 && !f.closed
+	f.closed = f.closed || last
+	f.mu.Unlock()
+	if !last {
+		return nil
+	}
+	return f.file.Close()
+}
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// drain lets the connection be used again, unless too much is left on it.
+func drain(resp *http.Response) {
+	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
+	_ = resp.Body.Close()
+}
+
+// bufferBody takes the start of the body into memory and closes it.
+func bufferBody(resp *http.Response) *http.Response {
+	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	_ = resp.Body.Close()
+	resp.Body = io.NopCloser(bytes.NewReader(text))
+	return resp
+}
