@@ -50,6 +50,11 @@ func endsTransaction(err error) bool {
 	return true
 }
 
+func isBusy(err error) bool {
+	var failure *sqlite.Error
+	return errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_BUSY
+}
+
 // explainCode goes by SQLite's primary result code.
 func (s *Store) explainCode(code int, err error) error {
 	switch code {

@@ -22,22 +22,21 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err != nil {
 		return s.explain(ctx, "migrate", err)
 	}
-	current, wanted, err := provider.GetVersions(ctx)
-	if err != nil {
-		return s.explain(ctx, "migrate", err)
-	}
-	if current > wanted {
-		return fmt.Errorf("database %s was written by a newer Tandem (schema %d, this one knows up to %d); run that one, or put a backup in its place", s.path, current, wanted)
-	}
-	if current == wanted {
-		return nil
-	}
-	if _, err := provider.Up(ctx); err != nil {
-		// Another process may have been faster.
-		if current, _, again := provider.GetVersions(ctx); again == nil && current == wanted {
+	before, failed := int64(-1), error(nil)
+	for {
+		current, wanted, err := provider.GetVersions(ctx)
+		switch {
+		case err != nil:
+			return s.explain(ctx, "migrate", err)
+		case current > wanted:
+			return fmt.Errorf("database %s was written by a newer Tandem (schema %d, this one knows up to %d); run that one, or put a backup in its place", s.path, current, wanted)
+		case current == wanted:
 			return nil
+		case current == before:
+			return s.explain(ctx, "migrate", failed)
 		}
-		return s.explain(ctx, "migrate", err)
+		before = current
+		// Another process may be at it, too: then this fails, and yet the schema moves on.
+		_, failed = provider.Up(ctx)
 	}
-	return nil
 }

@@ -58,6 +58,9 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 		return nil, s.explain(ctx, "open", err)
 	}
 	s.db.SetMaxOpenConns(1)
+	if err := s.connect(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.check(ctx); err != nil {
 		return nil, err
 	}
@@ -103,6 +106,9 @@ func touch(path string) error {
 	return f.Close()
 }
 
+// busyTimeout is how long a connection waits for another process's.
+const busyTimeout = 5 * time.Second
+
 // dsn names the database to the driver. As a URI, the path may have any
 // characters in it.
 func dsn(path, option string) string {
@@ -113,10 +119,26 @@ func dsn(path, option string) string {
 	u := url.URL{
 		Scheme: "file",
 		Path:   slashed,
-		RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)" +
-			"&_pragma=foreign_keys(1)&" + option,
+		RawQuery: fmt.Sprintf("_pragma=busy_timeout(%d)", busyTimeout.Milliseconds()) +
+			"&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&" + option,
 	}
 	return u.String()
+}
+
+// connect opens the first connection, which puts a new file into WAL mode. SQLite does
+// not wait for that where another process is about to do the same, so we do.
+func (s *Store) connect(ctx context.Context) error {
+	for until := time.Now().Add(busyTimeout); ; {
+		err := s.db.PingContext(ctx)
+		if !isBusy(err) || time.Now().After(until) {
+			return s.explain(ctx, "open", err)
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return s.explain(ctx, "open", ctx.Err())
+		}
+	}
 }
 
 // quickCheckLimit bounds the files that are checked whole when they are opened:

@@ -4,10 +4,12 @@ package keyringstore_test
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -22,6 +24,19 @@ import (
 
 const service = "tandem-test"
 
+// busConfig is of a bus that starts no programs by itself. One that does would be asked
+// for a keyring before ours is there, and start a locked one, with a prompt that nobody
+// sees.
+const busConfig = `<busconfig>
+	<type>session</type>
+	<listen>unix:tmpdir=/tmp</listen>
+	<auth>EXTERNAL</auth>
+	<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+</busconfig>`
+
+// patience bounds the wait for the keyring.
+const patience = time.Minute
+
 // start starts a message bus and a GNOME Keyring of the test's own, with an open
 // keyring.
 func start(t *testing.T) {
@@ -32,7 +47,11 @@ func start(t *testing.T) {
 	} {
 		t.Setenv(name, value)
 	}
-	bus := exec.CommandContext(t.Context(), need.Program(t, "dbus-daemon"), "--session", "--nofork", "--print-address=1")
+	config := filepath.Join(home, "bus.conf")
+	if err := os.WriteFile(config, []byte(busConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bus := exec.CommandContext(t.Context(), need.Program(t, "dbus-daemon"), "--config-file="+config, "--nofork", "--print-address=1")
 	daemon := exec.CommandContext(t.Context(), need.Program(t, "gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets")
 
 	bus.Stderr = t.Output()
@@ -50,6 +69,8 @@ func start(t *testing.T) {
 	daemon.Stderr = t.Output()
 	run(t, daemon)
 
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -59,7 +80,7 @@ func start(t *testing.T) {
 		}
 		select {
 		case <-tick.C:
-		case <-t.Context().Done():
+		case <-ctx.Done():
 			t.Fatal(err)
 		}
 	}
