@@ -234,7 +234,7 @@ func (s *Session) replace(c *credential) error {
 			return s.lastLook(c, kept, end)
 		case errors.Is(err, errStale):
 			return s.lastLook(c, kept, &TemporaryError{Err: err})
-		case attempt == maxAttempts || !s.auth.pause(s.ctx, attempt, retryAfter(err)):
+		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err)):
 			return &TemporaryError{RetryAt: s.config.Now().Add(retryAfter(err)), Err: err}
 		}
 	}

@@ -1,0 +1,88 @@
+package tandem
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// Config says where a session's server is and how the session behaves. Only URL
+// is needed.
+type Config struct {
+	// URL is the server's address, such as "https://auth.example.com". Its origin
+	// is sent the access token.
+	URL string
+
+	// Origins are further origins that are sent the access token, such as
+	// "https://api.example.com". No other ever is, whatever a request's URL or a
+	// redirect says: requests elsewhere go out as they are. Defaults to none.
+	Origins []string
+
+	// Device names this client in the user's list of sessions. Defaults to what
+	// the server makes of the User-Agent.
+	Device string
+
+	// Transport carries all requests. Defaults to http.DefaultTransport.
+	Transport http.RoundTripper
+
+	// RefreshTimeout bounds one attempt at a refresh; there are at most three of
+	// them in a row. Defaults to 10 seconds.
+	RefreshTimeout time.Duration
+
+	// RefreshAhead is how long before its expiry an access token that is in use
+	// is refreshed, in the background, while it still serves. It is shortened by
+	// a random part, so that many clients do not come at once. Defaults to a
+	// fifth of the token's life, at most a minute; negative means never.
+	RefreshAhead time.Duration
+
+	// BufferBodies is the largest body of a request, in bytes, that is kept in memory
+	// to be sent again if the access token is refused, where the request has no GetBody
+	// and the body is no file. Such a request goes out once its body has been read.
+	// Defaults to none: those bodies stream, and are sent once.
+	BufferBodies int64
+
+	// MayReplay says which requests may be sent a second time after a 401; the others
+	// get the 401, and the next request refreshes first. Defaults to all: a 401 says
+	// that nothing was done.
+	MayReplay func(*http.Request) bool
+
+	// OnEnd is called when the session ends, once, with the reason. It may sign
+	// the user in again by calling SignIn on the session: requests that wait then
+	// go on as if nothing had happened. It must pass on the ctx that it is given,
+	// which ends when the session is closed: other requests wait for it. It is
+	// not called for this session's own SignOut. Defaults to nothing.
+	OnEnd func(ctx context.Context, session *Session, end *EndedError)
+
+	// Logger hears of refreshes and of the session's end, never of a token.
+	// Defaults to none.
+	Logger *slog.Logger
+
+	// Now is the clock. Defaults to time.Now.
+	Now func() time.Time
+
+	// Jitter draws from [0, limit), for limit > 0; it spreads what many clients
+	// would do at once. It is safe for concurrent use. Defaults to drawing at
+	// random.
+	Jitter func(limit time.Duration) time.Duration
+}
+
+func (c Config) withDefaults() Config {
+	if c.Transport == nil {
+		c.Transport = http.DefaultTransport
+	}
+	if c.RefreshTimeout == 0 {
+		c.RefreshTimeout = 10 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Jitter == nil {
+		c.Jitter = rand.N
+	}
+	return c
+}
