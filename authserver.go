@@ -19,8 +19,8 @@ const (
 	logoutPath  = "/auth/logout"
 )
 
-// An authServer makes the calls that sign in, refresh and sign out. It keeps no
-// state.
+// An authServer makes the calls that sign in, refresh and sign out, of Tandem's own
+// server. It is a [Refresher] and a [Revoker], and keeps no state.
 type authServer struct {
 	endpoint
 	base    *url.URL
@@ -46,6 +46,9 @@ var errStale = errors.New("refresh token is stale: another holder of the session
 // isAuthCall reports whether u is a call that must not carry an access token,
 // and whose 401 has nothing to do with one.
 func (a authServer) isAuthCall(u *url.URL) bool {
+	if a.base == nil {
+		return false
+	}
 	path, ok := strings.CutPrefix(u.Path, a.base.Path)
 	return ok && (path == loginPath || path == refreshPath) && originOf(u) == originOf(a.base)
 }
@@ -73,36 +76,31 @@ func (a authServer) signIn(ctx context.Context, username, password string) (Pair
 	return Pair{}, no
 }
 
-// refresh makes one attempt. The error is an *EndedError, errStale, or something
+// Refresh makes one attempt. The error is an *EndedError, errStale, or something
 // that may pass, maybe a *refusal.
-func (a authServer) refresh(ctx context.Context, old Pair) (Pair, error) {
+func (a authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	pair, err := a.pair(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
 	var no *refusal
 	if errors.As(err, &no) && no.status < http.StatusInternalServerError {
 		switch no.code {
 		case "invalid_grant", "session_ended":
-			reason := rotation.EndReason(no.reason)
-			if reason == "" {
-				reason = rotation.Unknown
-			}
-			return Pair{}, &EndedError{SessionID: old.SessionID, Reason: reason}
+			return Grant{}, &EndedError{Reason: rotation.EndReason(no.reason)}
 		case "stale_refresh_token":
-			return Pair{}, errStale
+			return Grant{}, errStale
 		}
 	}
 	if err != nil {
-		return Pair{}, err
+		return Grant{}, err
 	}
 	if pair.SessionID != old.SessionID {
-		return Pair{}, errors.New("server answered with another session than was asked for")
+		return Grant{}, errors.New("server answered with another session than was asked for")
 	}
-	pair.Username = old.Username
-	return pair, nil
+	return Grant{AccessToken: pair.AccessToken, RefreshToken: pair.RefreshToken, ExpiresIn: pair.ExpiresAt.Sub(pair.ReceivedAt)}, nil
 }
 
-// signOut tells the server that the session has ended. It tries more than once:
+// Revoke tells the server that the session has ended. It tries more than once:
 // a sign-out that is only half done is worse than one that takes a second.
-func (a authServer) signOut(ctx context.Context, refreshToken string) error {
+func (a authServer) Revoke(ctx context.Context, refreshToken string) error {
 	for attempt := 1; ; attempt++ {
 		err := a.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken}, nil)
 		var no *refusal
@@ -113,14 +111,14 @@ func (a authServer) signOut(ctx context.Context, refreshToken string) error {
 			return ctx.Err()
 		case errors.As(err, &no) && !no.temporary():
 			return no
-		case attempt == maxAttempts || !pause(ctx, a.jitter, attempt, retryAfter(err)):
+		case attempt == maxAttempts || !pause(ctx, a.jitter, attempt, retryAfter(err, a.now())):
 			return a.temporary(err)
 		}
 	}
 }
 
 func (a authServer) temporary(err error) *TemporaryError {
-	return &TemporaryError{RetryAt: a.now().Add(retryAfter(err)), Err: err}
+	return &TemporaryError{RetryAt: a.now().Add(retryAfter(err, a.now())), Err: err}
 }
 
 // pair posts body and returns the pair that is answered, its shape checked.

@@ -9,11 +9,16 @@ import (
 )
 
 // Config says where a session's server is and how the session behaves. Only URL
-// is needed.
+// is needed, or a Refresher in its place.
 type Config struct {
-	// URL is the server's address, such as "https://auth.example.com". Its origin
-	// is sent the access token.
+	// URL is the address of a Tandem server, such as "https://auth.example.com". Its
+	// origin is sent the access token.
 	URL string
+
+	// Refresher fetches the next tokens where the server is another than Tandem's, such
+	// as any OAuth 2.0 server ([NewOAuth2]); URL is then empty, and [Session.SignInWith]
+	// begins a session. Defaults to the refresh endpoint at URL.
+	Refresher Refresher
 
 	// Origins are further origins that are sent the access token, such as
 	// "https://api.example.com". No other ever is, whatever a request's URL or a
@@ -43,10 +48,16 @@ type Config struct {
 	// Defaults to none: those bodies stream, and are sent once.
 	BufferBodies int64
 
-	// MayReplay says which requests may be sent a second time after a 401; the others
-	// get the 401, and the next request refreshes first. Defaults to all: a 401 says
-	// that nothing was done.
+	// MayReplay says which requests may be sent a second time after a refusal; the
+	// others get the refusal, and the next request refreshes first. Defaults to all: a
+	// 401 says that nothing was done.
 	MayReplay func(*http.Request) bool
+
+	// Rejected says which answers refuse the access token besides those with status
+	// 401, such as {"code":401} with status 200. It may read the first 64 KiB of the
+	// body, which the caller gets all the same, and waits for them to arrive: look at
+	// the Content-Type first. Defaults to none.
+	Rejected func(*http.Response) bool
 
 	// OnEnd is called when the session ends, once, with the reason. It may sign
 	// the user in again by calling SignIn on the session: requests that wait then
@@ -55,8 +66,14 @@ type Config struct {
 	// not called for this session's own SignOut. Defaults to nothing.
 	OnEnd func(ctx context.Context, session *Session, end *EndedError)
 
-	// Logger hears of refreshes and of the session's end, never of a token.
-	// Defaults to none.
+	// Observe is told what happens to the session, for metrics and traces: see
+	// [EventKind]. It is called without any lock held, so that it may call the session,
+	// and by several goroutines; none of its calls outlasts what it is told of by long,
+	// but [Session.Close] does not wait for one that is running. The context carries the
+	// values of the request that set things going. Defaults to nothing.
+	Observe func(ctx context.Context, e Event)
+
+	// Logger has a line for each [Event], never with a token. Defaults to none.
 	Logger *slog.Logger
 
 	// Now is the clock. Defaults to time.Now.

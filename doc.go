@@ -24,6 +24,31 @@
 // for a moment. Only the server's own word that the session has ended ends it:
 // then callers get an [*EndedError], and Config.OnEnd is called once.
 //
+// # Other servers
+//
+// The server need not be Tandem's. [NewOAuth2] refreshes at the token endpoint of any
+// OAuth 2.0 server, a [RefresherFunc] at whatever there is:
+//
+//	refresher, err := tandem.NewOAuth2(tandem.OAuth2Config{
+//		TokenURL: "https://login.example.com/token",
+//		ClientID: "app",
+//	})
+//	session, err := tandem.Open(ctx, store, tandem.Config{
+//		Refresher: refresher,
+//		Origins:   []string{"https://api.example.com", "https://files.example.com"},
+//	})
+//	err = session.SignInWith(ctx, "ann", tandem.Grant{AccessToken: …, RefreshToken: …})
+//
+// All that is said above holds there as well, as far as the server lets it: one that
+// rotates by the textbook ends a session when a reply of its own gets lost.
+//
+// # Several APIs
+//
+// One session serves any number of clients: name the APIs in Config.Origins, and give
+// each client [Session.Transport], over a transport of its own if it has one. What is
+// no HTTP request goes through [Session.Call], or sends what [Session.Token] returns.
+// [Config.Observe] and [Session.Stats] show what goes on.
+//
 // # What it assumes
 //
 // Access tokens are bearer tokens (RFC 6750): whoever has one can use it. They

@@ -41,7 +41,7 @@ func newEndpoint(transport http.RoundTripper, now func() time.Time) endpoint {
 // status but 2xx is a *refusal.
 func (e endpoint) do(req *http.Request, answer any) error {
 	req.Header.Set("Accept", "application/json")
-	resp, err := e.client.Do(req)
+	resp, err := e.client.Do(req) //nolint:gosec // the program says where its server is
 	if err != nil {
 		return err
 	}
@@ -104,10 +104,13 @@ func pause(ctx context.Context, jitter func(time.Duration) time.Duration, attemp
 	}
 }
 
-// retryAfter returns how long a refusal asked to wait, or 0.
-func retryAfter(err error) time.Duration {
+// retryAfter returns how long a server asked to wait, or 0.
+func retryAfter(err error, now time.Time) time.Duration {
 	if no, ok := errors.AsType[*refusal](err); ok {
 		return no.retryAfter
+	}
+	if temporary, ok := errors.AsType[*TemporaryError](err); ok {
+		return max(temporary.RetryAt.Sub(now), 0)
 	}
 	return 0
 }

@@ -56,12 +56,12 @@ func (e *TemporaryError) Error() string {
 // Unwrap returns what went wrong.
 func (e *TemporaryError) Unwrap() error { return e.Err }
 
-// A BodyNotReplayableError reports that a request was refused with 401, and
+// A BodyNotReplayableError reports that a request's access token was refused, and
 // that its body could be read only once, so that it could not be sent again. A
 // refresh has been done: making the request anew, with a new body, is right.
 // Setting [http.Request.GetBody] avoids the error.
 type BodyNotReplayableError struct {
-	// Response is the answer to the request, status 401. Its body is in memory,
+	// Response is the answer to the request, such as a 401. Its body is in memory,
 	// cut at 64 KiB; closing it is not needed.
 	Response *http.Response
 }

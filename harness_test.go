@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -29,9 +30,12 @@ type world struct {
 	store   *tandem.MemoryStore
 	session *tandem.Session
 	log     *bytes.Buffer
+	logger  *slog.Logger
 
-	mu   sync.Mutex
-	ends []*tandem.EndedError // what OnEnd was told
+	mu     sync.Mutex
+	ends   []*tandem.EndedError // what OnEnd was told
+	events []tandem.Event       // what Observe was told
+	opened []*tandem.Session
 }
 
 // inWorld runs a story in which ann has signed in. Nothing of it may be left
@@ -40,12 +44,15 @@ func inWorld(t *testing.T, story func(w *world), changes ...func(*tandem.Config)
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{T: t, server: testserver.New(t), store: tandem.NewMemoryStore(), log: &bytes.Buffer{}}
+		w.logger = slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 		w.session = w.open(w.store, changes...)
 		if err := w.session.SignIn(t.Context(), "ann", "nna"); err != nil {
 			t.Fatal(err)
 		}
 		story(w)
-		w.session.Close()
+		for _, s := range w.opened {
+			s.Close()
+		}
 		for _, secret := range []string{"tandem_rt_", "eyJ", "nna"} {
 			if strings.Contains(w.log.String(), secret) {
 				t.Errorf("the log has %q in it:\n%s", secret, w.log)
@@ -62,11 +69,16 @@ func (w *world) open(store tandem.Store, changes ...func(*tandem.Config)) *tande
 		URL:          testserver.URL,
 		Transport:    w.server.Transport(),
 		RefreshAhead: -1,
-		Logger:       slog.New(slog.NewTextHandler(w.log, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Logger:       w.logger,
 		OnEnd: func(_ context.Context, _ *tandem.Session, end *tandem.EndedError) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.ends = append(w.ends, end)
+		},
+		Observe: func(_ context.Context, e tandem.Event) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.events = append(w.events, e)
 		},
 	}
 	for _, change := range changes {
@@ -77,6 +89,7 @@ func (w *world) open(store tandem.Store, changes ...func(*tandem.Config)) *tande
 		w.Fatal(err)
 	}
 	w.Cleanup(func() { s.Close() })
+	w.opened = append(w.opened, s)
 	return s
 }
 
@@ -186,6 +199,15 @@ func (w *world) answer(path string, do http.HandlerFunc) {
 		do(rw, r)
 		return true
 	})
+}
+
+// accepts asks the server whether it takes an Authorization header.
+func (w *world) accepts(authorization string) bool {
+	req := httptest.NewRequest(http.MethodGet, testserver.Hello, http.NoBody)
+	req.Header.Set("Authorization", authorization)
+	answer := httptest.NewRecorder()
+	w.server.RequireSession(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})).ServeHTTP(answer, req)
+	return answer.Code == http.StatusOK
 }
 
 // endAtServer ends ann's sessions behind the client's back.

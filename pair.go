@@ -26,6 +26,12 @@ type Pair struct {
 // IsZero reports whether there is no session.
 func (p Pair) IsZero() bool { return p.RefreshToken == "" }
 
+// same reports whether both tokens are the same: where refresh tokens do not rotate,
+// two pairs may differ in the other one alone.
+func (p Pair) same(q Pair) bool {
+	return p.RefreshToken == q.RefreshToken && p.AccessToken == q.AccessToken
+}
+
 // String shows the session and the expiry, not the tokens.
 func (p Pair) String() string {
 	if p.IsZero() {

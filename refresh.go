@@ -1,6 +1,7 @@
 package tandem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,9 +14,17 @@ import (
 // A flight is the one refresh under way. The goroutine that flies it belongs to
 // the session, not to any of the callers that wait: they may leave.
 type flight struct {
-	from *credential
-	done chan struct{}
-	err  error // valid once done is closed
+	from  *credential
+	ctx   context.Context // has the values of the request that set it off
+	begun time.Time
+	done  chan struct{}
+	err   error   // valid once done is closed
+	news  []Event // told once the flight is over, when no lock is held
+}
+
+// note adds to the news what has just happened.
+func (f *flight) note(s *Session, kind EventKind, err error) {
+	f.news = append(f.news, s.took(kind, f.from.SessionID, f.begun, err))
 }
 
 // A failure is remembered for a while, so that a thousand callers do not make a
@@ -34,7 +43,8 @@ type unsaved struct{ prev, next Pair }
 type during struct{ session *Session }
 
 // credential returns one that may be sent: usable, and not refused, if that is
-// given. It refreshes first if need be.
+// given. It refreshes first if need be: what a refresh gives is not held against the
+// refused one, even if it is the same again.
 func (s *Session) credential(ctx context.Context, refused *credential) (*credential, error) {
 	for {
 		if s.closed.Load() {
@@ -51,7 +61,7 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 			now := s.config.Now()
 			if c.usable(now) {
 				if c.refreshDue(now) {
-					s.startAhead(c)
+					s.startAhead(ctx, c)
 				}
 				return c, nil
 			}
@@ -59,6 +69,7 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 		if err := s.refresh(ctx, c); err != nil {
 			return nil, err
 		}
+		refused = nil
 	}
 }
 
@@ -75,15 +86,21 @@ func (s *Session) adopt(ctx context.Context) error {
 	case kept.IsZero():
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed.Load() || s.ended != nil && s.ended.SessionID == kept.SessionID {
-		return nil
-	}
-	if s.live.CompareAndSwap(nil, s.newCredential(kept)) {
-		s.ended, s.failure = nil, failure{}
+	if s.takeUp(kept) {
+		s.tell(ctx, Event{Kind: EventAdopt, SessionID: kept.SessionID, Begun: s.config.Now()})
 	}
 	return nil
+}
+
+func (s *Session) takeUp(kept Pair) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() || s.ended != nil && s.ended.SessionID == kept.SessionID ||
+		!s.live.CompareAndSwap(nil, s.newCredential(kept)) {
+		return false
+	}
+	s.ended, s.failure = nil, failure{}
+	return true
 }
 
 // refresh waits until c has been replaced. It joins the flight under way or
@@ -126,24 +143,24 @@ func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 	if c.spent.CompareAndSwap(false, true) {
 		s.stats.expiries.Add(1)
 	}
-	return s.take(c), nil
+	return s.take(ctx, c), nil
 }
 
 // startAhead starts a refresh in the background, unless one is under way or the
 // latest has only just failed.
-func (s *Session) startAhead(c *credential) {
+func (s *Session) startAhead(ctx context.Context, c *credential) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	recentlyFailed := s.failure.err != nil && s.config.Now().Before(s.failure.err.RetryAt)
 	if s.closed.Load() || s.flight != nil || recentlyFailed || s.live.Load() != c {
 		return
 	}
-	s.take(c)
+	s.take(ctx, c)
 }
 
 // take starts the flight that replaces c; s.mu is held.
-func (s *Session) take(c *credential) *flight {
-	f := &flight{from: c, done: make(chan struct{})}
+func (s *Session) take(ctx context.Context, c *credential) *flight {
+	f := &flight{from: c, ctx: context.WithoutCancel(ctx), begun: s.config.Now(), done: make(chan struct{})}
 	s.flight = f
 	s.tasks.Add(1)
 	go s.fly(f)
@@ -155,17 +172,25 @@ func (s *Session) take(c *credential) *flight {
 func (s *Session) fly(f *flight) {
 	release := sync.OnceFunc(s.tasks.Done)
 	defer release()
-	defer s.land(f)
+	land := sync.OnceFunc(func() { s.land(f) })
+	defer land()
 
-	f.err = s.replace(f.from)
-	var end *EndedError
-	if !errors.As(f.err, &end) || !s.conclude(f.from, end) || s.config.OnEnd == nil {
-		return
+	f.err = s.replace(f)
+	end, ended := errors.AsType[*EndedError](f.err)
+	if ended && s.conclude(f.from, end) {
+		f.note(s, EventEnd, end)
+	} else {
+		ended = false
+		land()
 	}
-	// The callback is the application's code, and may call Close: what Close
+	s.log(f.ctx, f.news...)
+	// The callbacks are the application's code, and may call Close: what Close
 	// waits for is over here.
 	release()
-	s.config.OnEnd(context.WithValue(s.ctx, during{s}, true), s, end)
+	s.observe(f.ctx, f.news...)
+	if ended && s.config.OnEnd != nil {
+		s.config.OnEnd(context.WithValue(s.ctx, during{s}, true), s, end)
+	}
 }
 
 // land takes the flight away, remembers how it went and lets all waiters go.
@@ -173,7 +198,7 @@ func (s *Session) land(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight = nil
-	if now := s.live.Load(); now != nil && now != f.from {
+	if now := s.live.Load(); now != nil && now.AccessToken != f.from.AccessToken && now.usable(s.config.Now()) {
 		f.err = nil // whatever happened: there is what the waiters wait for
 	}
 	var temporary *TemporaryError
@@ -185,8 +210,7 @@ func (s *Session) land(f *flight) {
 		s.failure.err = temporary
 		temporary.RetryAt = later(temporary.RetryAt, s.config.Now().Add(s.backOff(s.failure.count)))
 		s.stats.refreshFailures.Add(1)
-		s.config.Logger.Warn("refresh failed, the session lives on",
-			"session", f.from.SessionID, "error", temporary.Err, "retry_at", temporary.RetryAt)
+		f.note(s, EventRefreshFailed, temporary)
 	case f.err == nil:
 		s.failure = failure{}
 	}
@@ -203,16 +227,15 @@ func (s *Session) conclude(c *credential, end *EndedError) bool {
 	}
 	s.ended = end
 	s.stats.ends.Add(1)
-	s.config.Logger.Info("session has ended", "session", end.SessionID, "reason", end.Reason)
 	return true
 }
 
-// replace puts another credential in the place of c: a newer one of the store,
+// replace puts another credential in the place of f.from: a newer one of the store,
 // or a fresh one of the server. What may pass is tried again, at most maxAttempts
 // times in all. The store is read before each attempt: where it cannot be locked,
 // another session may have got on meanwhile, and a token that was overtaken long
 // ago looks stolen. The error is an *EndedError or a *TemporaryError.
-func (s *Session) replace(c *credential) error {
+func (s *Session) replace(f *flight) error {
 	unlock, err := s.lockStore()
 	if err != nil {
 		return &TemporaryError{Err: err}
@@ -220,71 +243,98 @@ func (s *Session) replace(c *credential) error {
 	defer unlock()
 
 	for attempt := 1; ; attempt++ {
-		kept, adopted, err := s.newest(c)
+		kept, adopted, err := s.newest(f)
 		if adopted || err != nil {
 			return err
 		}
-		next, err := s.auth.refresh(s.ctx, kept)
+		next, err := s.fetch(kept)
+		if !next.IsZero() {
+			return s.keep(f, kept, next, err)
+		}
 		var end *EndedError
 		switch {
-		case err == nil:
-			s.stats.refreshes.Add(1)
-			return s.keep(c, kept, next)
 		case errors.As(err, &end):
-			return s.lastLook(c, kept, end)
+			return s.lastLook(f, kept, &EndedError{SessionID: kept.SessionID, Reason: cmp.Or(end.Reason, rotation.Unknown)})
 		case errors.Is(err, errStale):
-			return s.lastLook(c, kept, &TemporaryError{Err: err})
-		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err)):
-			return &TemporaryError{RetryAt: s.config.Now().Add(retryAfter(err)), Err: err}
+			return s.lastLook(f, kept, &TemporaryError{Err: err})
+		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
+			return s.temporary(err)
 		}
 	}
 }
 
-// newest returns the pair to refresh, unless the store has another than that of c
-// that is good still: then it is adopted.
-func (s *Session) newest(c *credential) (_ Pair, adopted bool, _ error) {
+// temporary makes the error of a refresh that may succeed later.
+func (s *Session) temporary(err error) *TemporaryError {
+	now := s.config.Now()
+	retryAt := now.Add(retryAfter(err, now))
+	//nolint:errorlint // one that is wrapped in more words keeps them
+	if temporary, ok := err.(*TemporaryError); ok {
+		err = cmp.Or(temporary.Err, errors.New("the refresher gave no reason"))
+	}
+	return &TemporaryError{RetryAt: retryAt, Err: err}
+}
+
+// newest returns the pair to refresh, unless the store has another than that of
+// f.from that is good still: then it is adopted.
+func (s *Session) newest(f *flight) (_ Pair, adopted bool, _ error) {
+	c := f.from
 	kept, err := s.loadKept(c)
 	switch {
 	case err != nil:
 		return Pair{}, false, &TemporaryError{Err: err}
 	case kept.IsZero():
 		return Pair{}, false, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
-	case kept.RefreshToken != c.RefreshToken:
+	case !kept.same(c.Pair):
 		if newer := s.newCredential(kept); newer.usable(s.config.Now()) {
-			s.live.CompareAndSwap(c, newer)
+			s.adoptFrom(f, newer)
 			return Pair{}, true, nil
 		}
 	}
 	return kept, false, nil
 }
 
+// adoptFrom uses what another session of the store has fetched.
+func (s *Session) adoptFrom(f *flight, newer *credential) {
+	if s.live.CompareAndSwap(f.from, newer) {
+		f.note(s, EventAdopt, nil)
+	}
+}
+
 // keep stores the pair that replaces kept, then uses it. The store comes first
-// and does not end with the session: a pair that was given out must not be lost.
-func (s *Session) keep(c *credential, kept, next Pair) error {
+// and does not end with the session: a pair that was given out must not be lost, not
+// even if it came with an error, of which keep makes a *TemporaryError.
+func (s *Session) keep(f *flight, kept, next Pair, err error) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	prev := s.saved(kept)
-	swapped, err := s.store.CompareAndSwap(ctx, prev, next)
-	switch {
-	case err != nil:
-		s.config.Logger.Error("the store failed to keep the session; it goes on in memory", "session", next.SessionID, "error", err)
-		if s.live.CompareAndSwap(c, s.newCredential(next)) {
-			s.setUnsaved(&unsaved{prev: prev, next: next})
-		}
-		return nil
-	case !swapped:
-		return s.lastLook(c, kept, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut})
+	swapped, storeErr := s.store.CompareAndSwap(ctx, prev, next)
+	if storeErr == nil && !swapped {
+		return s.lastLook(f, kept, &EndedError{SessionID: f.from.SessionID, Reason: rotation.SignedOut})
 	}
-	s.setUnsaved(nil)
-	s.live.CompareAndSwap(c, s.newCredential(next))
-	s.config.Logger.Debug("refreshed", "session", next.SessionID, "access_token_until", next.ExpiresAt)
+	c := s.newCredential(next)
+	c.invalid.Store(err != nil && f.from.invalid.Load())
+	used := s.live.CompareAndSwap(f.from, c)
+	switch {
+	case storeErr == nil:
+		s.setUnsaved(nil)
+	case used:
+		s.setUnsaved(&unsaved{prev: prev, next: next})
+	}
+	if storeErr != nil {
+		f.note(s, EventStoreFailed, storeErr)
+	}
+	if err != nil {
+		return s.temporary(err)
+	}
+	s.stats.refreshes.Add(1)
+	f.note(s, EventRefresh, nil)
 	return nil
 }
 
 // lastLook looks into the store once more before verdict, which was said of
 // used, is taken as the end: the winner of a race may have been there. If the
 // verdict stands and is the end, the pair goes; nobody else's does.
-func (s *Session) lastLook(c *credential, used Pair, verdict error) error {
+func (s *Session) lastLook(f *flight, used Pair, verdict error) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	kept, err := s.store.Load(ctx)
@@ -293,12 +343,12 @@ func (s *Session) lastLook(c *credential, used Pair, verdict error) error {
 	}
 	saved := s.saved(used)
 	if !kept.IsZero() && kept.RefreshToken != saved.RefreshToken {
-		s.live.CompareAndSwap(c, s.newCredential(kept))
+		s.adoptFrom(f, s.newCredential(kept))
 		return nil
 	}
-	if end, ok := errors.AsType[*EndedError](verdict); ok {
+	if _, ok := errors.AsType[*EndedError](verdict); ok {
 		if _, err := s.store.CompareAndSwap(ctx, saved, Pair{}); err != nil {
-			s.config.Logger.Error("the store failed to remove the ended session", "session", end.SessionID, "error", err)
+			f.note(s, EventStoreFailed, err)
 		}
 	}
 	return verdict
@@ -312,7 +362,7 @@ func (s *Session) loadKept(c *credential) (Pair, error) {
 	kept, err := s.store.Load(ctx)
 	saved := s.saved(c.Pair)
 	switch {
-	case saved.RefreshToken != c.RefreshToken && (err != nil || kept.RefreshToken == saved.RefreshToken):
+	case !saved.same(c.Pair) && (err != nil || kept.same(saved)):
 		return c.Pair, nil
 	case err != nil:
 		return Pair{}, fmt.Errorf("load the session: %w", err)
@@ -325,7 +375,7 @@ func (s *Session) loadKept(c *credential) (Pair, error) {
 func (s *Session) saved(p Pair) Pair {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.unsaved != nil && s.unsaved.next.RefreshToken == p.RefreshToken {
+	if s.unsaved != nil && s.unsaved.next.same(p) {
 		return s.unsaved.prev
 	}
 	return p

@@ -2,6 +2,7 @@ package tandem
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
@@ -15,11 +16,11 @@ import (
 // A Session keeps one user signed in. It is safe for concurrent use, and meant
 // to be shared: a program has one for each user that it acts for.
 type Session struct {
-	config  Config
-	base    *url.URL
-	origins origins
-	store   Store
-	auth    authServer
+	config    Config
+	origins   origins
+	store     Store
+	auth      authServer // of no use if config has a Refresher
+	refresher Refresher
 
 	// live is the pair in use; nil while there is none. Whoever replaces it says
 	// what it replaces, so that the loser of a race changes nothing.
@@ -48,12 +49,17 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 	if store == nil {
 		return nil, errors.New("tandem: no store; NewMemoryStore makes one")
 	}
-	base, err := parseBase(config.URL)
-	if err != nil {
-		return nil, fmt.Errorf("tandem: Config.URL: %w", err)
-	}
 	allowed := newOrigins()
-	allowed.add(base)
+	var base *url.URL
+	if config.Refresher == nil {
+		var err error
+		if base, err = parseBase(config.URL); err != nil {
+			return nil, fmt.Errorf("tandem: Config.URL: %w", err)
+		}
+		allowed.add(base)
+	} else if config.URL != "" {
+		return nil, errors.New("tandem: Config.URL: it is the address of a Tandem server, and there is a Refresher in its place; name the APIs in Config.Origins")
+	}
 	for _, origin := range config.Origins {
 		u, err := parseBase(origin)
 		if err == nil && u.Path != "" {
@@ -74,11 +80,14 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 		return nil, fmt.Errorf("tandem: load the session: %w", err)
 	}
 	s := &Session{
-		config:  config,
-		base:    base,
-		origins: allowed,
-		store:   store,
-		auth:    newAuthServer(base, config),
+		config:    config,
+		origins:   allowed,
+		store:     store,
+		auth:      newAuthServer(base, config),
+		refresher: config.Refresher,
+	}
+	if s.refresher == nil {
+		s.refresher = s.auth
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	if !kept.IsZero() {
@@ -89,8 +98,9 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 
 // Close ends what the session does in the background and waits for it. Calls
 // that wait for a refresh return [ErrClosed]. It signs nobody out: the store
-// keeps the session. An OnEnd callback that is running has its context ended but
-// is not waited for, so that it may call Close itself. Close may be called twice.
+// keeps the session. An OnEnd or Observe callback that is running is not waited for,
+// so that it may call Close itself; the context of OnEnd ends. Close may be called
+// twice.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	s.closed.Store(true)
@@ -109,20 +119,50 @@ func (s *Session) SignIn(ctx context.Context, username, password string) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
+	if s.config.Refresher != nil {
+		return errors.New("sign in: there is a Config.Refresher, whose server knows no names and passwords; take SignInWith")
+	}
+	begun := s.config.Now()
 	pair, err := s.auth.signIn(ctx, username, password)
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
+	return s.begin(ctx, pair, begun)
+}
+
+// SignInWith begins a new session with tokens that the program has got by itself, from
+// an authorization code, a device code, or from where they were kept so far: in place
+// of the session that was kept, if there was one. The username tells two users apart:
+// a request that one of them began is never sent as the other.
+//
+// It is for sessions with a [Config.Refresher]. The error says what is wrong with the
+// grant, or is the store's.
+func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	if s.config.Refresher == nil {
+		return errors.New("sign in: SignInWith is for sessions with a Config.Refresher; this one's server signs in with SignIn")
+	}
+	now := s.config.Now()
+	pair, err := grant.apply(Pair{SessionID: rand.Text(), Username: username}, now)
+	if err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	return s.begin(ctx, pair, now)
+}
+
+func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 	if err := s.overwrite(ctx, pair); err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
-	s.config.Logger.InfoContext(ctx, "signed in", "session", pair.SessionID)
+	s.tell(ctx, s.took(EventSignIn, pair.SessionID, begun, nil))
 	return nil
 }
 
 // SignOut ends the session: here first, so that it is signed out whatever
-// happens next, then at the server. A refresh under way is void. Without a
-// session it does nothing.
+// happens next, then at the server, where there is a way to tell it (see [Revoker]).
+// A refresh under way is void. Without a session it does nothing.
 //
 // If the server could not be told, the error is a [*TemporaryError]; calling
 // SignOut again tells it again.
@@ -130,7 +170,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	last := s.live.Load()
+	begun, last := s.config.Now(), s.live.Load()
 	removed, storeErr := s.replaceKept(ctx, Pair{})
 	if removed.IsZero() && last != nil {
 		removed = last.Pair
@@ -150,15 +190,18 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if revoke == "" || storeErr != nil && last == nil {
 		return storeErr
 	}
-	if err := s.auth.signOut(ctx, revoke); err != nil {
-		return errors.Join(storeErr, fmt.Errorf("signed out here, but the server does not know yet (call SignOut again): %w", err))
+	if revoker, ok := s.refresher.(Revoker); ok {
+		if err := revoker.Revoke(ctx, revoke); err != nil {
+			s.tell(ctx, s.took(EventSignOut, removed.SessionID, begun, err))
+			return errors.Join(storeErr, fmt.Errorf("signed out here, but the server does not know yet (call SignOut again): %w", err))
+		}
 	}
 	s.mu.Lock()
 	if s.revoke == revoke {
 		s.revoke = ""
 	}
 	s.mu.Unlock()
-	s.config.Logger.InfoContext(ctx, "signed out", "session", removed.SessionID)
+	s.tell(ctx, s.took(EventSignOut, removed.SessionID, begun, nil))
 	return storeErr
 }
 
@@ -169,11 +212,17 @@ func (s *Session) SignOut(ctx context.Context) error {
 // The error is [ErrNotSignedIn], an [*EndedError], a [*TemporaryError],
 // [ErrClosed] or the context's.
 func (s *Session) Token(ctx context.Context) (string, error) {
+	token, _, err := s.TokenUntil(ctx)
+	return token, err
+}
+
+// TokenUntil is [Session.Token], and says when the access token stops being good.
+func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until time.Time, err error) {
 	c, err := s.credential(ctx, nil)
 	if err != nil {
-		return "", err
+		return "", time.Time{}, err
 	}
-	return c.AccessToken, nil
+	return c.AccessToken, c.ExpiresAt, nil
 }
 
 // Invalidate says that a server refused the given access token though it should

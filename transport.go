@@ -15,12 +15,12 @@ func (s *Session) Client() *http.Client {
 
 // Transport returns a round tripper that adds the access token to requests for
 // the configured origins, refreshes it when it has expired, and sends a request
-// that was refused with 401 once more. Requests for other origins, and those
+// that was refused (with 401, or as Config.Rejected says) once more. Requests for other origins, and those
 // that carry an Authorization header already, go out as they are. A nil base
 // stands for Config.Transport.
 //
 // A request that needs a token fails with the errors of [Session.Token], with
-// [ErrUserChanged] or with a [*BodyNotReplayableError]. A 401 is returned as it
+// [ErrUserChanged] or with a [*BodyNotReplayableError]. A refusal is returned as it
 // is where a fresh access token was refused: it is then the API that does not
 // want it.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
@@ -65,16 +65,8 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	s.stats.requests.Add(1)
 	resp, err := t.send(req, c, req.Body)
-	if err != nil || resp.StatusCode != http.StatusUnauthorized {
+	if err != nil || !s.rejected(resp) || !s.worthARefresh(begun, c, originOf(req.URL)) {
 		return resp, err
-	}
-
-	origin, now := originOf(req.URL), s.config.Now()
-	if c != begun {
-		c.refusedFresh(origin, now)
-	}
-	if c.wasRefusedFresh(origin, now) {
-		return resp, nil
 	}
 	if s.config.MayReplay != nil && !s.config.MayReplay(req) {
 		s.Invalidate(c.AccessToken)
@@ -127,9 +119,9 @@ func (t *transport) replay(req *http.Request, refusal *http.Response, begun, ref
 			return nil, fmt.Errorf("get the body to send the request again: %w", err)
 		}
 	}
-	s.stats.replays.Add(1)
+	s.replaying(req.Context(), c)
 	resp, err := t.send(req, c, body)
-	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+	if err == nil && s.rejected(resp) {
 		c.refusedFresh(originOf(req.URL), s.config.Now())
 	}
 	return resp, err

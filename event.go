@@ -1,0 +1,101 @@
+package tandem
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// An EventKind says what has happened to a session.
+type EventKind string
+
+// What happens to a session.
+const (
+	// EventSignIn: a session began. Duration is how long that took.
+	EventSignIn EventKind = "sign_in"
+	// EventRefresh: the server gave the next tokens. Duration has all attempts in it.
+	EventRefresh EventKind = "refresh"
+	// EventRefreshFailed: it didn't; Err is a [*TemporaryError], and the session lives on.
+	EventRefreshFailed EventKind = "refresh_failed"
+	// EventAdopt: in place of a refresh, tokens were taken up that another session of
+	// the same store had fetched.
+	EventAdopt EventKind = "adopt"
+	// EventReplay: a request was refused, and is sent again. The context is that of
+	// the request.
+	EventReplay EventKind = "replay"
+	// EventStoreFailed: the store failed to keep or to forget the tokens, for the
+	// reason in Err. New ones are used all the same, and kept at the next refresh.
+	EventStoreFailed EventKind = "store_failed"
+	// EventEnd: the session has ended; Err is an [*EndedError].
+	EventEnd EventKind = "end"
+	// EventSignOut: [Session.SignOut] was called. Err is set if the server could not
+	// be told.
+	EventSignOut EventKind = "sign_out"
+)
+
+// An Event is something that has happened to a session. It never has a token in it.
+type Event struct {
+	Kind      EventKind
+	SessionID string
+	// Begun is when it began, and Duration how long it took; 0 for what takes no time.
+	Begun    time.Time
+	Duration time.Duration
+	// Err is why something failed, or nil.
+	Err error
+}
+
+// took is an event about what began at some time and is over now.
+func (s *Session) took(kind EventKind, sessionID string, begun time.Time, err error) Event {
+	return Event{Kind: kind, SessionID: sessionID, Begun: begun, Duration: s.config.Now().Sub(begun), Err: err}
+}
+
+// tell passes on what has happened. No lock is held.
+func (s *Session) tell(ctx context.Context, e Event) {
+	s.log(ctx, e)
+	s.observe(ctx, e)
+}
+
+func (s *Session) observe(ctx context.Context, events ...Event) {
+	if s.config.Observe == nil {
+		return
+	}
+	for _, e := range events {
+		s.config.Observe(ctx, e)
+	}
+}
+
+func (s *Session) log(ctx context.Context, events ...Event) {
+	for _, e := range events {
+		s.logOne(ctx, e)
+	}
+}
+
+func (s *Session) logOne(ctx context.Context, e Event) {
+	log := s.config.Logger
+	session := slog.String("session", e.SessionID)
+	switch e.Kind {
+	case EventSignIn:
+		log.InfoContext(ctx, "signed in", session)
+	case EventRefresh:
+		log.DebugContext(ctx, "refreshed", session, slog.Duration("took", e.Duration))
+	case EventRefreshFailed:
+		if temporary, ok := errors.AsType[*TemporaryError](e.Err); ok {
+			log.WarnContext(ctx, "refresh failed, the session lives on", session, slog.Any("error", temporary.Err), slog.Time("retry_at", temporary.RetryAt))
+		}
+	case EventAdopt:
+		log.DebugContext(ctx, "took up what another session of the store fetched", session)
+	case EventReplay:
+		log.DebugContext(ctx, "access token was refused, the request is sent again", session)
+	case EventStoreFailed:
+		log.ErrorContext(ctx, "the store failed; the session goes on in memory", session, slog.Any("error", e.Err))
+	case EventEnd:
+		log.InfoContext(ctx, "session has ended", session, slog.Any("reason", e.Err))
+	case EventSignOut:
+		if e.Err != nil {
+			log.WarnContext(ctx, "signed out here, but the server does not know yet", session, slog.Any("error", e.Err))
+			return
+		}
+		log.InfoContext(ctx, "signed out", session)
+	}
+}

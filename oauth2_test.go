@@ -1,0 +1,481 @@
+package tandem_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/inproc"
+)
+
+const (
+	oauth2URL = "http://oauth2.test"
+	tokenURL  = oauth2URL + "/token"
+	revokeURL = oauth2URL + "/revoke"
+	ordersURL = oauth2URL + "/orders"
+)
+
+// A textbook is somebody else's OAuth 2.0 server, and an API beside it. It rotates
+// strictly: a refresh token is good for one use.
+type textbook struct {
+	mu      sync.Mutex
+	current string // the one refresh token that is good
+	access  string // the one access token that is good
+	count   int
+	used    []string   // all refresh tokens that came in
+	form    url.Values // of the latest call
+	basic   string     // the client's name and secret, of the latest call
+	revoked []string
+
+	// change changes the answer to a refresh; nil leaves it as it is.
+	change func(map[string]any)
+	// status, if it is not 0, refuses all refreshes with an error code.
+	status int
+	code   string
+	// hold, if it is not nil, keeps back the answers until it is closed.
+	hold chan struct{}
+}
+
+func (b *textbook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch r.URL.Path {
+	case "/token":
+		b.token(w, r)
+	case "/revoke":
+		_ = r.ParseForm()
+		b.revoked = append(b.revoked, r.PostForm.Get("token"))
+	default:
+		if r.Header.Get("Authorization") != "Bearer "+b.access {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	}
+}
+
+func (b *textbook) token(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	name, secret, _ := r.BasicAuth()
+	b.form, b.basic = r.PostForm, name+":"+secret
+	given := b.form.Get("refresh_token")
+	b.used = append(b.used, given)
+	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+	answer := map[string]any{}
+	switch {
+	case b.status != 0:
+		w.WriteHeader(b.status)
+		answer["error"] = b.code
+	case given != b.current:
+		w.WriteHeader(http.StatusBadRequest)
+		answer["error"] = "invalid_grant"
+	default:
+		grant := b.next()
+		answer["access_token"], answer["refresh_token"], answer["token_type"], answer["expires_in"] = grant.AccessToken, grant.RefreshToken, "bearer", 60
+		if b.change != nil {
+			b.change(answer)
+		}
+	}
+	if b.hold != nil {
+		hold := b.hold
+		b.mu.Unlock()
+		<-hold
+		b.mu.Lock()
+	}
+	_ = json.NewEncoder(w).Encode(answer)
+}
+
+// next makes the next two tokens the good ones.
+func (b *textbook) next() tandem.Grant {
+	b.count++
+	b.access, b.current = fmt.Sprintf("access-%d", b.count), fmt.Sprintf("refresh-%d", b.count)
+	return tandem.Grant{AccessToken: b.access, RefreshToken: b.current, ExpiresIn: time.Minute}
+}
+
+func (b *textbook) refreshes() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.used)
+}
+
+// A client is a session with a textbook's server.
+type client struct {
+	*testing.T
+	server  *textbook
+	store   *tandem.MemoryStore
+	session *tandem.Session
+	oauth2  tandem.OAuth2Config
+}
+
+// withTextbook runs a story in which ann has signed in at somebody else's server.
+func withTextbook(t *testing.T, story func(c *client), changes ...func(*tandem.OAuth2Config)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		c := &client{T: t, server: &textbook{}, store: tandem.NewMemoryStore()}
+		c.oauth2 = tandem.OAuth2Config{TokenURL: tokenURL, ClientID: "web app", Transport: inproc.Transport{Handler: c.server}}
+		for _, change := range changes {
+			change(&c.oauth2)
+		}
+		c.session = c.open()
+		if err := c.session.SignInWith(t.Context(), "ann", c.server.next()); err != nil {
+			t.Fatal(err)
+		}
+		story(c)
+		c.session.Close()
+	})
+}
+
+func (c *client) open() *tandem.Session {
+	c.Helper()
+	refresher, err := tandem.NewOAuth2(c.oauth2)
+	if err != nil {
+		c.Fatal(err)
+	}
+	return c.openWith(refresher)
+}
+
+func (c *client) openWith(refresher tandem.Refresher) *tandem.Session {
+	c.Helper()
+	s, err := tandem.Open(c.Context(), c.store, tandem.Config{
+		Refresher:    refresher,
+		Origins:      []string{oauth2URL},
+		Transport:    inproc.Transport{Handler: c.server},
+		RefreshAhead: -1,
+	})
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(func() { s.Close() })
+	return s
+}
+
+// order makes a call of the API, which must be answered with the status.
+func (c *client) order(s *tandem.Session, want int) {
+	c.Helper()
+	if status, err := get(s.Client(), ordersURL); err != nil || status != want {
+		c.Fatalf("status %d, error %v; want %d", status, err, want)
+	}
+}
+
+func (c *client) expire() { time.Sleep(time.Minute) }
+
+// Any OAuth 2.0 server will do, in whichever of the usual ways the client says who it
+// is, even if each refresh token is good for one use.
+func TestAnyOAuth2Server(t *testing.T) {
+	for name, c := range map[string]struct {
+		change            func(*tandem.OAuth2Config)
+		basic, id, secret string
+	}{
+		"a public client":               {func(*tandem.OAuth2Config) {}, ":", "web app", ""},
+		"a secret, by default as Basic": {func(c *tandem.OAuth2Config) { c.ClientSecret = "s&s" }, "web+app:s%26s", "", ""},
+		"a secret in the form": {func(c *tandem.OAuth2Config) {
+			c.ClientSecret, c.ClientAuth = "s&s", tandem.ClientSecretPost
+		}, ":", "web app", "s&s"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withTextbook(t, func(cl *client) {
+				for range 3 {
+					cl.order(cl.session, http.StatusOK)
+					cl.expire()
+				}
+				if n := cl.server.refreshes(); n != 2 {
+					t.Errorf("%d refreshes, want 2", n)
+				}
+				want := url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"refresh-2"}, "scope": {"orders"}}
+				if c.id != "" {
+					want.Set("client_id", c.id)
+				}
+				if c.secret != "" {
+					want.Set("client_secret", c.secret)
+				}
+				if got := cl.server.form; got.Encode() != want.Encode() || cl.server.basic != c.basic {
+					t.Errorf("the server got the form %v and Basic %q, want %v and %q", got, cl.server.basic, want, c.basic)
+				}
+			}, c.change, func(c *tandem.OAuth2Config) { c.Params = url.Values{"scope": {"orders"}} })
+		})
+	}
+}
+
+// A reply without a new refresh token means that the old one stays good. What one
+// session of a store has fetched the others use all the same.
+func TestARefreshTokenThatStaysTheSame(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		c.server.change = func(answer map[string]any) {
+			delete(answer, "refresh_token")
+			c.server.current = "refresh-1"
+		}
+		other := c.open()
+		for i := range 3 {
+			c.expire()
+			c.order(c.session, http.StatusOK)
+			c.order(other, http.StatusOK)
+			if n := c.server.refreshes(); n != i+1 {
+				t.Fatalf("%d refreshes, want %d", n, i+1)
+			}
+		}
+	})
+}
+
+// An endpoint that does not say how long the access token is good for is asked again
+// once the API has refused it.
+func TestALifeThatIsNotTold(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		c.server.change = func(answer map[string]any) { delete(answer, "expires_in") }
+		c.expire()
+		c.order(c.session, http.StatusOK)
+		time.Sleep(365 * 24 * time.Hour)
+		c.order(c.session, http.StatusOK)
+		if n := c.server.refreshes(); n != 1 {
+			t.Errorf("%d refreshes, want 1", n)
+		}
+		c.server.access = "another"
+		c.order(c.session, http.StatusOK)
+		if n := c.server.refreshes(); n != 2 {
+			t.Errorf("%d refreshes after the refusal, want 2", n)
+		}
+	})
+}
+
+// Only invalid_grant is the end.
+func TestWhatOtherServersMeanByNo(t *testing.T) {
+	for name, c := range map[string]struct {
+		status int
+		code   string
+		ends   bool
+	}{
+		"the grant is no good":          {http.StatusBadRequest, "invalid_grant", true},
+		"the same, with another status": {http.StatusUnauthorized, "invalid_grant", true},
+		"a server that has a bad day":   {http.StatusServiceUnavailable, "invalid_grant", false},
+		"a client that is not known":    {http.StatusUnauthorized, "invalid_client", false},
+		"a request that is wrong":       {http.StatusBadRequest, "invalid_request", false},
+		"a server that is busy":         {http.StatusTooManyRequests, "slow_down", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withTextbook(t, func(cl *client) {
+				cl.server.status, cl.server.code = c.status, c.code
+				cl.expire()
+				_, err := get(cl.session.Client(), ordersURL)
+				var ended *tandem.EndedError
+				if errors.As(err, &ended) != c.ends || err == nil {
+					t.Fatalf("got %v; is it the end? want %t", err, c.ends)
+				}
+				cl.server.status = 0
+				if !c.ends {
+					time.Sleep(time.Minute)
+					cl.order(cl.session, http.StatusOK)
+				}
+			})
+		})
+	}
+}
+
+// A refresh token that is good for one use is kept before anything else is looked at:
+// there is no second one.
+func TestANewRefreshTokenIsKeptWhateverElseIsWrong(t *testing.T) {
+	for name, change := range map[string]func(map[string]any){
+		"no access token":      func(a map[string]any) { delete(a, "access_token") },
+		"another kind of it":   func(a map[string]any) { a["token_type"] = "mac" },
+		"one that is no text":  func(a map[string]any) { a["access_token"] = 7 },
+		"one with a line feed": func(a map[string]any) { a["access_token"] = "a\nb" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			withTextbook(t, func(c *client) {
+				c.server.change = change
+				c.expire()
+				_, err := get(c.session.Client(), ordersURL)
+				var temporary *tandem.TemporaryError
+				if !errors.As(err, &temporary) || strings.Contains(err.Error(), "refresh-") {
+					t.Fatalf("got %v, want a temporary error without a token in it", err)
+				}
+				if _, again := get(c.session.Client(), ordersURL); again == nil || c.server.refreshes() != 1 {
+					t.Errorf("then %v after %d refreshes: want the same error, and no other refresh", again, c.server.refreshes())
+				}
+				c.server.change = nil
+				time.Sleep(time.Minute)
+				c.order(c.session, http.StatusOK)
+				if got := strings.Join(c.server.used, " "); got != "refresh-1 refresh-2" {
+					t.Errorf("the server was given %s", got)
+				}
+			})
+		})
+	}
+}
+
+// Closing the session while a refresh is under way waits for it: the server has spent
+// the old token by then.
+func TestCloseKeepsWhatARefreshUnderWayBrings(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		c.server.hold = make(chan struct{})
+		c.expire()
+		var calls sync.WaitGroup
+		calls.Go(func() { _, _ = get(c.session.Client(), ordersURL) })
+		synctest.Wait()
+		calls.Go(func() { c.session.Close() })
+		synctest.Wait()
+		close(c.server.hold)
+		calls.Wait()
+		c.server.hold = nil
+
+		c.order(c.open(), http.StatusOK)
+		if got := strings.Join(c.server.used, " "); got != "refresh-1" {
+			t.Errorf("the server was given %s", got)
+		}
+	})
+}
+
+// Signing out revokes the refresh token where the server has an endpoint for that.
+func TestSignOutOfAnotherServer(t *testing.T) {
+	for name, c := range map[string]struct{ url, revoked string }{
+		"with an endpoint for it": {revokeURL, "refresh-1"},
+		"without":                 {"", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withTextbook(t, func(cl *client) {
+				if err := cl.session.SignOut(cl.Context()); err != nil {
+					t.Fatal(err)
+				}
+				if got := strings.Join(cl.server.revoked, " "); got != c.revoked {
+					t.Errorf("revoked: %q, want %q", got, c.revoked)
+				}
+				if _, err := get(cl.session.Client(), ordersURL); err == nil {
+					t.Error("signed out, and yet the API was called")
+				}
+			}, func(o *tandem.OAuth2Config) { o.RevocationURL = c.url })
+		})
+	}
+}
+
+// A refresher that has nothing better than the token that was refused makes no loop.
+func TestTheSameAccessTokenAgain(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		calls := 0
+		s := c.openWith(tandem.RefresherFunc(func(context.Context, tandem.Pair) (tandem.Grant, error) {
+			calls++
+			return tandem.Grant{AccessToken: "same", ExpiresIn: time.Hour}, nil
+		}))
+		for i := range 3 {
+			c.expire()
+			c.order(s, http.StatusUnauthorized)
+			c.order(s, http.StatusUnauthorized)
+			if calls != i+1 {
+				t.Errorf("%d refreshes, want %d", calls, i+1)
+			}
+		}
+	})
+}
+
+// A function can be a refresher, and say when it wants to be called again.
+func TestARefresherThatAsksForTime(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		calls := 0
+		s := c.openWith(tandem.RefresherFunc(func(context.Context, tandem.Pair) (tandem.Grant, error) {
+			calls++
+			return tandem.Grant{}, &tandem.TemporaryError{RetryAt: time.Now().Add(time.Hour)}
+		}))
+		c.expire()
+		for range 3 {
+			_, err := get(s.Client(), ordersURL)
+			if _, ok := errors.AsType[*tandem.TemporaryError](err); !ok {
+				t.Fatalf("got %v, want a temporary error", err)
+			}
+			time.Sleep(25 * time.Minute)
+		}
+		if calls != 1 {
+			t.Errorf("called %d times within the hour, want once", calls)
+		}
+	})
+}
+
+// What is wrong with the settings is said by their names, and never with a secret.
+func TestNewOAuth2NamesTheFieldThatIsWrong(t *testing.T) {
+	good := tandem.OAuth2Config{TokenURL: tokenURL, ClientID: "app"}
+	for field, change := range map[string]func(*tandem.OAuth2Config){
+		"TokenURL: ":      func(c *tandem.OAuth2Config) { c.TokenURL = "/token" },
+		"RevocationURL: ": func(c *tandem.OAuth2Config) { c.RevocationURL = "https://ann:hunter2@h/" },
+		"ClientID: ":      func(c *tandem.OAuth2Config) { c.ClientID = "" },
+		"ClientSecret: ":  func(c *tandem.OAuth2Config) { c.ClientAuth = tandem.ClientSecretPost },
+		"ClientAuth: ":    func(c *tandem.OAuth2Config) { c.ClientAuth = "hunter2_probe" },
+		`"none" sends no`: func(c *tandem.OAuth2Config) { c.ClientAuth, c.ClientSecret = tandem.ClientNone, "hunter2" },
+	} {
+		config := good
+		change(&config)
+		if _, err := tandem.NewOAuth2(config); err == nil || !strings.Contains(err.Error(), field) || strings.Contains(err.Error(), ":hunter2") {
+			t.Errorf("%s got %v", field, err)
+		}
+	}
+	config := good
+	config.ClientSecret = "hunter2"
+	o, err := tandem.NewOAuth2(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if printed := fmt.Sprintf("%v %+v %#v", o, o, o); strings.Contains(printed, "hunter2") {
+		t.Errorf("printed: %s", printed)
+	}
+	refresher := tandem.RefresherFunc(o.Refresh)
+	for name, config := range map[string]tandem.Config{
+		"Config.URL: it is the address": {URL: "https://h", Refresher: refresher},
+		"Config.Origins: ":              {Refresher: refresher, Origins: []string{"h"}},
+	} {
+		if _, err := tandem.Open(t.Context(), tandem.NewMemoryStore(), config); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s got %v", name, err)
+		}
+	}
+}
+
+// A session is signed in at one kind of server or the other, and says so.
+func TestTheWrongWayToSignIn(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		if err := c.session.SignIn(c.Context(), "ann", "nna"); err == nil || !strings.Contains(err.Error(), "SignInWith") {
+			t.Errorf("SignIn: %v", err)
+		}
+		for _, grant := range []tandem.Grant{
+			{},
+			{AccessToken: "a"},
+			{RefreshToken: "r"},
+			{AccessToken: "a b", RefreshToken: "r"},
+			{AccessToken: "a", RefreshToken: "r", ExpiresIn: -1},
+			{AccessToken: "a", RefreshToken: "r", ExpiresIn: time.Millisecond},
+		} {
+			if err := c.session.SignInWith(c.Context(), "ann", grant); err == nil {
+				t.Errorf("signed in with %#v", grant)
+			}
+		}
+		c.order(c.session, http.StatusOK)
+	})
+	inWorld(t, func(w *world) {
+		if err := w.session.SignInWith(w.Context(), "ann", tandem.Grant{AccessToken: "a", RefreshToken: "r"}); err == nil {
+			t.Error("signed in at Tandem's own server with tokens from elsewhere")
+		}
+		w.mustHello(w.session)
+	})
+}
+
+// What expires_in says is believed if it makes sense.
+func TestExpiresIn(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		`60`: time.Minute, `"60"`: time.Minute, `59.5`: 59500 * time.Millisecond,
+		`0`: 0, `-1`: 0, `null`: 0, `"soon"`: 0, `1e300`: 0, `{}`: 0,
+	} {
+		o, err := tandem.NewOAuth2(tandem.OAuth2Config{TokenURL: tokenURL, ClientID: "app", Transport: inproc.Transport{
+			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				fmt.Fprintf(w, `{"access_token":"a","expires_in":%s}`, text)
+			}),
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		grant, err := o.Refresh(t.Context(), tandem.Pair{RefreshToken: "r"})
+		if want := (tandem.Grant{AccessToken: "a", ExpiresIn: want}); err != nil || grant != want {
+			t.Errorf("expires_in %s: %v, %v; want %v", text, grant, err, want)
+		}
+	}
+}

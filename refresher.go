@@ -1,0 +1,130 @@
+package tandem
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// A Refresher fetches the next tokens from a refresh endpoint: set [Config.Refresher]
+// where it is not that of Tandem's own server. [NewOAuth2] makes one for any OAuth 2.0
+// server; a [RefresherFunc] is for what is unlike all others.
+//
+// Refresh makes one attempt, with pair.RefreshToken; its errors are:
+//   - an [*EndedError] if the answer is definitive: the endpoint was reached, and says
+//     that this refresh token is no good any more. The session ends.
+//   - anything else may pass: the session lives on, and Refresh is called again, at once
+//     up to twice and then after a back-off that callers share; for a [*TemporaryError]
+//     with RetryAt set, not before that.
+//
+// A refresh token that comes with an error is kept all the same: where tokens are good
+// for one use, it is the only one that is left.
+//
+// Only one call is under way in a process, and in all processes that share a store
+// with a [Locker]. The context has a deadline, see [Config.RefreshTimeout], and is
+// that of no caller: neither one that gives up nor [Session.Close] cuts it short.
+type Refresher interface {
+	Refresh(ctx context.Context, pair Pair) (Grant, error)
+}
+
+// A RefresherFunc is a function that is a [Refresher].
+type RefresherFunc func(ctx context.Context, pair Pair) (Grant, error)
+
+// Refresh calls f.
+func (f RefresherFunc) Refresh(ctx context.Context, pair Pair) (Grant, error) { return f(ctx, pair) }
+
+// A Revoker is a [Refresher] that can tell its server that a session is over.
+// [Session.SignOut] does so if it can; otherwise it forgets the tokens here alone.
+type Revoker interface {
+	// Revoke ends the session of a refresh token. That it has ended already is no
+	// error. An error that may pass is a [*TemporaryError].
+	Revoke(ctx context.Context, refreshToken string) error
+}
+
+// A Grant is what a refresh endpoint gives out (RFC 6749 section 5.1). Printing one
+// shows neither token.
+type Grant struct {
+	AccessToken string
+	// RefreshToken is the next refresh token; empty if the one that was used stays
+	// good.
+	RefreshToken string
+	// ExpiresIn is how long the access token is good for, counted from now: at least a
+	// second. Zero if the endpoint doesn't say: the token is then used until it is
+	// refused.
+	ExpiresIn time.Duration
+}
+
+// String tells how long the grant is good for, not the tokens.
+func (g Grant) String() string { return fmt.Sprintf("tandem.Grant{access token for %s}", g.ExpiresIn) }
+
+// GoString is [Grant.String].
+func (g Grant) GoString() string { return g.String() }
+
+// forEver stands for a life that the endpoint doesn't tell.
+const forEver = maxLifeSeconds * time.Second
+
+// apply returns the pair that a grant makes of old.
+func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
+	next := old
+	if g.RefreshToken != "" {
+		next.RefreshToken = g.RefreshToken
+	}
+	next.AccessToken, next.ReceivedAt = g.AccessToken, now
+	switch {
+	case !isVisible(g.AccessToken):
+		return Pair{}, errors.New("grant has no access token, or one that fits into no header")
+	case !isVisible(next.RefreshToken):
+		return Pair{}, errors.New("grant has no refresh token, or one that is no text")
+	case g.ExpiresIn == 0:
+		next.ExpiresAt = now.Add(forEver)
+	case g.ExpiresIn < time.Second || g.ExpiresIn > forEver:
+		return Pair{}, errors.New("grant has no sensible life: want a second or more")
+	default:
+		next.ExpiresAt = now.Add(g.ExpiresIn)
+	}
+	return next, nil
+}
+
+// isVisible reports whether s is made of visible ASCII characters: of more than RFC
+// 6750 allows, for not all servers keep to it, and of nothing that could break out of
+// a header.
+func isVisible(s string) bool {
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// fetch makes one attempt at a refresh. A refresh token that comes with an error is
+// in the pair, beside the access token that there was.
+func (s *Session) fetch(kept Pair) (Pair, error) {
+	ctx, cancel := s.fetchContext()
+	defer cancel()
+	grant, err := s.refresher.Refresh(ctx, kept)
+	if err == nil {
+		var next Pair
+		if next, err = grant.apply(kept, s.config.Now()); err == nil {
+			return next, nil
+		}
+	}
+	_, ended := errors.AsType[*EndedError](err)
+	if ended || !isVisible(grant.RefreshToken) || grant.RefreshToken == kept.RefreshToken {
+		return Pair{}, err
+	}
+	next := kept
+	next.RefreshToken = grant.RefreshToken
+	return next, err
+}
+
+// fetchContext bounds one attempt. Tandem's own server forgives one that is cut
+// short; of others it may have spent the only refresh token.
+func (s *Session) fetchContext() (context.Context, context.CancelFunc) {
+	ctx := s.ctx
+	if s.config.Refresher != nil {
+		ctx = context.WithoutCancel(ctx)
+	}
+	return context.WithTimeout(ctx, s.config.RefreshTimeout)
+}
