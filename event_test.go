@@ -55,8 +55,9 @@ func TestWhatAnObserverIsTold(t *testing.T) {
 		w.expire()
 		other := w.open(w.store)
 		w.mustHello(other)
+		w.expectTold(tandem.EventRefresh)
 		w.mustHello(w.session)
-		w.expectTold(tandem.EventRefresh, tandem.EventAdopt)
+		w.expectTold(tandem.EventAdopt)
 
 		w.answer(testserver.Refresh, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
 		w.expire()

@@ -439,7 +439,7 @@ func TestTheWrongWayToSignIn(t *testing.T) {
 		for _, grant := range []tandem.Grant{
 			{},
 			{AccessToken: "a"},
-			{RefreshToken: "r"},
+			{RefreshToken: "r\n"},
 			{AccessToken: "a b", RefreshToken: "r"},
 			{AccessToken: "a", RefreshToken: "r", ExpiresIn: -1},
 			{AccessToken: "a", RefreshToken: "r", ExpiresIn: time.Millisecond},
@@ -455,6 +455,20 @@ func TestTheWrongWayToSignIn(t *testing.T) {
 			t.Error("signed in at Tandem's own server with tokens from elsewhere")
 		}
 		w.mustHello(w.session)
+	})
+}
+
+// A program that has kept nothing but a refresh token begins with that.
+func TestSigningInWithARefreshTokenAlone(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		grant := c.server.next()
+		if err := c.session.SignInWith(c.Context(), "ann", tandem.Grant{RefreshToken: grant.RefreshToken}); err != nil {
+			t.Fatal(err)
+		}
+		c.order(c.session, http.StatusOK)
+		if n := c.server.refreshes(); n != 1 {
+			t.Errorf("%d refreshes, want 1", n)
+		}
 	})
 }
 

@@ -133,7 +133,8 @@ func (s *Session) SignIn(ctx context.Context, username, password string) error {
 // SignInWith begins a new session with tokens that the program has got by itself, from
 // an authorization code, a device code, or from where they were kept so far: in place
 // of the session that was kept, if there was one. The username tells two users apart:
-// a request that one of them began is never sent as the other.
+// a request that one of them began is never sent as the other. A grant without an
+// access token will do: the first request then refreshes.
 //
 // It is for sessions with a [Config.Refresher]. The error says what is wrong with the
 // grant, or is the store's.
@@ -145,9 +146,12 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 		return errors.New("sign in: SignInWith is for sessions with a Config.Refresher; this one's server signs in with SignIn")
 	}
 	now := s.config.Now()
-	pair, err := grant.apply(Pair{SessionID: rand.Text(), Username: username}, now)
-	if err != nil {
-		return fmt.Errorf("sign in: %w", err)
+	pair := Pair{SessionID: rand.Text(), Username: username, RefreshToken: grant.RefreshToken, ReceivedAt: now, ExpiresAt: now}
+	if grant.AccessToken != "" || !isVisible(grant.RefreshToken) {
+		var err error
+		if pair, err = grant.apply(pair, now); err != nil {
+			return fmt.Errorf("sign in: %w", err)
+		}
 	}
 	return s.begin(ctx, pair, now)
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -375,4 +376,31 @@ func TestOpenNamesTheFieldThatIsWrong(t *testing.T) {
 	if _, err := tandem.Open(t.Context(), nil, good); err == nil {
 		t.Error("no store: no error")
 	}
+}
+
+// Clients of several APIs, each with a transport of its own, share one session: one
+// refresh is enough for all of them.
+func TestClientsOfSeveralAPIsShareOneSession(t *testing.T) {
+	inWorld(t, func(w *world) {
+		apis := []string{"https://orders.test", "https://files.test", testserver.URL}
+		s := w.open(w.store, func(c *tandem.Config) { c.Origins = apis[:2] })
+		var clients []*http.Client
+		for range apis {
+			clients = append(clients, &http.Client{Transport: s.Transport(w.server.Transport())})
+		}
+		w.expire()
+		var calls sync.WaitGroup
+		for i, api := range apis {
+			for range 10 {
+				calls.Go(func() {
+					if status, err := get(clients[i], api+testserver.Hello); status != http.StatusOK {
+						w.Errorf("%s: status %d, %v", api, status, err)
+					}
+				})
+			}
+		}
+		calls.Wait()
+		w.expectServed(testserver.Refresh, 1)
+		w.expectServed(testserver.Hello, 30)
+	})
 }

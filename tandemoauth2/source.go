@@ -1,0 +1,112 @@
+package tandemoauth2
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/oauth2"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// A Source is a [tandem.Refresher] that takes its tokens from an [oauth2.TokenSource],
+// such as one for client credentials, a device code or a cloud's metadata:
+//
+//	source := tandemoauth2.FromSource(config.TokenSource(ctx))
+//	session, err := tandem.Open(ctx, store, tandem.Config{Refresher: source, Origins: …})
+//	err = source.SignIn(ctx, session, "billing-service")
+type Source struct {
+	source oauth2.TokenSource
+
+	mu      sync.Mutex
+	pending chan struct{} // closed when the call of the source that is under way ends
+	token   *oauth2.Token
+	err     error
+}
+
+// FromSource returns a refresher that asks source for every next token. A source that
+// holds on to a token (oauth2.ReuseTokenSource, which most constructors put around
+// theirs) gives the same one again until it has expired: then there is no recovery
+// from a token that was refused before.
+func FromSource(source oauth2.TokenSource) *Source { return &Source{source: source} }
+
+// noRefreshToken stands where a source has none: the source itself is what refreshes.
+const noRefreshToken = "none"
+
+// SignIn begins a session with the source's token. The error is the source's, or that
+// of [tandem.Session.SignInWith].
+func (s *Source) SignIn(ctx context.Context, session *tandem.Session, username string) error {
+	grant, err := s.Refresh(ctx, tandem.Pair{})
+	if err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	return session.SignInWith(ctx, username, grant)
+}
+
+// Refresh asks the source for a token. A source has no context: one that hangs is left
+// alone when ctx ends, and whatever it returns in the end is the next call's.
+func (s *Source) Refresh(ctx context.Context, pair tandem.Pair) (tandem.Grant, error) {
+	pending := s.start()
+	select {
+	case <-pending:
+	case <-ctx.Done():
+		return tandem.Grant{}, ctx.Err()
+	}
+	token, err := s.take(pending)
+	if err != nil {
+		return tandem.Grant{}, explain(err, pair)
+	}
+	grant := Grant(token)
+	grant.RefreshToken = cmp.Or(grant.RefreshToken, noRefreshToken)
+	return grant, nil
+}
+
+// start calls the source, unless a call is under way.
+func (s *Source) start() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending == nil {
+		pending := make(chan struct{})
+		s.pending = pending
+		go func() {
+			defer close(pending)
+			token, err := s.source.Token()
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.token, s.err = token, err
+		}()
+	}
+	return s.pending
+}
+
+// take returns what the source has said, and lets the next call ask it anew.
+func (s *Source) take(pending chan struct{}) (*oauth2.Token, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.pending == pending {
+		s.pending = nil
+	}
+	if s.token == nil && s.err == nil { // the source has panicked
+		return nil, errors.New("source returned neither a token nor an error")
+	}
+	return s.token, s.err
+}
+
+// explain says what a source's error means, without the body of the answer, which
+// [oauth2.RetrieveError] would print.
+func explain(err error, pair tandem.Pair) error {
+	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
+	switch {
+	case !ok:
+		return err
+	case refused.ErrorCode == "invalid_grant":
+		return &tandem.EndedError{SessionID: pair.SessionID, Reason: rotation.Unknown}
+	case refused.Response == nil:
+		return fmt.Errorf("token endpoint refused: %s", refused.ErrorCode)
+	}
+	return fmt.Errorf("token endpoint answered %d %s", refused.Response.StatusCode, refused.ErrorCode)
+}
