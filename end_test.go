@@ -75,6 +75,40 @@ func TestSigningInAgainInPlace(t *testing.T) {
 	})
 }
 
+// Whoever mistypes is asked again as often as the callback says, and no more often;
+// the requests wait for how it comes out.
+func TestAWrongPasswordAtASignInInPlace(t *testing.T) {
+	for name, c := range map[string]struct {
+		typed []string
+		want  outcome
+	}{
+		"the third try is right": {[]string{"x", "y", "nna"}, outcome{answered: 50}},
+		"all three are wrong":    {[]string{"x", "y", "z"}, outcome{ended: 50}},
+		"nobody is there":        {nil, outcome{ended: 50}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				w.session = w.open(w.store, func(config *tandem.Config) {
+					config.OnEnd = func(ctx context.Context, s *tandem.Session, _ *tandem.EndedError) {
+						for _, password := range c.typed {
+							time.Sleep(time.Minute)
+							if err := s.SignIn(ctx, "ann", password); !errors.Is(err, tandem.ErrInvalidCredentials) {
+								return
+							}
+						}
+					}
+				})
+				w.endAtServer()
+				w.expire()
+				if got := w.together(50); got != c.want {
+					w.Errorf("%+v, want %+v", got, c.want)
+				}
+				w.expectServed(testserver.Login, 1+len(c.typed))
+			})
+		})
+	}
+}
+
 func TestNoRequestIsSentInAnotherUsersName(t *testing.T) {
 	t.Run("bob signs in where ann's session ended", func(t *testing.T) {
 		inWorld(t, func(w *world) {
