@@ -58,8 +58,8 @@ browser: go ## Run the tests that drive a browser
 bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
 	@go test -run '^$$' -bench '$(BENCH)' -benchtime '$(BENCHTIME)' -benchmem $(PKGS)
 
-bench-client: go ## What a request costs, beside a header set by hand and golang.org/x/oauth2
-	@cd bench && go test -run '^$$' -bench Transport -benchtime '$(BENCHTIME)' .
+bench-client: go ## What the client costs, beside a header set by hand and golang.org/x/oauth2
+	@cd bench && go test -run '^$$' -bench 'Transport|Callers|GivingUp' -benchtime '$(BENCHTIME)' .
 
 bench-stores: go ## Refreshes a second on every store, beside go-oauth2 (STORES='-rounds 5')
 	@cd bench && go run ./cmd/stores $(STORES)
