@@ -31,7 +31,7 @@ const busConfig = `<busconfig>
 	<type>session</type>
 	<listen>unix:tmpdir=/tmp</listen>
 	<auth>EXTERNAL</auth>
-	<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
+	<policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>
 </busconfig>`
 
 // patience bounds the wait for the keyring.
