@@ -98,7 +98,7 @@ func (a *accessTokens) sign(session store.Session, now, expires time.Time) (stri
 	text := make([]byte, 0, len(key.header)+len(claims)*4/3+maxSignature)
 	text = append(append(text, key.header...), '.')
 	text = base64.RawURLEncoding.AppendEncode(text, claims)
-	signature, err := key.method.Sign(string(text), key.private)
+	signature, err := key.sign(text)
 	if err != nil {
 		return "", fmt.Errorf("sign an access token: %w", err)
 	}
