@@ -5,9 +5,9 @@
 // mode and every commit is synced. One server at a time works on a file; the
 // commands that manage users may run beside it.
 //
-// A commit takes half the time where SQLite may sync with fdatasync, and is as
-// durable. That is a setting of the whole process, so it is your program's to make:
-// call Fdatasync(true) of modernc.org/sqlite.
+// A commit takes less time where SQLite may sync with fdatasync, and is as durable.
+// That is a setting of the whole process, so it is your program's to make: call
+// Fdatasync(true) of modernc.org/sqlite.
 package sqlitestore
 
 import (

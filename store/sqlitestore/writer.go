@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"runtime"
 	"sync"
 )
 
@@ -129,8 +130,10 @@ func (w *writer) drain() {
 	}
 }
 
-// collect takes what is queued behind first, without waiting for more.
+// collect takes what is queued behind first, without waiting for more. Whoever is
+// ready to run does so before: where the processors are busy, some are about to write.
 func (w *writer) collect(first *write) []*write {
+	runtime.Gosched()
 	batch := []*write{first}
 	for len(batch) < largestBatch {
 		select {
