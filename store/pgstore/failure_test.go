@@ -293,6 +293,28 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// A distributed database that speaks the protocol need not have all the settings; here
+// a function of the same name knows none.
+func TestADatabaseWithoutTheSettings(t *testing.T) {
+	e := enginetest.Postgres(t)
+	name, err := e.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		"CREATE SCHEMA other",
+		"CREATE FUNCTION other.current_setting(text, boolean) RETURNS text LANGUAGE sql AS 'SELECT NULL::text'",
+		"ALTER DATABASE " + name + " SET search_path = other, pg_catalog",
+	} {
+		if err := e.Exec(t.Context(), name, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if warning := open(t, e.URL(name)).Warning(); warning != "" {
+		t.Errorf("Warning: %q", warning)
+	}
+}
+
 // Several servers start at once on an empty database.
 func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
 	e := enginetest.Postgres(t)

@@ -91,10 +91,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
-// findWarning looks for settings under which an answer is not durable.
+// findWarning looks for settings under which an answer is not durable. A database that
+// only speaks PostgreSQL's protocol may not know them.
 func (s *Store) findWarning(ctx context.Context) (string, error) {
 	var fsync, commit string
-	err := s.queryRow(ctx, "read the settings", `SELECT current_setting('fsync', true), current_setting('synchronous_commit', true)`, nil,
+	err := s.queryRow(ctx, "read the settings", `SELECT coalesce(current_setting('fsync', true), ''), coalesce(current_setting('synchronous_commit', true), '')`, nil,
 		func(row pgx.Row) error { return row.Scan(&fsync, &commit) })
 	switch {
 	case err != nil:
