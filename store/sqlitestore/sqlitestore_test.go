@@ -309,6 +309,39 @@ func TestOneBadWriteInABatchFailsAlone(t *testing.T) {
 	}
 }
 
+// While another program writes, nobody is held beyond their context; when it is done,
+// the store goes on.
+func TestAFileThatAnotherProgramIsWriting(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tandem.db")
+	s := open(t, path)
+	if err := s.Create(t.Context(), someSession()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := sql.Open("sqlite", path+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	writing, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.End(ctx, someSession().ID, rotation.SignedOut, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("End meanwhile: %v, want context.DeadlineExceeded", err)
+	}
+	if _, err := s.Get(t.Context(), someSession().ID); err != nil {
+		t.Errorf("Get meanwhile: %v", err)
+	}
+	if err := writing.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.End(t.Context(), someSession().ID, rotation.SignedOut, time.Now()); err != nil {
+		t.Errorf("End after that: %v", err)
+	}
+}
+
 func TestAfterClose(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "tandem.db"))
 	if err := s.Close(); err != nil {

@@ -1,0 +1,70 @@
+package sqlitestore
+
+import (
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+)
+
+// SQLite's own counter: a refresh changes one row, also where many share a commit. And
+// its own plan: it touches no index.
+func TestARefreshChangesOneRowAndNoIndex(t *testing.T) {
+	const sessions, refreshes = 16, 20
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "tandem.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range sessions {
+		if err := s.Create(t.Context(), numbered(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := s.totalChanges(t)
+	var all sync.WaitGroup
+	for i := range sessions {
+		all.Go(func() {
+			session := numbered(i)
+			for range refreshes {
+				got, err := s.Confirm(t.Context(), session.ID, session.Successor(7), time.Now())
+				if err != nil || !got.Confirmed {
+					t.Errorf("Confirm: %+v, %v", got, err)
+				}
+				session = got.Session
+			}
+		})
+	}
+	all.Wait()
+	if n := s.totalChanges(t) - before; n != sessions*refreshes {
+		t.Errorf("%d refreshes changed %d rows", sessions*refreshes, n)
+	}
+	for _, opcode := range s.plan(t, advance) {
+		if opcode == "IdxInsert" || opcode == "IdxDelete" {
+			t.Errorf("the plan has %s in it", opcode)
+		}
+	}
+}
+
+// totalChanges counts the rows that the writer's connection has changed.
+func (s *Store) totalChanges(t *testing.T) (n int) {
+	t.Helper()
+	if err := s.writer.conn.QueryRowContext(t.Context(), "SELECT total_changes()").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// plan returns the operations that a statement with six parameters is made of.
+func (s *Store) plan(t *testing.T, statement string) []string {
+	t.Helper()
+	operations, err := collect(t.Context(), s, "explain", func(row row) (opcode string, err error) {
+		var other any
+		err = row.Scan(&other, &opcode, &other, &other, &other, &other, &other, &other)
+		return opcode, err
+	}, "EXPLAIN "+statement, 0, 0, 0, 0, 0, 0)
+	if err != nil || len(operations) == 0 {
+		t.Fatalf("%d operations, %v", len(operations), err)
+	}
+	return operations
+}
