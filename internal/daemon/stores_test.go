@@ -227,8 +227,12 @@ func TestAStoreThatIsAwayForAWhile(t *testing.T) {
 		if s.takeAway == nil {
 			return // a file is not away
 		}
-		ann, _ := s.signIn()
+		ann, annStore := s.signIn()
 		token, err := ann.Token(s.Context())
+		if err != nil {
+			s.Fatal(err)
+		}
+		pair, err := annStore.Load(s.Context())
 		if err != nil {
 			s.Fatal(err)
 		}
@@ -244,9 +248,15 @@ func TestAStoreThatIsAwayForAWhile(t *testing.T) {
 		if _, err := ann.Token(s.Context()); !errors.As(err, &temporary) {
 			s.Errorf("a refresh while it is away: %v, want a temporary error", err)
 		}
-		resp := s.post("/auth/login", `{"username":"ann","password":"`+password+`"}`)
-		if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
-			s.Errorf("a sign-in while it is away: %d, Retry-After %q", resp.StatusCode, resp.Header.Get("Retry-After"))
+		for path, body := range map[string]string{
+			"/auth/login":         `{"username":"ann","password":"` + password + `"}`,
+			"/auth/refresh-token": `{"refreshToken":"` + pair.RefreshToken + `"}`,
+			"/auth/logout":        `{"refreshToken":"` + pair.RefreshToken + `"}`,
+		} {
+			resp := s.post(path, body)
+			if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
+				s.Errorf("%s while it is away: %d, Retry-After %q", path, resp.StatusCode, resp.Header.Get("Retry-After"))
+			}
 		}
 		s.bringBack()
 		if err := s.refresh(ann); err != nil {

@@ -60,6 +60,50 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// An end of a session waits for the disk, by the server's own counters, and neither a
+// refresh nor a new session does.
+func TestAnEndWaitsForTheDisk(t *testing.T) {
+	e := enginetest.Redis(t, "--appendonly", "yes", "--appendfsync", "everysec")
+	s, err := Open(t.Context(), e.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if !s.waits {
+		t.Skip("this server does not know WAITAOF")
+	}
+	if s.Warning() != "" {
+		t.Errorf("Warning: %q", s.Warning())
+	}
+	waits := func() string {
+		t.Helper()
+		_, calls, _ := strings.Cut(info(t.Context(), s.client, "commandstats")["cmdstat_waitaof"], "calls=")
+		calls, _, _ = strings.Cut(calls, ",")
+		return calls
+	}
+	asked := waits() // whether it knows
+	now := time.Now()
+	session := store.Session{State: rotation.State{ConfirmedAt: now, ExpiresAt: now.Add(time.Hour)}, Subject: "ann", CreatedAt: now}
+	if err := s.Create(t.Context(), session); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Confirm(t.Context(), session.ID, session.Successor(7), now); err != nil || !got.Confirmed {
+		t.Fatalf("Confirm: %+v, %v", got, err)
+	}
+	if got := waits(); got != asked {
+		t.Errorf("a new session and a refresh: %s calls of WAITAOF, want %s", got, asked)
+	}
+	for range 2 { // the second one changes nothing, and yet must not be undone either
+		before := waits()
+		if err := s.End(t.Context(), session.ID, rotation.SignedOut, now); err != nil {
+			t.Fatal(err)
+		}
+		if got := waits(); got == before {
+			t.Errorf("an end: still %s calls of WAITAOF", got)
+		}
+	}
+}
+
 // An end that the disk cannot be waited for is an error, though it was carried out:
 // here the server does not know WAITAOF.
 func TestAnEndThatMayBeUndone(t *testing.T) {
