@@ -7,6 +7,10 @@
 // returns [ErrUnavailable]. Package filestore is the choice then: the pair in a file for
 // its owner alone. Nothing falls back to that by itself, for it is another promise.
 //
+// A keyring may ask its owner for a password: calls wait for that, and their context
+// ends the wait. Some take only so much: 2,560 bytes on Windows, some 2,900 on macOS. The
+// pair of a Tandem server has about 1,000; the error says so if one is too long.
+//
 // Keyrings have neither locks nor a compare-and-set, so two files for locks are kept
 // beside, in the user's cache folder. They have no secret in them.
 package keyringstore
@@ -63,19 +67,49 @@ func Open(service, user string) (*Store, error) {
 
 // Load returns the pair in the keyring, or the zero Pair if there is none.
 func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
-	if err := ctx.Err(); err != nil {
-		return tandem.Pair{}, err
-	}
-	return s.read()
+	return within(ctx, s.read)
 }
 
-// CompareAndSwap replaces the entry if it has prev, and removes it for the zero Pair.
+// CompareAndSwap replaces the entry if it has prev, and removes it for the zero Pair. If
+// ctx ends while the keyring is at it, the swap may be done yet; nobody else's comes
+// before that.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
 	unlock, err := filelock.Lock(ctx, s.locks+".swap")
 	if err != nil {
 		return false, err
 	}
-	defer unlock()
+	return within(ctx, func() (bool, error) {
+		defer unlock()
+		return s.swap(prev, next)
+	})
+}
+
+// within calls do, which knows no context, and returns once ctx ends: do goes on by
+// itself then.
+func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	type outcome struct {
+		value T
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		value, err := do()
+		done <- outcome{value, err}
+	}()
+	select {
+	case o := <-done:
+		return o.value, o.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// swap is CompareAndSwap with the lock held.
+func (s *Store) swap(prev, next tandem.Pair) (bool, error) {
 	kept, err := s.read()
 	if err != nil || kept.RefreshToken != prev.RefreshToken {
 		return false, err
@@ -92,7 +126,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 	}
 	switch err := keyring.Set(s.service, s.user, string(text)); {
 	case errors.Is(err, keyring.ErrSetDataTooBig):
-		return false, errors.New("the session is too long for this system's keyring: have the server give out shorter access tokens, or keep it in a file")
+		return false, fmt.Errorf("the session is too long for this system's keyring (%d bytes): have the server give out shorter access tokens, or keep it in a file", len(text))
 	case err != nil:
 		return false, fmt.Errorf("keep the session in the keyring: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,8 +39,8 @@ const busConfig = `<busconfig>
 const patience = time.Minute
 
 // start starts a message bus and a GNOME Keyring of the test's own, with an open
-// keyring.
-func start(t *testing.T) {
+// keyring, and returns the latter's process.
+func start(t *testing.T) *os.Process {
 	t.Helper()
 	home := t.TempDir()
 	for name, value := range map[string]string{
@@ -76,7 +77,7 @@ func start(t *testing.T) {
 	for {
 		_, err := keyring.Get(service, "nobody")
 		if errors.Is(err, keyring.ErrNotFound) {
-			return
+			return daemon.Process
 		}
 		select {
 		case <-tick.C:
@@ -115,7 +116,7 @@ func TestKeyring(t *testing.T) {
 			t.Errorf("got %v, want ErrUnavailable", err)
 		}
 	})
-	start(t)
+	daemon := start(t)
 
 	users := 0
 	tokenstoretest.Run(t, func(testing.TB) func() tandem.Store {
@@ -140,6 +141,8 @@ func TestKeyring(t *testing.T) {
 	if _, err := keyringstore.Open("", "ann"); err == nil {
 		t.Error("an entry without a service was opened")
 	}
+	aKeyringThatDoesNotAnswer(t, daemon)
+
 	home, err := os.UserCacheDir()
 	if err != nil {
 		t.Fatal(err)
@@ -147,5 +150,39 @@ func TestKeyring(t *testing.T) {
 	out, _ := exec.CommandContext(t.Context(), "grep", "-rl", "tandem_rt_", home+"/tandem").CombinedOutput()
 	if len(out) > 0 {
 		t.Errorf("there are tokens in files: %s", out)
+	}
+}
+
+// A keyring may take its time, for it may ask its owner for a password: whoever waits
+// can give up. What was under way is finished before the next one's turn.
+func aKeyringThatDoesNotAnswer(t *testing.T, daemon *os.Process) {
+	t.Helper()
+	first := tandem.Pair{SessionID: "1", AccessToken: "a", RefreshToken: "first"}
+	second := tandem.Pair{SessionID: "1", AccessToken: "b", RefreshToken: "second"}
+	s := open(t, "carol")
+	if swapped, err := s.CompareAndSwap(t.Context(), tandem.Pair{}, first); !swapped || err != nil {
+		t.Fatal(swapped, err)
+	}
+	if err := daemon.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.Load(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Load: %v, want context.DeadlineExceeded", err)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := s.CompareAndSwap(ctx, first, second); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("CompareAndSwap: %v, want context.DeadlineExceeded", err)
+	}
+	if err := daemon.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if swapped, err := s.CompareAndSwap(t.Context(), first, tandem.Pair{}); swapped || err != nil {
+		t.Errorf("a swap after the one that was given up: %v, %v; want false, for that one has been done", swapped, err)
+	}
+	if kept, err := s.Load(t.Context()); err != nil || kept.RefreshToken != "second" {
+		t.Errorf("kept is %v, %v", kept, err)
 	}
 }
