@@ -4,8 +4,10 @@
 // The file has the whole pair in one JSON document. It is replaced as a whole and
 // synced, so that a crash leaves the old pair or the new one; it is for its owner
 // alone (mode 0600, in a folder of mode 0700), and one that others can read is
-// refused. Beside it lie two files for locks, NAME.lock and NAME.swap, which the
-// system gives free when a process ends, however it ends; they are never deleted.
+// refused, as is a folder in which everybody can put another in its place. Beside it
+// lie two files for locks, NAME.lock and NAME.swap, which the system gives free when a
+// process ends, however it ends; they are never deleted. What a process that was killed
+// has left half written, NAME.*.new, a later one removes.
 //
 // On a file system without locks, such as some network ones, several processes may
 // refresh at once. The server forgives that: each reads the file before it
@@ -21,6 +23,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"time"
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/tokenstore/internal/document"
@@ -42,20 +46,37 @@ const maxSize = 1 << 20
 
 // Open returns the store in the file at path, which need not be there yet; its
 // folder is made. The error names the file, and says what to do: it may be
-// readable by others, damaged, or written by a newer version.
+// readable by others, damaged, written by a newer version, or in a folder that
+// everybody can write.
 func Open(path string) (*Store, error) {
 	path, err := resolve(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("make the folder for the session: %w", err)
+	if err := makeFolder(filepath.Dir(path)); err != nil {
+		return nil, err
 	}
 	s := &Store{path: path}
 	if _, err := s.read(); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// makeFolder makes the folder, and refuses one in which everybody can replace files.
+// In one like /tmp, whose files only their owners can replace, nobody can.
+func makeFolder(path string) error {
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		return fmt.Errorf("make the folder for the session: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("look at the folder for the session: %w", err)
+	}
+	if mode := info.Mode(); mode.Perm()&0o002 != 0 && mode&fs.ModeSticky == 0 && runtime.GOOS != "windows" {
+		return fmt.Errorf("everybody can write the folder %s (mode %04o), and put another session in place of yours: run chmod o-w %[1]s", path, mode.Perm())
+	}
+	return nil
 }
 
 // resolve follows symbolic links, so that the file is replaced and not the link.
@@ -93,6 +114,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 	if err != nil || kept.RefreshToken != prev.RefreshToken {
 		return false, err
 	}
+	defer s.tidy()
 	if next.IsZero() {
 		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, fmt.Errorf("forget the session: %w", err)
@@ -141,8 +163,37 @@ func (s *Store) read() (tandem.Pair, error) {
 	return pair, nil
 }
 
+// What the name of a file that is being written has around a random number.
+func (s *Store) halfWritten() (before, after string) { return filepath.Base(s.path) + ".", ".new" }
+
+// abandoned is how old a half-written file is that nobody writes any more, even
+// where there are no locks: a write takes milliseconds.
+const abandoned = time.Hour
+
+// tidy removes what killed processes have left half written: there are tokens in it.
+// What cannot be removed now, the next call removes.
+func (s *Store) tidy() {
+	folder := filepath.Dir(s.path)
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		return
+	}
+	before, after := s.halfWritten()
+	for _, entry := range entries {
+		rest, isOurs := strings.CutPrefix(entry.Name(), before)
+		number, isNew := strings.CutSuffix(rest, after)
+		if !isOurs || !isNew || strings.Trim(number, "0123456789") != "" {
+			continue
+		}
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+			_ = os.Remove(filepath.Join(folder, entry.Name()))
+		}
+	}
+}
+
 func (s *Store) write(pair tandem.Pair) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(s.path), filepath.Base(s.path)+".*.new") // mode 0600
+	before, after := s.halfWritten()
+	f, err := os.CreateTemp(filepath.Dir(s.path), before+"*"+after) // mode 0600
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,8 @@ package filestore_test
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -114,15 +116,52 @@ func TestALinkStaysALink(t *testing.T) {
 	}
 }
 
-// A crash in the middle of a write leaves a file that nobody minds.
+// A crash in the middle of a write leaves a file that nobody minds, and that goes once
+// it is sure that nobody writes it any more. What is not ours stays.
 func TestWhatACrashLeavesBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "session.json")
 	s := open(t, path)
 	keep(t, s, tandem.Pair{}, somePair())
-	if err := os.WriteFile(path+".123.new", []byte(`{"version":1,"pa`), 0o600); err != nil {
-		t.Fatal(err)
+	old := time.Now().Add(-2 * time.Hour)
+	for name, written := range map[string]time.Time{
+		".123.new": time.Now(), ".456.new": old, ".mine.new": old, ".456.old": old,
+	} {
+		if err := os.WriteFile(path+name, []byte(`{"version":1,"pa`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path+name, written, written); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if got, err := open(t, path).Load(context.Background()); err != nil || got.RefreshToken != somePair().RefreshToken {
 		t.Errorf("got %v, %v", got, err)
+	}
+	keep(t, s, somePair(), tandem.Pair{})
+	for name, want := range map[string]bool{".123.new": true, ".456.new": false, ".mine.new": true, ".456.old": true} {
+		if _, err := os.Stat(path + name); errors.Is(err, fs.ErrNotExist) == want {
+			t.Errorf("%s: %v, want it there: %v", name, err, want)
+		}
+	}
+}
+
+// In a folder that everybody can write, everybody could put a session of their own in
+// place of the file. In one like /tmp nobody can.
+func TestAFolderThatEverybodyCanWrite(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	folder := t.TempDir()
+	for mode, want := range map[os.FileMode]string{
+		0o777:                 "run chmod o-w " + folder,
+		0o777 | os.ModeSticky: "",
+		0o770:                 "",
+	} {
+		if err := os.Chmod(folder, mode); err != nil {
+			t.Fatal(err)
+		}
+		_, err := filestore.Open(filepath.Join(folder, "session.json"))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("mode %v: %v, want %q", mode, err, want)
+		}
 	}
 }

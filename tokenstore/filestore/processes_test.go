@@ -32,6 +32,10 @@ const (
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(childFile); file != "" {
+		if os.Getenv(childTraced) != "" {
+			tracedChild(file, os.Getenv(childURL))
+			return
+		}
 		child(file, os.Getenv(childURL), os.Getenv(childUnlocked) != "")
 		return
 	}
@@ -51,15 +55,20 @@ func child(file, url string, withoutLock bool) {
 }
 
 func call(file, url string, withoutLock bool) string {
-	var store tandem.Store
+	return callWith(file, url, func(s *filestore.Store) tandem.Store {
+		if withoutLock {
+			return unlocked{s}
+		}
+		return s
+	})
+}
+
+func callWith(file, url string, wrap func(*filestore.Store) tandem.Store) string {
 	store, err := filestore.Open(file)
 	if err != nil {
 		return err.Error()
 	}
-	if withoutLock {
-		store = unlocked{store}
-	}
-	session, err := tandem.Open(context.Background(), store, tandem.Config{URL: url})
+	session, err := tandem.Open(context.Background(), wrap(store), tandem.Config{URL: url})
 	if err != nil {
 		return err.Error()
 	}
@@ -86,7 +95,11 @@ func startProcess(t *testing.T, env ...string) process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), exe)
+	return start(t, exec.CommandContext(t.Context(), exe), env...)
+}
+
+func start(t *testing.T, cmd *exec.Cmd, env ...string) process {
+	t.Helper()
 	cmd.Env, cmd.Stderr = append(os.Environ(), env...), t.Output()
 	in, err := cmd.StdinPipe()
 	if err != nil {
