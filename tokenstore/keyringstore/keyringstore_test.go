@@ -3,13 +3,11 @@
 package keyringstore_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -18,85 +16,12 @@ import (
 	"github.com/zalando/go-keyring"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/need"
+	"github.com/tandem-auth/tandem/internal/keyringtest"
 	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 	"github.com/tandem-auth/tandem/tokenstore/tokenstoretest"
 )
 
 const service = "tandem-test"
-
-// busConfig is of a bus that starts no programs by itself. One that does would be asked
-// for a keyring before ours is there, and start a locked one, with a prompt that nobody
-// sees.
-const busConfig = `<busconfig>
-	<type>session</type>
-	<listen>unix:tmpdir=/tmp</listen>
-	<auth>EXTERNAL</auth>
-	<policy context="default"><allow own="*"/><allow send_destination="*"/><allow receive_sender="*"/></policy>
-</busconfig>`
-
-// patience bounds the wait for the keyring.
-const patience = time.Minute
-
-// start starts a message bus and a GNOME Keyring of the test's own, with an open
-// keyring, and returns the latter's process.
-func start(t *testing.T) *os.Process {
-	t.Helper()
-	home := t.TempDir()
-	for name, value := range map[string]string{
-		"HOME": home, "XDG_DATA_HOME": home, "XDG_CACHE_HOME": home, "XDG_RUNTIME_DIR": home, "XDG_CONFIG_HOME": home,
-	} {
-		t.Setenv(name, value)
-	}
-	config := filepath.Join(home, "bus.conf")
-	if err := os.WriteFile(config, []byte(busConfig), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	bus := exec.CommandContext(t.Context(), need.Program(t, "dbus-daemon"), "--config-file="+config, "--nofork", "--print-address=1")
-	daemon := exec.CommandContext(t.Context(), need.Program(t, "gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets")
-
-	bus.Stderr = t.Output()
-	address, err := bus.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, bus)
-	line, err := bufio.NewReader(address).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(line))
-	daemon.Stdin = strings.NewReader("geheim")
-	daemon.Stderr = t.Output()
-	run(t, daemon)
-
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		_, err := keyring.Get(service, "nobody")
-		if errors.Is(err, keyring.ErrNotFound) {
-			return daemon.Process
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatal(err)
-		}
-	}
-}
-
-func run(t *testing.T, cmd *exec.Cmd) {
-	t.Helper()
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-}
 
 func open(t testing.TB, user string) *keyringstore.Store {
 	t.Helper()
@@ -116,7 +41,7 @@ func TestKeyring(t *testing.T) {
 			t.Errorf("got %v, want ErrUnavailable", err)
 		}
 	})
-	daemon := start(t)
+	daemon := keyringtest.Start(t)
 
 	users := 0
 	tokenstoretest.Run(t, func(testing.TB) func() tandem.Store {
