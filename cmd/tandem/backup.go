@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
@@ -32,9 +31,15 @@ func (cmd *backupCommand) Run(ctx context.Context, c console) error {
 		if err := sqlitefile.Backup(ctx, location.Path(), cmd.File, database.Backup); err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "Backed up %s to %s. Keep it as safe as the database itself.\n", location.Path(), cmd.File)
-		return nil
+		return c.print(backupAnswer{Database: location.Path(), File: cmd.File},
+			"Backed up %s to %s. Keep it as safe as the database itself.\n", location.Path(), cmd.File)
 	})
+}
+
+// A backupAnswer is what --json prints.
+type backupAnswer struct {
+	Database string `json:"database"`
+	File     string `json:"file"`
 }
 
 type restoreCommand struct {
@@ -60,7 +65,13 @@ func (cmd *restoreCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "Restored %s, with %d users. Sessions are as they were at the time of the backup:\nthose that ended since are live again, and those that began since have ended.\n", location.Path(), len(list))
-		return nil
+		return c.print(restoreAnswer{Database: location.Path(), Users: len(list)},
+			"Restored %s, with %d users. Sessions are as they were at the time of the backup:\nthose that ended since are live again, and those that began since have ended.\n", location.Path(), len(list))
 	})
+}
+
+// A restoreAnswer is what --json prints.
+type restoreAnswer struct {
+	Database string `json:"database"`
+	Users    int    `json:"users"`
 }

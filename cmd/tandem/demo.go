@@ -31,9 +31,11 @@ func (cmd *demoCommand) Validate() error {
 // Run runs the demonstration and prints its table.
 func (cmd *demoCommand) Run(ctx context.Context, c console) error {
 	config := demo.Config{Duration: cmd.Duration, Workers: cmd.Workers, AccessTTL: 2 * time.Second, Restarts: 2}
-	fmt.Fprintf(c.out, "%d workers share one session for %s: access tokens last %s, replies get lost,\nthe refresh endpoint is busy and a good token refused now and then, and the\nserver is restarted twice.\n\n",
-		cmd.Workers, cmd.Duration, config.AccessTTL)
-	if f, ok := c.out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if !c.json {
+		fmt.Fprintf(c.out, "%d workers share one session for %s: access tokens last %s, replies get lost,\nthe refresh endpoint is busy and a good token refused now and then, and the\nserver is restarted twice.\n\n",
+			cmd.Workers, cmd.Duration, config.AccessTTL)
+	}
+	if f, ok := c.out.(*os.File); ok && !c.json && term.IsTerminal(int(f.Fd())) {
 		config.Progress = func(elapsed time.Duration, r demo.Report) { drawProgress(c.out, elapsed, cmd.Duration, r) }
 	}
 	report, err := demo.Run(ctx, config)
@@ -43,11 +45,15 @@ func (cmd *demoCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	printReport(c.out, report)
+	if c.json {
+		err = printJSON(c.out, report)
+	} else {
+		printReport(c.out, report)
+	}
 	if !report.OK() {
 		return errors.New("a request failed for good or the session was lost")
 	}
-	return nil
+	return err
 }
 
 // drawProgress draws over one line of a terminal.

@@ -7,18 +7,21 @@ import (
 	"io"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"os"
 	"strings"
+
+	"github.com/tandem-auth/tandem/internal/wholefile"
 )
 
 type fetchCommand struct {
-	Method string `arg:"" help:"GET, POST, …"`
-	Target string `arg:"" name:"path" help:"A path on the server, or a URL. The access token goes to the server and to the origins that were named at login, and nowhere else."`
+	Method string `arg:"" completion:"GET HEAD POST PUT PATCH DELETE" help:"GET, POST, …"`
+	Target string `arg:"" name:"path" help:"A path on the server, or a URL: of the server, or of an origin that was named at login."`
 
-	Data    string   `short:"d" env:"-" placeholder:"TEXT|@FILE" help:"The body; @FILE is a file's, @- is standard input's. A body that can be read only once is not sent again if the token is refused; one of a file is."`
+	Data    string   `short:"d" env:"-" completion:"@file" placeholder:"TEXT|@FILE" help:"The body; @FILE is a file's, @- is standard input's. It streams. If the token is refused it is sent again, unless it comes from a pipe and is longer than 1 MiB."`
 	Headers []string `short:"H" name:"header" env:"-" sep:"none" placeholder:"NAME: VALUE" help:"Header of the request; repeatable. A body is application/json unless it says otherwise."`
-	Output  string   `short:"o" env:"-" placeholder:"FILE" help:"Write the body of the answer to a file; it is there whole or not at all."`
-	Include bool     `short:"i" env:"-" help:"Print status and headers of the answer, too."`
+	Output  string   `short:"o" env:"-" placeholder:"FILE" help:"Write the body of the answer to a file, which is there whole or not at all; - is standard output. That of an answer of 400 or above is printed instead."`
+	Include bool     `short:"i" env:"-" help:"Print status and headers of the answer, too. With --json they always are."`
 
 	profileFlags `embed:""`
 }
@@ -31,31 +34,47 @@ func (cmd *fetchCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
+		file, err := cmd.create() // before anything is done at the server
+		if err != nil {
+			return fmt.Errorf("write the answer: %w", err)
+		}
+		if file != nil {
+			defer func() { _ = file.Abort() }()
+		}
 		resp, err := s.Client().Do(req)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
-		if err := cmd.print(resp, c); err != nil {
-			return err
-		}
 		if resp.StatusCode >= http.StatusBadRequest {
-			return statusError{resp.StatusCode}
+			return errors.Join(cmd.show(resp, c, nil), statusError{resp.StatusCode})
 		}
-		return nil
+		return cmd.show(resp, c, file)
 	})
 }
 
-func (cmd *fetchCommand) request(ctx context.Context, s *signedIn, c console) (*http.Request, error) {
-	url := cmd.Target
-	if !strings.Contains(url, "://") {
-		url = s.profile.URL + "/" + strings.TrimPrefix(url, "/")
+// create begins the file for the answer, if there is to be one.
+func (cmd *fetchCommand) create() (*wholefile.File, error) {
+	if cmd.Output == "" || cmd.Output == "-" {
+		return nil, nil
 	}
-	req, err := http.NewRequestWithContext(ctx, strings.ToUpper(cmd.Method), url, http.NoBody)
+	return wholefile.Create(cmd.Output)
+}
+
+func (cmd *fetchCommand) request(ctx context.Context, s *signedIn, c console) (*http.Request, error) {
+	target := cmd.Target
+	if !strings.Contains(target, "://") {
+		target = s.profile.URL + "/" + strings.TrimPrefix(target, "/")
+	}
+	u, err := url.Parse(target)
 	if err != nil {
 		return nil, err
 	}
-	if err := cmd.setBody(req, c); err != nil {
+	if err := s.mayGo(u); err != nil {
+		return nil, err
+	}
+	req, err := http.NewRequestWithContext(ctx, strings.ToUpper(cmd.Method), target, http.NoBody)
+	if err != nil {
 		return nil, err
 	}
 	for _, header := range cmd.Headers {
@@ -72,41 +91,80 @@ func (cmd *fetchCommand) request(ctx context.Context, s *signedIn, c console) (*
 			req.Header.Add(name, strings.TrimSpace(value))
 		}
 	}
-	return req, nil
+	return req, cmd.setBody(req, c)
 }
 
-func (cmd *fetchCommand) setBody(req *http.Request, c console) error {
+// maxKept is the largest body out of a pipe that is kept to be sent again.
+const maxKept = 1 << 20
+
+// setBody has the body sent: again, if need be, from a file as often as it is asked
+// for, and out of a pipe if it is not too long.
+func (cmd *fetchCommand) setBody(req *http.Request, c console) (err error) {
 	name, isFile := strings.CutPrefix(cmd.Data, "@")
 	switch {
 	case cmd.Data == "":
 		return nil
-	case isFile && name == "-":
-		req.Body, req.ContentLength = io.NopCloser(c.in), -1
-	case isFile:
-		info, err := os.Stat(name)
-		if err != nil {
-			return fmt.Errorf("read the body: %w", err)
-		}
-		req.GetBody = func() (io.ReadCloser, error) { return os.Open(name) }
-		if req.Body, err = req.GetBody(); err != nil {
-			return fmt.Errorf("read the body: %w", err)
-		}
-		req.ContentLength = info.Size()
-	default:
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(cmd.Data)), nil }
-		req.Body, _ = req.GetBody()
+	case !isFile:
 		req.ContentLength = int64(len(cmd.Data))
+		err = again(req, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(cmd.Data)), nil })
+	case name == "-":
+		err = fromPipe(req, c.in)
+	default:
+		err = fromFile(req, name)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	for _, header := range cmd.Headers {
-		if name, _, _ := strings.Cut(header, ":"); strings.EqualFold(strings.TrimSpace(name), "Content-Type") {
-			req.Header.Del("Content-Type")
-		}
+	if err != nil {
+		return fmt.Errorf("read the body: %w", err)
+	}
+	if req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/json")
 	}
 	return nil
 }
 
-func (cmd *fetchCommand) print(resp *http.Response, c console) (err error) {
+func again(req *http.Request, open func() (io.ReadCloser, error)) (err error) {
+	req.GetBody = open
+	req.Body, err = open()
+	return err
+}
+
+func fromFile(req *http.Request, name string) error {
+	info, err := os.Stat(name)
+	if err != nil {
+		return err
+	}
+	if info.Mode().IsRegular() {
+		req.ContentLength = info.Size()
+		return again(req, func() (io.ReadCloser, error) { return os.Open(name) })
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	return fromPipe(req, f)
+}
+
+func fromPipe(req *http.Request, pipe io.ReadCloser) error {
+	start, err := io.ReadAll(io.LimitReader(pipe, maxKept+1))
+	if err != nil {
+		return err
+	}
+	if len(start) <= maxKept {
+		req.ContentLength = int64(len(start))
+		return again(req, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(start))), nil })
+	}
+	req.ContentLength = -1
+	req.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(strings.NewReader(string(start)), pipe), pipe}
+	return nil
+}
+
+// show prints the answer, or writes its body to the file.
+func (cmd *fetchCommand) show(resp *http.Response, c console, file *wholefile.File) error {
+	if c.json {
+		return cmd.showJSON(resp, c, file)
+	}
 	if cmd.Include {
 		fmt.Fprintf(c.out, "%s %s\n", resp.Proto, resp.Status)
 		if err := resp.Header.Write(c.out); err != nil {
@@ -114,20 +172,24 @@ func (cmd *fetchCommand) print(resp *http.Response, c console) (err error) {
 		}
 		fmt.Fprintln(c.out)
 	}
-	if cmd.Output == "" {
-		_, err := io.Copy(c.out, resp.Body)
+	if file != nil {
+		_, err := save(resp, file)
 		return err
 	}
-	whole := cmd.Output + ".part"
-	f, err := os.Create(whole)
+	if _, err := io.Copy(c.out, resp.Body); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
+
+// save writes the body to the file, and returns how long it is.
+func save(resp *http.Response, file *wholefile.File) (int64, error) {
+	n, err := io.Copy(file, resp.Body)
 	if err != nil {
-		return fmt.Errorf("write the answer: %w", err)
+		return 0, fmt.Errorf("read the answer: %w", err)
 	}
-	if _, err := io.Copy(f, resp.Body); err != nil {
-		return errors.Join(fmt.Errorf("read the answer: %w", err), f.Close(), os.Remove(whole))
+	if err := file.Commit(); err != nil {
+		return 0, fmt.Errorf("write the answer: %w", err)
 	}
-	if err := f.Close(); err != nil {
-		return fmt.Errorf("write the answer: %w", err)
-	}
-	return os.Rename(whole, cmd.Output)
+	return n, nil
 }

@@ -9,73 +9,114 @@ import (
 	"runtime"
 	"strings"
 
-	"golang.org/x/term"
-
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/profile"
+	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
 
 type loginCommand struct {
 	URL      string   `arg:"" optional:"" help:"The server's address, such as https://auth.example.com. Defaults to that of the profile."`
 	Username string   `short:"u" env:"-" placeholder:"NAME" help:"Who signs in; asked for if it is not given. The password is asked for, or read from standard input where that is no terminal."`
 	Origins  []string `name:"origin" env:"-" placeholder:"ORIGIN" help:"Further origin that is sent the access token, such as https://api.example.com; repeatable."`
+	Keyring  *bool    `negatable:"" env:"-" help:"Keep the session in the operating system's keyring instead of a file for its owner alone; or not there any more. Defaults to where the profile keeps it, and for a new one to a file."`
 
 	profileFlags `embed:""`
 }
 
 // Run signs in, and keeps the session in the profile.
 func (cmd *loginCommand) Run(ctx context.Context, c console) error {
-	p, err := cmd.prepare()
+	before, p, err := cmd.prepare()
 	if err != nil {
 		return err
 	}
+	// Whatever is wrong with the place of the session is said before anybody types.
+	s, err := openProfile(ctx, p)
+	if errors.Is(err, keyringstore.ErrUnavailable) {
+		err = fmt.Errorf("%w: run tandem login with --no-keyring", err)
+	}
+	if err != nil {
+		return err
+	}
+	if err := cmd.signIn(ctx, c, s); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if err := p.Save(); err != nil {
+		return errors.Join(err, s.Close())
+	}
+	if before != nil && before.Keyring != p.Keyring {
+		if err := signOutOf(ctx, before); err != nil {
+			fmt.Fprintln(c.err, "tandem: the session that was kept elsewhere is not signed out:", err)
+		}
+	}
+	answer := s.answer()
+	return errors.Join(c.print(answer, "Signed in to %s as %s.\n", answer.URL, answer.Username), s.Close())
+}
+
+// prepare returns the profile as it was, if there was one, and with its new settings.
+func (cmd *loginCommand) prepare() (before, p *profile.Profile, err error) {
+	root, err := profile.Root()
+	if err != nil {
+		return nil, nil, err
+	}
+	before, err = profile.Load(root, cmd.name())
+	if err != nil && !errors.Is(err, profile.ErrNone) {
+		return nil, nil, err
+	}
+	url := strings.TrimSuffix(cmd.URL, "/")
+	switch {
+	case url == "" && before == nil:
+		return nil, nil, errors.New("where? name the server's address, such as tandem login https://auth.example.com")
+	case url == "":
+		url = before.URL
+	case before != nil && before.URL != url:
+		return nil, nil, fmt.Errorf("the profile %q is for %s: choose another with --profile, or run tandem logout --forget first", cmd.name(), before.URL)
+	}
+	if p, err = profile.New(root, cmd.name(), url); err != nil {
+		return nil, nil, err
+	}
+	if before != nil {
+		p.Origins, p.Keyring = before.Origins, before.Keyring
+	}
+	if len(cmd.Origins) > 0 {
+		p.Origins = cmd.Origins
+	}
+	if cmd.Keyring != nil {
+		p.Keyring = *cmd.Keyring
+	}
+	return before, p, nil
+}
+
+// maxPasswords is how often somebody at a terminal may type a wrong one.
+const maxPasswords = 3
+
+// signIn asks for what was not given, and signs in.
+func (cmd *loginCommand) signIn(ctx context.Context, c console, s *signedIn) (err error) {
 	username := cmd.Username
 	if username == "" {
 		if username, err = ask(c, "Username: "); err != nil {
 			return err
 		}
 	}
-	password, err := readOnePassword(ctx, c)
-	if err != nil {
-		return err
+	for attempt := 1; ; attempt++ {
+		password, err := readOnePassword(ctx, c)
+		if err != nil {
+			return err
+		}
+		err = s.SignIn(ctx, username, password)
+		if !errors.Is(err, tandem.ErrInvalidCredentials) || !c.asks() || attempt == maxPasswords {
+			return explainSignIn(err, s.profile.URL)
+		}
+		fmt.Fprintln(c.err, "Wrong user name or password. Once more:")
 	}
+}
+
+// signOutOf ends the session that a profile keeps.
+func signOutOf(ctx context.Context, p *profile.Profile) error {
 	s, err := openProfile(ctx, p)
 	if err != nil {
 		return err
 	}
-	if err := s.SignIn(ctx, username, password); err != nil {
-		return errors.Join(explainSignIn(err, p.URL), s.Close())
-	}
-	if err := p.Save(); err != nil {
-		return errors.Join(err, s.Close())
-	}
-	fmt.Fprintf(c.out, "Signed in to %s as %s.\n", p.URL, username)
-	return s.Close()
-}
-
-// prepare returns the profile with its new settings.
-func (cmd *loginCommand) prepare() (*profile.Profile, error) {
-	root, err := profile.Root()
-	if err != nil {
-		return nil, err
-	}
-	before, err := profile.Load(root, cmd.Profile)
-	if err != nil && !errors.Is(err, profile.ErrNone) {
-		return nil, err
-	}
-	url, origins := strings.TrimSuffix(cmd.URL, "/"), cmd.Origins
-	switch {
-	case url == "" && before == nil:
-		return nil, errors.New("where? name the server's address, such as tandem login https://auth.example.com")
-	case url == "":
-		url = before.URL
-	case before != nil && before.URL != url:
-		return nil, fmt.Errorf("the profile %q is for %s: choose another with --profile, or run tandem logout --forget first", cmd.Profile, before.URL)
-	}
-	if before != nil && len(origins) == 0 {
-		origins = before.Origins
-	}
-	return profile.New(root, cmd.Profile, url, origins)
+	return errors.Join(s.SignOut(ctx), s.Close())
 }
 
 func explainSignIn(err error, url string) error {
@@ -87,7 +128,7 @@ func explainSignIn(err error, url string) error {
 
 // ask asks for a line that may be seen.
 func ask(c console, text string) (string, error) {
-	if !term.IsTerminal(int(c.in.Fd())) {
+	if !c.asks() {
 		return "", errors.New("there is no terminal to ask for the name: give it with --username")
 	}
 	fmt.Fprint(c.err, text)

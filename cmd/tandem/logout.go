@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
+
+	"github.com/tandem-auth/tandem"
 )
 
 type logoutCommand struct {
@@ -13,32 +16,47 @@ type logoutCommand struct {
 	profileFlags `embed:""`
 }
 
+// A logoutAnswer is what --json prints.
+type logoutAnswer struct {
+	Profile string `json:"profile"`
+	URL     string `json:"url"`
+	// SignedOut is false if nobody was signed in.
+	SignedOut  bool `json:"signedOut"`
+	Everywhere bool `json:"everywhere"`
+	Forgotten  bool `json:"forgotten"`
+}
+
 // Run signs out here, and at the server.
 func (cmd *logoutCommand) Run(ctx context.Context, c console) error {
 	return cmd.with(ctx, func(s *signedIn) error {
-		was := s.Status().SignedIn
-		if !was && !cmd.Forget {
-			fmt.Fprintln(c.out, "Nobody is signed in.")
-			return nil
-		}
-		if was && cmd.Everywhere {
+		answer := logoutAnswer{Profile: s.profile.Name, URL: s.profile.URL, SignedOut: s.Status().SignedIn, Forgotten: cmd.Forget}
+		if answer.SignedOut && cmd.Everywhere {
 			resp, err := s.do(ctx, http.MethodDelete, "/auth/sessions")
 			if err != nil {
 				return fmt.Errorf("nothing was signed out: %w", err)
 			}
 			_ = resp.Body.Close()
+			answer.Everywhere = true
 		}
-		if err := s.SignOut(ctx); err != nil {
-			return err
+		err := s.SignOut(ctx)
+		if temporary, ok := errors.AsType[*tandem.TemporaryError](err); ok {
+			err = fmt.Errorf("signed out here, but the server could not be told, so the session lives on there until it expires: sign in again later, and run tandem logout --everywhere (%w)", temporary)
 		}
 		if cmd.Forget {
-			if err := s.profile.Remove(); err != nil {
-				return err
-			}
+			err = errors.Join(err, s.profile.Remove())
 		}
-		if was {
-			fmt.Fprintf(c.out, "Signed out of %s%s.\n", s.profile.URL, map[bool]string{true: ", on every device"}[cmd.Everywhere])
+		if err != nil {
+			return err
 		}
-		return nil
+		text := "Nobody is signed in."
+		switch {
+		case answer.Everywhere:
+			text = "Signed out of " + answer.URL + ", on every device."
+		case answer.SignedOut:
+			text = "Signed out of " + answer.URL + "."
+		case answer.Forgotten:
+			text = "Forgot " + answer.URL + "."
+		}
+		return c.print(answer, "%s\n", text)
 	})
 }

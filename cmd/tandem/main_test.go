@@ -20,12 +20,18 @@ func TestMain(m *testing.M) {
 }
 
 // TestScripts runs the command itself, as told in testdata/script.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { runScripts(t, "testdata/script", nil) }
+
+// runScripts runs those of a folder, with more variables of the environment.
+func runScripts(t *testing.T, dir string, variables map[string]string) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
+		Dir:                 dir,
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
+			for name, value := range variables {
+				env.Setenv(name, value)
+			}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -35,6 +41,8 @@ func TestScripts(t *testing.T) {
 			"refresh":   refresh,
 			"private":   private,
 			"terminate": terminate,
+			"target":    target,
+			"zeros":     zeros,
 		},
 	})
 }

@@ -45,7 +45,7 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 			return err
 		}
 		server := &http.Server{
-			Handler:           sidecar.New(sidecar.Config{Session: s.Session, Target: target, Secret: secret, Logger: cmd.logger(c.err)}),
+			Handler:           sidecar.New(sidecar.Config{Session: s.Session, Target: target, Secret: secret, Logger: cmd.logger(c)}),
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
 		}
@@ -85,12 +85,10 @@ func (cmd *proxyCommand) target(s *signedIn) (*url.URL, error) {
 	if err != nil || target.Host == "" {
 		return nil, fmt.Errorf("--target: %q is not a URL such as https://api.example.com", text)
 	}
-	for _, allowed := range append([]string{s.profile.URL}, s.profile.Origins...) {
-		if u, err := url.Parse(allowed); err == nil && strings.EqualFold(u.Scheme, target.Scheme) && strings.EqualFold(u.Host, target.Host) {
-			return target, nil
-		}
+	if err := s.mayGo(target); err != nil {
+		return nil, fmt.Errorf("--target: %w", err)
 	}
-	return nil, fmt.Errorf("--target: the access token may not go to %s://%s: name that origin at tandem login, with --origin", target.Scheme, target.Host)
+	return target, nil
 }
 
 func (cmd *proxyCommand) secret() (string, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -47,7 +46,7 @@ type serveCommand struct {
 
 // Run serves until the context ends.
 func (cmd *serveCommand) Run(ctx context.Context, c console) error {
-	logger := cmd.logger(c.err)
+	logger := cmd.logger(c)
 	location, err := cmd.location()
 	if err != nil {
 		return err
@@ -142,12 +141,12 @@ type logFlags struct {
 	LogFormat string     `enum:"text,json" default:"text" help:"text or json (default ${default})."`
 }
 
-func (f logFlags) logger(w io.Writer) *slog.Logger {
+func (f logFlags) logger(c console) *slog.Logger {
 	options := &slog.HandlerOptions{Level: f.LogLevel}
-	if f.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
+	if f.LogFormat == "json" || c.json {
+		return slog.New(slog.NewJSONHandler(c.err, options))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	return slog.New(slog.NewTextHandler(c.err, options))
 }
 
 // logEvents logs what happens to sessions: what is routine at debug level, what

@@ -1,22 +1,29 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/profile"
+	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
 
 // profileFlags name the profile that a command works with.
 type profileFlags struct {
-	Profile string `short:"p" default:"default" placeholder:"NAME" help:"The profile: a server and the session on it (default ${default})."`
+	Profile string `short:"p" default:"default" placeholder:"NAME" completion:"profile" help:"The profile: a server and the session on it (default ${default})."`
 }
+
+// name is the profile's; an empty variable of the environment names none.
+func (f *profileFlags) name() string { return cmp.Or(f.Profile, profile.Default) }
 
 // errSignIn says what to do where there is no session.
 var errSignIn = errors.New("not signed in: run tandem login URL")
@@ -33,14 +40,18 @@ func (f *profileFlags) open(ctx context.Context) (*signedIn, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := profile.Load(root, f.Profile)
+	p, err := profile.Load(root, f.name())
 	if errors.Is(err, profile.ErrNone) {
 		return nil, f.orOthers(root)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return openProfile(ctx, p)
+	s, err := openProfile(ctx, p)
+	if errors.Is(err, keyringstore.ErrUnavailable) {
+		err = fmt.Errorf("%w: tandem login --no-keyring does that", err)
+	}
+	return s, err
 }
 
 // orOthers is errSignIn, and names the profiles that there are.
@@ -52,7 +63,7 @@ func (f *profileFlags) orOthers(root string) error {
 	case len(names) == 0:
 		return errSignIn
 	}
-	return fmt.Errorf("%w (profile %q; there are: %q)", errSignIn, f.Profile, names)
+	return fmt.Errorf("%w (profile %q; there are: %q)", errSignIn, f.name(), names)
 }
 
 func openProfile(ctx context.Context, p *profile.Profile) (*signedIn, error) {
@@ -65,6 +76,17 @@ func openProfile(ctx context.Context, p *profile.Profile) (*signedIn, error) {
 		return nil, err
 	}
 	return &signedIn{session, p}, nil
+}
+
+// mayGo reports whether the access token may go to a URL: to the profile's server, or
+// to an origin that was named at login.
+func (s *signedIn) mayGo(to *url.URL) error {
+	for _, allowed := range append([]string{s.profile.URL}, s.profile.Origins...) {
+		if u, err := url.Parse(allowed); err == nil && strings.EqualFold(u.Scheme, to.Scheme) && strings.EqualFold(u.Host, to.Host) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the access token may not go to %s://%s: name that origin at tandem login, with --origin", to.Scheme, to.Host)
 }
 
 // with calls do with the session of the profile.
@@ -111,10 +133,46 @@ func (e statusError) Error() string {
 	return fmt.Sprintf("the server answered %d %s", e.status, http.StatusText(e.status))
 }
 
-// printJSON prints a value as one line of JSON.
-func printJSON(w io.Writer, value any) error { return json.NewEncoder(w).Encode(value) }
+// A sessionAnswer is what --json prints of a profile and the session on it.
+type sessionAnswer struct {
+	Profile string   `json:"profile"`
+	URL     string   `json:"url"`
+	Origins []string `json:"origins,omitempty"`
+	// Kept is where the session is kept: "file" or "keyring".
+	Kept            string     `json:"kept"`
+	SignedIn        bool       `json:"signedIn"`
+	Username        string     `json:"username,omitempty"`
+	SessionID       string     `json:"sessionId,omitempty"`
+	AccessExpiresAt *time.Time `json:"accessExpiresAt,omitempty"`
+	// Reason is why the session has ended.
+	Reason string `json:"reason,omitempty"`
+	// Problem is why the server could not be asked, or the session not be read.
+	Problem string `json:"problem,omitempty"`
+}
 
-// left says how long it is until a time, as people do.
-func left(until time.Time) string {
-	return time.Until(until).Round(time.Second).String()
+func newAnswer(p *profile.Profile) sessionAnswer {
+	kept := "file"
+	if p.Keyring {
+		kept = "keyring"
+	}
+	return sessionAnswer{Profile: p.Name, URL: p.URL, Origins: p.Origins, Kept: kept}
+}
+
+// answer is the session as it is now.
+func (s *signedIn) answer() sessionAnswer {
+	a := newAnswer(s.profile)
+	if status := s.Status(); status.SignedIn {
+		until := status.ExpiresAt.UTC().Truncate(time.Second)
+		a.SignedIn, a.Username, a.SessionID, a.AccessExpiresAt = true, status.Username, status.SessionID, &until
+	}
+	return a
+}
+
+// access says how long an access token is good for, as people do.
+func access(until time.Time) string {
+	left := time.Until(until).Round(time.Second)
+	if left <= 0 {
+		return "The access token has run out; the next one is fetched when it is needed."
+	}
+	return fmt.Sprintf("The access token is good for %s, then the next one is fetched.", left)
 }

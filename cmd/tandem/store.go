@@ -77,6 +77,12 @@ func (cmd *masterKeyCommand) Run(c console) error {
 	if err := sqlitefile.WriteMasterKey(cmd.File, key); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "Wrote a master key to %s (fingerprint %s). Give it to every server that shares\na store, keep a copy, and keep it apart from the store's backups.\n", cmd.File, key.Fingerprint())
-	return nil
+	return c.print(masterKeyAnswer{File: cmd.File, Fingerprint: key.Fingerprint()},
+		"Wrote a master key to %s (fingerprint %s). Give it to every server that shares\na store, keep a copy, and keep it apart from the store's backups.\n", cmd.File, key.Fingerprint())
+}
+
+// A masterKeyAnswer is what --json prints.
+type masterKeyAnswer struct {
+	File        string `json:"file"`
+	Fingerprint string `json:"fingerprint"`
 }

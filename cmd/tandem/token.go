@@ -2,40 +2,65 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
+
+	"github.com/tandem-auth/tandem"
 )
 
 type tokenCommand struct {
-	Format string `enum:"raw,header,json,exec-credential" default:"raw" env:"-" help:"raw; header: a whole Authorization header for curl -H @-; json; or exec-credential, which kubectl understands (default ${default})."`
+	Format string        `enum:"raw,header,json,exec-credential" default:"raw" env:"-" help:"raw; header: a whole Authorization header for curl -H @-; json; or exec-credential, which kubectl understands (default ${default})."`
+	MinTTL time.Duration `name:"min-ttl" default:"10s" env:"-" help:"How long the token should be good for: with less left, the next one is fetched, if it is to be had (default ${default})."`
 
 	profileFlags `embed:""`
 }
 
-// Run prints an access token that is good now. It is a secret.
+// Run prints an access token that is good now, and nothing else. It is a secret.
 func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
 	return cmd.with(ctx, func(s *signedIn) error {
-		token, err := s.Token(ctx)
+		token, until, err := cmd.token(ctx, s)
 		if err != nil {
 			return err
 		}
-		until := s.Status().ExpiresAt.UTC().Truncate(time.Second)
-		switch cmd.Format {
-		case "header":
-			fmt.Fprintf(c.out, "Authorization: Bearer %s\n", token)
-		case "json":
-			return printJSON(c.out, tokenAnswer{AccessToken: token, TokenType: "Bearer", ExpiresAt: until})
-		case "exec-credential":
+		switch {
+		case cmd.Format == "exec-credential":
 			return printJSON(c.out, execCredential{
 				APIVersion: "client.authentication.k8s.io/v1",
 				Kind:       "ExecCredential",
 				Status:     execStatus{Token: token, ExpirationTimestamp: until},
 			})
+		case cmd.Format == "json", c.json:
+			return printJSON(c.out, tokenAnswer{AccessToken: token, TokenType: "Bearer", ExpiresAt: until})
+		case cmd.Format == "header":
+			_, err = fmt.Fprintf(c.out, "Authorization: Bearer %s\n", token)
 		default:
-			fmt.Fprintln(c.out, token)
+			_, err = fmt.Fprintln(c.out, token)
 		}
-		return nil
+		return err
 	})
+}
+
+// token returns an access token and when it runs out. One that is about to is replaced,
+// but serves while the server is away.
+func (cmd *tokenCommand) token(ctx context.Context, s *signedIn) (string, time.Time, error) {
+	token, err := s.Token(ctx)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	until := s.Status().ExpiresAt
+	if time.Until(until) < cmd.MinTTL {
+		s.Invalidate(token)
+		next, err := s.Token(ctx)
+		_, temporary := errors.AsType[*tandem.TemporaryError](err)
+		switch {
+		case err == nil:
+			token, until = next, s.Status().ExpiresAt
+		case !temporary || time.Until(until) <= 0:
+			return "", time.Time{}, err
+		}
+	}
+	return token, until.UTC().Truncate(time.Second), nil
 }
 
 type tokenAnswer struct {

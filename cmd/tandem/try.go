@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -22,11 +23,12 @@ func (cmd *tryCommand) Run(ctx context.Context, c console) error {
 		cmd.Data = tryFolder()
 	}
 	cmd.LogLevel++ // the page shows what happens; the terminal only what goes wrong
-	d, err := tryit.Open(ctx, tryit.Config{DataDir: cmd.Data, Listen: cmd.Listen, Logger: cmd.logger(c.err)})
+	d, err := tryit.Open(ctx, tryit.Config{DataDir: cmd.Data, Listen: cmd.Listen, Logger: cmd.logger(c)})
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, `Tandem is running. Open
+	answer := tryAnswer{URL: d.URL(), Username: tryit.Username, Password: tryit.Password, Data: cmd.Data}
+	err = c.print(answer, `Tandem is running. Open
 
     %s
 
@@ -35,11 +37,21 @@ requests, wait until the token has run out, fire again, and watch nothing happen
 
 Data is in %s. Press Ctrl-C to stop.
 `, d.URL(), tryit.Username, tryit.Password, tryit.AccessTTL, cmd.Data)
-	if err := d.Serve(ctx); err != nil {
+	if err := errors.Join(err, d.Serve(ctx)); err != nil {
 		return err
 	}
-	fmt.Fprintln(c.out, "\nStopped.")
+	if !c.json {
+		fmt.Fprintln(c.out, "\nStopped.")
+	}
 	return nil
+}
+
+// A tryAnswer is what --json prints.
+type tryAnswer struct {
+	URL      string `json:"url"`
+	Username string `json:"username"`
+	Password string `json:"password"` // of the demo user: everybody's
+	Data     string `json:"data"`
 }
 
 func tryFolder() string {

@@ -48,8 +48,7 @@ func (cmd *userAddCommand) Run(ctx context.Context, c console) error {
 			}
 			return err
 		}
-		fmt.Fprintf(c.out, "Added %s.\n", cmd.Name)
-		return nil
+		return c.print(userAnswer{Name: cmd.Name}, "Added %s.\n", cmd.Name)
 	})
 }
 
@@ -75,15 +74,13 @@ func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
 			return err
 		}
 		if cmd.KeepSessions {
-			fmt.Fprintf(c.out, "Changed the password of %s.\n", cmd.Name)
-			return nil
+			return c.print(userAnswer{Name: cmd.Name}, "Changed the password of %s.\n", cmd.Name)
 		}
 		ended, err := sessions.EndSubject(context.WithoutCancel(ctx), user.Subject, rotation.Revoked, time.Now())
 		if err != nil {
 			return fmt.Errorf("the password is changed, but the sessions go on: %w", err)
 		}
-		fmt.Fprintf(c.out, "Changed the password of %s. Sessions ended: %d.\n", cmd.Name, ended)
-		return nil
+		return c.print(userAnswer{cmd.Name, ended}, "Changed the password of %s. Sessions ended: %d.\n", cmd.Name, ended)
 	})
 }
 
@@ -108,8 +105,7 @@ func (cmd *userRemoveCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return fmt.Errorf("the user is removed, but the sessions go on: %w", err)
 		}
-		fmt.Fprintf(c.out, "Removed %s. Sessions ended: %d.\n", cmd.Name, ended)
-		return nil
+		return c.print(userAnswer{cmd.Name, ended}, "Removed %s. Sessions ended: %d.\n", cmd.Name, ended)
 	})
 }
 
@@ -124,6 +120,9 @@ func (cmd *userListCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
+		if c.json {
+			return printJSON(c.out, listed(list))
+		}
 		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "NAME\tSUBJECT\tSINCE")
 		for _, u := range list {
@@ -131,6 +130,27 @@ func (cmd *userListCommand) Run(ctx context.Context, c console) error {
 		}
 		return table.Flush()
 	})
+}
+
+// A userAnswer is what --json prints of a user who was changed.
+type userAnswer struct {
+	Name          string `json:"name"`
+	SessionsEnded int    `json:"sessionsEnded"`
+}
+
+// A listedUser is what --json prints of each in a list.
+type listedUser struct {
+	Name      string    `json:"name"`
+	Subject   string    `json:"subject"`
+	CreatedAt time.Time `json:"createdAt"`
+}
+
+func listed(users []store.User) []listedUser {
+	list := []listedUser{} // [], not null
+	for _, u := range users {
+		list = append(list, listedUser{u.Name, u.Subject, u.CreatedAt})
+	}
+	return list
 }
 
 func findUser(ctx context.Context, users *directory.Directory, name string) (store.User, error) {
@@ -165,7 +185,7 @@ func withStore(ctx context.Context, location storage.Location, do func(storage.S
 // readPassword asks for a password twice where there is a terminal; elsewhere it
 // reads the first line of standard input.
 func readPassword(ctx context.Context, c console) (string, error) {
-	if !term.IsTerminal(int(c.in.Fd())) {
+	if !c.asks() {
 		return readLine(c)
 	}
 	first, err := prompt(ctx, c, "Password: ")
@@ -185,7 +205,7 @@ func readPassword(ctx context.Context, c console) (string, error) {
 // readOnePassword is readPassword for one that is there already: it is asked for
 // once.
 func readOnePassword(ctx context.Context, c console) (string, error) {
-	if !term.IsTerminal(int(c.in.Fd())) {
+	if !c.asks() {
 		return readLine(c)
 	}
 	return prompt(ctx, c, "Password: ")

@@ -34,18 +34,18 @@ type Config struct {
 
 // A Report counts what happened.
 type Report struct {
-	Requests  int64 // calls that workers made and got an answer to
-	Retries   int64 // calls that workers made again, after a fault of the network
-	Expiries  int64
-	Refreshes int64
-	Replays   int64
-	Failed    int64 // calls that no patience helped
-	Logouts   int64
+	Requests  int64 `json:"requests"` // calls that workers made and got an answer to
+	Retries   int64 `json:"retries"`  // calls that workers made again, after a fault of the network
+	Expiries  int64 `json:"expiries"`
+	Refreshes int64 `json:"refreshes"`
+	Replays   int64 `json:"replays"`
+	Failed    int64 `json:"failed"` // calls that no patience helped
+	Logouts   int64 `json:"logouts"`
 
-	RepliesDropped int64
-	Unavailable    int64 // 503 from the refresh endpoint
-	Refused        int64 // 401 from the API for a good token
-	Restarts       int64
+	RepliesDropped int64 `json:"repliesDropped"`
+	Unavailable    int64 `json:"unavailable"` // 503 from the refresh endpoint
+	Refused        int64 `json:"refused"`     // 401 from the API for a good token
+	Restarts       int64 `json:"restarts"`
 }
 
 // OK reports whether nobody would have noticed.

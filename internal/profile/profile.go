@@ -1,5 +1,6 @@
 // Package profile is where the command keeps the servers that it is signed in to: a
-// folder for each, with the server's address and the session's file.
+// folder for each, with the server's address and the session's file, unless the session
+// is in the keyring.
 package profile
 
 import (
@@ -12,7 +13,9 @@ import (
 	"regexp"
 	"slices"
 
+	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
+	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
 
 // Default is the name of the profile that is meant where none is named.
@@ -25,6 +28,9 @@ type Profile struct {
 	URL string `json:"url"`
 	// Origins are further ones that are sent the access token.
 	Origins []string `json:"origins,omitempty"`
+	// Keyring is whether the session is in the operating system's keyring, and not in
+	// a file.
+	Keyring bool `json:"keyring,omitempty"`
 
 	folder string
 }
@@ -75,17 +81,17 @@ func Load(root, name string) (*Profile, error) {
 	return p, nil
 }
 
-// New returns a profile with these settings, which are not kept yet.
-func New(root, name, url string, origins []string) (*Profile, error) {
+// New returns a profile for a server, which is not kept yet.
+func New(root, name, url string) (*Profile, error) {
 	p, err := at(root, name)
 	if err != nil {
 		return nil, err
 	}
-	p.URL, p.Origins = url, origins
+	p.URL = url
 	return p, nil
 }
 
-// Save keeps the settings.
+// Save keeps the settings, in one step.
 func (p *Profile) Save() error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -94,8 +100,16 @@ func (p *Profile) Save() error {
 	if err := os.MkdirAll(p.folder, 0o700); err != nil {
 		return fmt.Errorf("make the profile: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(p.folder, settingsFile), append(text, '\n'), 0o600); err != nil {
+	f, err := os.CreateTemp(p.folder, settingsFile+".*.new") // mode 0600
+	if err != nil {
 		return fmt.Errorf("write the profile: %w", err)
+	}
+	_, err = f.Write(append(text, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(f.Name(), filepath.Join(p.folder, settingsFile))
+	}
+	if err != nil {
+		return fmt.Errorf("write the profile: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }
@@ -116,7 +130,10 @@ func List(root string) ([]string, error) {
 	}
 	var names []string
 	for _, entry := range entries {
-		if entry.IsDir() && goodName.MatchString(entry.Name()) {
+		if !goodName.MatchString(entry.Name()) {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(root, entry.Name(), settingsFile)); err == nil {
 			names = append(names, entry.Name())
 		}
 	}
@@ -124,7 +141,14 @@ func List(root string) ([]string, error) {
 	return names, nil
 }
 
-// Store returns where the profile keeps its pair.
-func (p *Profile) Store() (*filestore.Store, error) {
+// keyringService is what the keyring calls entries of the command.
+const keyringService = "tandem"
+
+// Store returns where the profile keeps its pair. Without a keyring, the error wraps
+// [keyringstore.ErrUnavailable].
+func (p *Profile) Store() (tandem.Store, error) {
+	if p.Keyring {
+		return keyringstore.Open(keyringService, p.Name+" ("+p.URL+")")
+	}
 	return filestore.Open(filepath.Join(p.folder, sessionFile))
 }

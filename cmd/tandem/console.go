@@ -1,0 +1,37 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// A console is what a command reads from and writes to.
+type console struct {
+	in       *os.File
+	out, err io.Writer
+	// json has results and errors printed as JSON, one value a line.
+	json bool
+}
+
+// print prints a result: the text, or the value as JSON.
+func (c console) print(value any, format string, args ...any) error {
+	if c.json {
+		return printJSON(c.out, value)
+	}
+	_, err := fmt.Fprintf(c.out, format, args...)
+	return err
+}
+
+// asks reports whether there is somebody at a terminal to ask.
+func (c console) asks() bool { return term.IsTerminal(int(c.in.Fd())) }
+
+// printJSON prints a value as one line of JSON.
+func printJSON(w io.Writer, value any) error {
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(value)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+)
+
+// Exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	// exitNotSignedIn: there is no session, or it has ended. Sign in.
+	exitNotSignedIn = 3
+	// exitTemporary: the server could not be reached, or was busy. The session lives;
+	// try again.
+	exitTemporary = 4
+	// exitStatus: tandem fetch was answered with 400 or above.
+	exitStatus = 5
+	// exitInterrupted is what shells expect of a command that SIGINT has ended.
+	exitInterrupted = 130
+)
+
+// exitCodes is part of the help.
+const exitCodes = "Exit codes: 0; 1 failed; 2 wrong arguments; 3 not signed in, or the session has ended; " +
+	"4 the server is away or busy, try again; 5 tandem fetch was answered with 400 or above; 130 interrupted."
+
+// A failure is how a command has failed, as --json prints it.
+type failure struct {
+	// Code tells failures apart.
+	Code    string `json:"error"`
+	Message string `json:"message"`
+	Exit    int    `json:"exit"`
+	// Reason is why a session has ended.
+	Reason string `json:"reason,omitempty"`
+	// RetryAt is when to try again at the earliest, if that is known.
+	RetryAt *time.Time `json:"retryAt,omitempty"`
+	// Status is what the server has answered.
+	Status int `json:"status,omitempty"`
+}
+
+// newFailure says of an error what a script wants to know.
+func newFailure(err error) failure {
+	var (
+		ended     *tandem.EndedError
+		temporary *tandem.TemporaryError
+		once      *tandem.BodyNotReplayableError
+		status    statusError
+		network   *net.OpError
+	)
+	f := failure{Message: err.Error()}
+	switch {
+	case errors.Is(err, errSignIn):
+		f.Code, f.Exit = "not_signed_in", exitNotSignedIn
+	case errors.Is(err, tandem.ErrNotSignedIn):
+		f.Code, f.Exit, f.Message = "not_signed_in", exitNotSignedIn, errSignIn.Error()
+	case errors.Is(err, tandem.ErrInvalidCredentials):
+		f.Code, f.Exit = "invalid_credentials", exitNotSignedIn
+	case errors.As(err, &ended):
+		f.Code, f.Exit, f.Reason = "session_ended", exitNotSignedIn, string(ended.Reason)
+	case errors.As(err, &temporary):
+		f.Code, f.Exit = "temporary", exitTemporary
+		if at := temporary.RetryAt.UTC().Truncate(time.Second); at.After(time.Now()) {
+			f.RetryAt = &at
+		}
+	case errors.As(err, &once):
+		f.Code, f.Exit = "body_not_replayable", exitTemporary
+		f.Message = "the access token was refused, and the body could be read only once; there is a fresh token now: run the command again"
+	case errors.As(err, &status):
+		f.Code, f.Exit, f.Status = "status", exitStatus, status.status
+	case errors.As(err, &network) && network.Op == "dial": // nothing has been sent
+		f.Code, f.Exit = "unreachable", exitTemporary
+	default:
+		f.Code, f.Exit = "failed", exitFailed
+	}
+	return f
+}
+
+// fail says why a command has failed, and returns its exit code.
+func (c console) fail(ctx context.Context, err error) int {
+	f := newFailure(err)
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+		f = failure{Code: "interrupted", Message: "interrupted: " + err.Error(), Exit: exitInterrupted}
+	}
+	return c.report(f)
+}
+
+// failUsage is fail for a command line that is wrong.
+func (c console) failUsage(err error) int {
+	code := c.report(failure{Code: "usage", Message: err.Error(), Exit: exitUsage})
+	if !c.json {
+		fmt.Fprintln(c.err, "Run tandem --help to see what there is.")
+	}
+	return code
+}
+
+func (c console) report(f failure) int {
+	if c.json {
+		_ = printJSON(c.err, f)
+	} else {
+		fmt.Fprintln(c.err, "tandem:", f.Message)
+	}
+	return f.Exit
+}

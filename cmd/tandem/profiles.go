@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"text/tabwriter"
+
+	"github.com/tandem-auth/tandem/internal/profile"
+)
+
+type profilesCommand struct {
+	profileFlags `embed:""`
+}
+
+// A listedProfile is what --json prints of each.
+type listedProfile struct {
+	sessionAnswer
+
+	// Chosen is whether commands work with it unless told otherwise.
+	Chosen bool `json:"chosen"`
+}
+
+// Run lists the profiles, without asking a server.
+func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
+	root, err := profile.Root()
+	if err != nil {
+		return err
+	}
+	names, err := profile.List(root)
+	if err != nil {
+		return err
+	}
+	list := []listedProfile{} // [], not null
+	for _, name := range names {
+		list = append(list, listedProfile{describe(ctx, root, name), name == cmd.name()})
+	}
+	switch {
+	case c.json:
+		return printJSON(c.out, list)
+	case len(list) == 0:
+		fmt.Fprintln(c.out, "There is no profile yet; tandem login URL makes one.")
+		return nil
+	}
+	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "  NAME\tSERVER\tUSER\tKEPT IN")
+	for _, p := range list {
+		mark, user := " ", p.Username
+		if p.Chosen {
+			mark = "*"
+		}
+		if !p.SignedIn {
+			user = "-"
+		}
+		fmt.Fprintf(table, "%s %s\t%s\t%s\t%s\n", mark, p.Profile, p.URL, user, p.Kept)
+	}
+	err = table.Flush()
+	for _, p := range list {
+		if p.Problem != "" {
+			fmt.Fprintf(c.err, "tandem: profile %s: %s\n", p.Profile, p.Problem)
+		}
+	}
+	return err
+}
+
+// describe says what there is to a profile. What is wrong with one is no reason not to
+// list the others.
+func describe(ctx context.Context, root, name string) sessionAnswer {
+	p, err := profile.Load(root, name)
+	if err != nil {
+		return sessionAnswer{Profile: name, Problem: err.Error()}
+	}
+	s, err := openProfile(ctx, p)
+	if err != nil {
+		answer := newAnswer(p)
+		answer.Problem = err.Error()
+		return answer
+	}
+	answer := s.answer()
+	if err := s.Close(); err != nil {
+		answer.Problem = err.Error()
+	}
+	return answer
+}

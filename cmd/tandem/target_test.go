@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// target starts an API and sets a variable to its URL: target NAME.
+func target(ts *testscript.TestScript, _ bool, args []string) {
+	s := httptest.NewServer(newTarget())
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.URL)
+}
+
+// newTarget returns an API for anybody: what comes of a request is what it shows.
+func newTarget() http.Handler {
+	var refused sync.Map
+	mux := http.NewServeMux()
+	mux.HandleFunc("/echo", echo)
+	// The first request with each key is refused.
+	mux.HandleFunc("/once/{key}", func(w http.ResponseWriter, r *http.Request) {
+		if _, again := refused.LoadOrStore(r.PathValue("key"), true); again {
+			echo(w, r)
+			return
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		http.Error(w, "refused", http.StatusUnauthorized)
+	})
+	mux.HandleFunc("/zeros/{megabytes}", func(w http.ResponseWriter, r *http.Request) {
+		n, _ := strconv.Atoi(r.PathValue("megabytes"))
+		for chunk := make([]byte, 1<<20); n > 0; n-- {
+			_, _ = w.Write(chunk)
+		}
+	})
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, "half")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	})
+	mux.HandleFunc("/text", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "grüß <dich>") })
+	mux.HandleFunc("/binary", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0, 1}) })
+	return mux
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	n, err := io.Copy(io.Discard, r.Body)
+	if err != nil {
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(map[string]any{
+		"method": r.Method, "length": n, "chunked": r.ContentLength < 0, "type": r.Header.Get("Content-Type"),
+		"bearer": strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ey"), "extra": r.Header["X-Extra"],
+	})
+}
+
+// zeros writes a file of so many megabytes: zeros FILE MEGABYTES.
+func zeros(ts *testscript.TestScript, _ bool, args []string) {
+	n, err := strconv.ParseInt(args[1], 10, 64)
+	ts.Check(err)
+	ts.Check(writeZeros(ts.MkAbs(args[0]), n<<20))
+}
+
+func writeZeros(path string, n int64) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(n); err != nil {
+		return err
+	}
+	return f.Close()
+}
