@@ -34,6 +34,9 @@ type commands struct {
 
 	MasterKey masterKeyCommand `cmd:"" group:"Running a server:" help:"Make a master key for servers that share a store."`
 
+	Completion completionCommand `cmd:"" group:"More:" help:"Print what bash, zsh or fish needs to complete tandem's arguments."`
+	Complete   completeCommand   `cmd:"" name:"__complete" hidden:""`
+
 	JSON bool `name:"json" env:"-" help:"Print JSON: the result on standard output, an error on standard error, and what is logged."`
 
 	// TANDEM_VERSION is a usual name in container images, and means something else.
