@@ -15,9 +15,10 @@ import (
 )
 
 type proxyCommand struct {
-	Listen    string `default:"127.0.0.1:8099" placeholder:"ADDR" help:"Address to listen on (default ${default}); port 0 takes a free one."`
-	AnyListen bool   `name:"insecure-listen-anywhere" env:"-" help:"Allow an address that other machines can reach. There is no TLS."`
-	Target    string `env:"-" placeholder:"URL" help:"Where requests go: the profile's server, or one of its origins, with a path if need be. Defaults to the server."`
+	Listen    string   `default:"127.0.0.1:8099" env:"TANDEM_PROXY_LISTEN" placeholder:"ADDR" help:"Address to listen on (default ${default}); port 0 takes a free one."`
+	AnyListen bool     `name:"insecure-listen-anywhere" env:"-" help:"Allow an address that other machines can reach, and answer to any host name. There is no TLS."`
+	Target    string   `env:"-" placeholder:"URL" help:"Where requests go: the profile's server, or one of its origins, with a path if need be. Defaults to the server."`
+	Origins   []string `name:"allow-origin" env:"-" placeholder:"ORIGIN" help:"Origin whose pages may make requests, such as http://localhost:5173; repeatable."`
 
 	profileFlags `embed:""`
 	logFlags     `embed:""`
@@ -44,16 +45,39 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return err
 		}
-		server := &http.Server{
-			Handler:           sidecar.New(sidecar.Config{Session: s.Session, Target: target, Secret: secret, Logger: cmd.logger(c)}),
+		proxy := sidecar.New(sidecar.Config{
+			Session: s.Session, Target: target, Secret: secret,
+			Origins: cmd.Origins, AnyHost: cmd.AnyListen, Logger: cmd.logger(c),
+		})
+		answer := proxyAnswer{
+			URL:     fmt.Sprintf("http://%s/%s/", listener.Addr(), secret),
+			Address: listener.Addr().String(), Secret: secret,
+			Target: target.String(), Username: s.Status().Username,
+		}
+		if err := c.print(answer, "%s\n", answer.URL); err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		if !c.json {
+			fmt.Fprintf(c.err, "Requests to that address go to %s in the name of %s. Whoever knows it can make\nthem, so keep it to yourself. Press Ctrl-C to stop.\n",
+				target, answer.Username)
+		}
+		return serveUntil(ctx, &http.Server{
+			Handler:           proxy,
 			ReadHeaderTimeout: 10 * time.Second,
 			IdleTimeout:       2 * time.Minute,
-		}
-		fmt.Fprintf(c.out, "http://%s/%s/\n", listener.Addr(), secret)
-		fmt.Fprintf(c.err, "Requests to that address go to %s in the name of %s. Whoever knows it can make\nthem, so keep it to yourself. Press Ctrl-C to stop.\n",
-			target, s.Status().Username)
-		return serveUntil(ctx, server, listener)
+		}, listener)
 	})
+}
+
+// A proxyAnswer is what --json prints once the proxy listens.
+type proxyAnswer struct {
+	// URL has the secret in its path.
+	URL     string `json:"url"`
+	Address string `json:"address"`
+	// Secret may be in the header Tandem-Proxy-Secret instead.
+	Secret   string `json:"secret"`
+	Target   string `json:"target"`
+	Username string `json:"username"`
 }
 
 func serveUntil(ctx context.Context, server *http.Server, listener net.Listener) error {
@@ -113,7 +137,7 @@ func (cmd *proxyCommand) listen(ctx context.Context) (net.Listener, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", cmd.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", cmd.Listen, err)
+		return nil, fmt.Errorf("listen on %s: %w: choose another address with --listen", cmd.Listen, err)
 	}
 	return listener, nil
 }

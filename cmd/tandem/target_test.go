@@ -47,6 +47,23 @@ func newTarget() http.Handler {
 		_ = http.NewResponseController(w).Flush()
 		panic(http.ErrAbortHandler)
 	})
+	// Who comes to the gate waits until it is opened.
+	arrived, open := make(chan struct{}), make(chan struct{})
+	mux.HandleFunc("/gate", func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		select {
+		case <-open:
+			fmt.Fprint(w, "through the gate")
+		case <-r.Context().Done():
+		}
+	})
+	mux.HandleFunc("/arrived", func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case <-arrived:
+		case <-r.Context().Done():
+		}
+	})
+	mux.HandleFunc("/open", func(http.ResponseWriter, *http.Request) { close(open) })
 	mux.HandleFunc("/text", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "grüß <dich>") })
 	mux.HandleFunc("/binary", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte{0xff, 0, 1}) })
 	return mux

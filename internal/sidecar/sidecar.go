@@ -5,6 +5,7 @@ package sidecar
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -35,8 +36,8 @@ func NewSecret() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(random[:]), nil
 }
 
-// A Config says whose requests are made, and where. All fields are needed but the
-// Logger.
+// A Config says whose requests are made, and where. Session, Target and Secret are
+// needed.
 type Config struct {
 	Session *tandem.Session
 	// Target is where requests go: their path is added to its.
@@ -44,6 +45,15 @@ type Config struct {
 	// Secret keeps out other users of the machine, and pages in a browser: it is the
 	// first element of the path, or in the SecretHeader.
 	Secret string
+	// Origins are those whose pages may make requests, such as
+	// "http://localhost:5173", besides pages that came through the proxy. Defaults to
+	// none.
+	Origins []string
+	// AnyHost has the proxy answer to any host name. By default it answers to
+	// "localhost" and to addresses alone: to no name, then, that a page in a browser
+	// could make point here (DNS rebinding).
+	AnyHost bool
+	// Logger hears of requests that failed. Defaults to none.
 	Logger *slog.Logger
 }
 
@@ -58,10 +68,11 @@ func New(config Config) http.Handler {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
 	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { rewrite(r, config) },
-		Transport:     config.Session.Transport(nil),
-		FlushInterval: -1,
-		ErrorLog:      slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
+		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, config) },
+		ModifyResponse: func(resp *http.Response) error { adapt(resp, config.Target); return nil },
+		Transport:      config.Session.Transport(nil),
+		FlushInterval:  -1,
+		ErrorLog:       slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if r.Context().Err() == nil {
 				config.Logger.WarnContext(r.Context(), "request failed", "method", r.Method, "error", err)
@@ -69,8 +80,9 @@ func New(config Config) http.Handler {
 			answer(w, err)
 		},
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !admit(r, config.Secret) {
+	return guard(config, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r, ok := admit(r, config.Secret)
+		if !ok {
 			refuse(w)
 			return
 		}
@@ -79,23 +91,28 @@ func New(config Config) http.Handler {
 			return
 		}
 		proxy.ServeHTTP(w, r)
-	})
+	}))
 }
 
+// mount is the key of a context that has where the proxy is for a client: the part of
+// the path that has the secret, or nothing.
+type mount struct{}
+
 // admit reports whether a request has the secret, and takes it off.
-func admit(r *http.Request, secret string) bool {
-	given := r.Header.Get(SecretHeader)
+func admit(r *http.Request, secret string) (*http.Request, bool) {
+	given, at := r.Header.Get(SecretHeader), ""
 	r.Header.Del(SecretHeader)
 	if given == "" {
 		first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		given = first
+		given, at = first, "/"+first
 		r.URL.Path = "/" + rest
 		if r.URL.RawPath != "" {
 			_, rawRest, _ := strings.Cut(strings.TrimPrefix(r.URL.RawPath, "/"), "/")
 			r.URL.RawPath = "/" + rawRest
 		}
 	}
-	return subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
+	r = r.WithContext(context.WithValue(r.Context(), mount{}, at))
+	return r, subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
 }
 
 func rewrite(r *httputil.ProxyRequest, config Config) {
@@ -105,8 +122,44 @@ func rewrite(r *httputil.ProxyRequest, config Config) {
 	}
 	// The session's is to go out, whatever placeholder the program has put in.
 	r.Out.Header.Del("Authorization")
+	// Whether a page may ask has been decided here: to the target it is a program that
+	// does.
+	for name := range r.Out.Header {
+		if name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-") {
+			r.Out.Header.Del(name)
+		}
+	}
 	if _, ok := r.Out.Header["User-Agent"]; !ok {
 		r.Out.Header.Set("User-Agent", "") // not Go's own
+	}
+}
+
+// adapt makes an answer one of the proxy's: where it points to the target it points
+// here, and who may read it is not the target's business.
+func adapt(resp *http.Response, target *url.URL) {
+	for name := range resp.Header {
+		if strings.HasPrefix(name, "Access-Control-") {
+			resp.Header.Del(name)
+		}
+	}
+	at, _ := resp.Request.Context().Value(mount{}).(string)
+	for _, name := range []string{"Location", "Content-Location"} {
+		u, err := resp.Request.URL.Parse(resp.Header.Get(name))
+		if resp.Header.Get(name) == "" || err != nil || u.Scheme != target.Scheme || u.Host != target.Host {
+			continue
+		}
+		rest, inside := strings.CutPrefix(u.EscapedPath(), strings.TrimSuffix(target.EscapedPath(), "/"))
+		if !inside || rest != "" && rest[0] != '/' {
+			continue
+		}
+		here := at + "/" + strings.TrimPrefix(rest, "/")
+		if u.RawQuery != "" {
+			here += "?" + u.RawQuery
+		}
+		if u.Fragment != "" {
+			here += "#" + u.EscapedFragment()
+		}
+		resp.Header.Set(name, here)
 	}
 }
 

@@ -8,15 +8,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os/exec"
 	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/chrome"
-	"github.com/tandem-auth/tandem/internal/need"
 	"github.com/tandem-auth/tandem/internal/sidecar"
 	"github.com/tandem-auth/tandem/internal/testserver"
 )
@@ -36,7 +33,7 @@ type scene struct {
 	client  *http.Client
 }
 
-func newScene(t *testing.T) *scene {
+func newScene(t *testing.T, changes ...func(*sidecar.Config)) *scene {
 	t.Helper()
 	s := &scene{T: t, auth: testserver.New(t)}
 	target := httptest.NewServer(s.auth)
@@ -56,7 +53,11 @@ func newScene(t *testing.T) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := httptest.NewServer(sidecar.New(sidecar.Config{Session: s.session, Target: u, Secret: secret}))
+	config := sidecar.Config{Session: s.session, Target: u, Secret: secret}
+	for _, change := range changes {
+		change(&config)
+	}
+	proxy := httptest.NewServer(sidecar.New(config))
 	t.Cleanup(proxy.Close)
 	s.proxy = proxy.URL + "/" + secret
 	s.client = proxy.Client()
@@ -263,17 +264,4 @@ func TestUpgrades(t *testing.T) {
 	if line, err := answer.ReadString('\n'); line != "you said hello\n" {
 		t.Errorf("%q, %v", line, err)
 	}
-}
-
-func TestCurlAndABrowser(t *testing.T) {
-	s := newScene(t)
-	curl := need.Program(t, "curl")
-	out, err := exec.CommandContext(t.Context(), curl, "-sS", s.proxy+testserver.Hello).CombinedOutput()
-	if err != nil || string(out) != "hello user-ann" {
-		t.Errorf("curl: %s, %v", out, err)
-	}
-	s.expire()
-	tab := chrome.Open(t)
-	tab.Go(s.proxy + testserver.Hello)
-	tab.Until(`document.body.textContent === "hello user-ann"`)
 }
