@@ -1,0 +1,159 @@
+package tandemws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/reconnect"
+)
+
+// StatusUnauthorized is the close code that many servers use for what status 401 is to
+// a request. RFC 6455 leaves the codes from 4000 on to applications.
+const StatusUnauthorized websocket.StatusCode = 4401
+
+// ErrForeignOrigin: the URL, or what it redirects to, is at an origin that is none of
+// the session's; see [tandem.Config].Origins. Nothing was sent there.
+var ErrForeignOrigin = reconnect.ErrForeignOrigin
+
+// Options say how to connect. The zero value is ready to use.
+type Options struct {
+	// Handshake has the headers, subprotocols and compression to ask for. HTTPClient
+	// must be nil, and there must be no Authorization header: both are the session's.
+	Handshake websocket.DialOptions
+
+	// Timeout bounds the handshake, but not the wait for an access token. Defaults to
+	// 30 seconds.
+	Timeout time.Duration
+
+	// RefusedCodes are the close codes with which the server says that it does not
+	// accept the access token any more. Defaults to 1008 (policy violation) and
+	// [StatusUnauthorized]; none if it is empty but not nil.
+	RefusedCodes []websocket.StatusCode
+
+	// MinWait is how long [Run] waits before it connects again, less a random part of
+	// up to a half; it doubles with each further failure. A connection that lasted 10
+	// seconds begins anew. Defaults to 1 second.
+	MinWait time.Duration
+
+	// MaxWait is what the wait grows to. Defaults to 30 seconds. A server that asks
+	// for more with Retry-After gets it, up to an hour.
+	MaxWait time.Duration
+
+	// Logger hears of connections that were lost. Defaults to none.
+	Logger *slog.Logger
+}
+
+// A RefusedError reports that the server does not want the connection.
+type RefusedError struct {
+	// Status is how the handshake was answered; 101 if it was accepted, and the
+	// connection closed again with Code.
+	Status int
+	// Code and Reason are those of the close frame.
+	Code   websocket.StatusCode
+	Reason string
+	// RetryAfter is how long the server asked to be left alone; 0 if it didn't.
+	RetryAfter time.Duration
+}
+
+// Error says with which status or close code the server refused.
+func (e *RefusedError) Error() string {
+	if e.Status == http.StatusSwitchingProtocols {
+		return fmt.Sprintf("server closed the WebSocket with code %d %q, again and again, though the access token was fresh", int(e.Code), e.Reason)
+	}
+	return fmt.Sprintf("server refused the WebSocket: it answered %d %s", e.Status, http.StatusText(e.Status))
+}
+
+// A Conn is a connection, and remembers which access token it was opened with.
+type Conn struct {
+	*websocket.Conn
+	session *tandem.Session
+	token   string
+	refused []websocket.StatusCode
+}
+
+// Lost says with which error of its methods the connection ended. If that is one of
+// Options.RefusedCodes, and the access token that this connection was opened with is
+// still in use, the session's next request or handshake uses a fresh one: Lost then
+// returns true.
+func (c *Conn) Lost(err error) bool {
+	if !slices.Contains(c.refused, websocket.CloseStatus(err)) {
+		return false
+	}
+	c.session.Invalidate(c.token)
+	return true
+}
+
+// Dial opens one WebSocket. The address is a URL with the scheme ws, wss, http or https. Close the
+// connection when it is no longer needed, and tell [Conn.Lost] how it ended otherwise.
+//
+// The error is a [*RefusedError], [ErrForeignOrigin], one of [tandem.Session.Token]'s,
+// the context's or the network's. ctx bounds the handshake alone.
+func Dial(ctx context.Context, session *tandem.Session, address string, options Options) (*Conn, error) {
+	d, err := newDialer(session, address, options)
+	if err != nil {
+		return nil, err
+	}
+	return d.dial(ctx)
+}
+
+// A dialer opens the connections of one stream, one after another.
+type dialer struct {
+	session    *tandem.Session
+	url        string
+	options    Options
+	handshakes *reconnect.Handshakes
+}
+
+func newDialer(session *tandem.Session, address string, options Options) (*dialer, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, fmt.Errorf("tandemws: URL: %w", reconnect.Bare(err))
+	}
+	if !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) || u.Host == "" {
+		return nil, fmt.Errorf("tandemws: URL: scheme %q, host %q; want a ws, wss, http or https URL", u.Scheme, u.Host)
+	}
+	if options.Handshake.HTTPClient != nil {
+		return nil, errors.New("tandemws: Options.Handshake: the HTTPClient is the session's; leave it nil")
+	}
+	if options.RefusedCodes == nil {
+		options.RefusedCodes = []websocket.StatusCode{websocket.StatusPolicyViolation, StatusUnauthorized}
+	}
+	handshakes, err := reconnect.NewHandshakes(session, options.Timeout, options.Handshake.HTTPHeader)
+	if err == nil {
+		err = options.loop().Check()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("tandemws: %w", err)
+	}
+	return &dialer{session: session, url: address, options: options, handshakes: handshakes}, nil
+}
+
+func (o Options) loop() reconnect.Loop {
+	return reconnect.Loop{MinWait: o.MinWait, MaxWait: o.MaxWait, Logger: o.Logger}
+}
+
+func (d *dialer) dial(ctx context.Context) (*Conn, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	how := d.options.Handshake
+	how.HTTPClient = d.handshakes.Client()
+	conn, resp, err := websocket.Dial(ctx, d.url, &how) //nolint:bodyclose // Dial has read it
+	switch {
+	case err == nil:
+		return &Conn{Conn: conn, session: d.session, token: d.handshakes.Token(), refused: d.options.RefusedCodes}, nil
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:
+		return nil, &RefusedError{Status: resp.StatusCode, RetryAfter: reconnect.RetryAfter(resp.Header)}
+	}
+	return nil, fmt.Errorf("open the WebSocket: %w", reconnect.Bare(err))
+}

@@ -1,0 +1,547 @@
+package tandemws_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/streamtest"
+	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/tandemws"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve returns the server's end of a stream: do is told which connection it is, from
+// 1 on, and closes it or not.
+func serve(do func(ctx context.Context, n int, conn *websocket.Conn)) http.Handler {
+	var count atomic.Int64
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n := int(count.Add(1))
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		defer conn.CloseNow()
+		do(r.Context(), n, conn)
+	})
+}
+
+func say(ctx context.Context, conn *websocket.Conn, text string) {
+	_ = conn.Write(ctx, websocket.MessageText, []byte(text))
+}
+
+// wait keeps a connection until the client or the server has had enough of it.
+func wait(ctx context.Context, conn *websocket.Conn) { _, _, _ = conn.Read(ctx) }
+
+// echo says what it hears.
+var echo = serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
+	for {
+		kind, text, err := conn.Read(ctx)
+		if err != nil || conn.Write(ctx, kind, text) != nil {
+			return
+		}
+	}
+})
+
+// until reads until it hears the word.
+func until(word string) func(context.Context, *websocket.Conn) error {
+	return func(ctx context.Context, conn *websocket.Conn) error {
+		for {
+			_, text, err := conn.Read(ctx)
+			if err != nil {
+				return err
+			}
+			if string(text) == word {
+				return nil
+			}
+		}
+	}
+}
+
+func run(w *streamtest.World, handle func(context.Context, *websocket.Conn) error) error {
+	return tandemws.Run(w.Context(), w.Session, streamtest.URL, tandemws.Options{}, handle)
+}
+
+func TestATokenThatRunsOutBetweenTwoConnections(t *testing.T) {
+	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+		if n == 1 {
+			time.Sleep(2 * testserver.AccessTTL) // the connection outlives its token
+			return                               // and is cut
+		}
+		say(ctx, conn, "welcome back")
+		wait(ctx, conn)
+	})
+	streamtest.Run(t, stream, func(w *streamtest.World) {
+		if err := run(w, until("welcome back")); err != nil {
+			t.Error(err)
+		}
+		w.WantServed(streamtest.Path, 2)
+		w.WantServed(testserver.Refresh, 1)
+	})
+}
+
+func TestATokenThatRanOutUnseenIsReplacedInTheHandshake(t *testing.T) {
+	streamtest.Run(t, echo, func(w *streamtest.World) {
+		// By this client's clock the token is good for another hour.
+		slow := func(c *tandem.Config) {
+			begun := time.Now()
+			c.Now = func() time.Time { return begun }
+		}
+		s := w.Open(slow)
+		if err := s.SignIn(w.Context(), "ann", "nna"); err != nil {
+			t.Fatal(err)
+		}
+		w.Expire()
+		conn, err := tandemws.Dial(w.Context(), s, streamtest.URL, tandemws.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn.Close(websocket.StatusNormalClosure, "")
+		w.WantServed(streamtest.Path, 2) // the first was answered with 401
+		w.WantServed(testserver.Refresh, 1)
+	})
+}
+
+func TestACloseCodeThatRefusesTheTokenIsFollowedByAFreshOne(t *testing.T) {
+	for name, code := range map[string]websocket.StatusCode{"4401": tandemws.StatusUnauthorized, "1008": websocket.StatusPolicyViolation} {
+		t.Run(name, func(t *testing.T) {
+			stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+				if n == 1 {
+					conn.Close(code, "token refused")
+					return
+				}
+				say(ctx, conn, "welcome back")
+				wait(ctx, conn)
+			})
+			streamtest.Run(t, stream, func(w *streamtest.World) {
+				before, _ := w.Session.Token(w.Context())
+				begun := time.Now()
+				if err := run(w, until("welcome back")); err != nil {
+					t.Error(err)
+				}
+				if after, _ := w.Session.Token(w.Context()); after == before {
+					t.Error("the same token was used again")
+				}
+				if waited := time.Since(begun); waited > time.Millisecond {
+					t.Errorf("it took %s", waited)
+				}
+				w.WantServed(testserver.Refresh, 1)
+			})
+		})
+	}
+}
+
+func TestAnyOtherCloseCodeLeavesTheTokenAlone(t *testing.T) {
+	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+		switch n {
+		case 1:
+			conn.Close(websocket.StatusNormalClosure, "")
+		case 2:
+			conn.Close(websocket.StatusGoingAway, "")
+		case 3:
+			conn.Close(tandemws.StatusUnauthorized, "")
+		default:
+			say(ctx, conn, "welcome back")
+			wait(ctx, conn)
+		}
+	})
+	streamtest.Run(t, stream, func(w *streamtest.World) {
+		options := tandemws.Options{RefusedCodes: []websocket.StatusCode{}}
+		if err := tandemws.Run(w.Context(), w.Session, streamtest.URL, options, until("welcome back")); err != nil {
+			t.Error(err)
+		}
+		w.WantServed(streamtest.Path, 4)
+		w.WantServed(testserver.Refresh, 0)
+	})
+}
+
+// The token of a connection that was opened long ago is refused; the session has had
+// another one for a while, which is good.
+func TestALateRefusalDoesNotHarmTheTokenInUse(t *testing.T) {
+	var refuse chan struct{}
+	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+		if n == 1 {
+			<-refuse
+			conn.Close(tandemws.StatusUnauthorized, "")
+			return
+		}
+		say(ctx, conn, "welcome back")
+		wait(ctx, conn)
+	})
+	streamtest.Run(t, stream, func(w *streamtest.World) {
+		refuse = make(chan struct{})
+		done := make(chan error)
+		go func() { done <- run(w, until("welcome back")) }()
+		synctest.Wait()
+		w.Expire()
+		before, err := w.Session.Token(w.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		close(refuse)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		if after, _ := w.Session.Token(w.Context()); after != before {
+			t.Error("a good token was given up")
+		}
+		w.WantServed(testserver.Refresh, 1)
+	})
+}
+
+func TestManyStreamsOfOneSessionCauseOneRefresh(t *testing.T) {
+	const streams = 50
+	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+		if n <= streams {
+			time.Sleep(testserver.AccessTTL)
+			conn.Close(tandemws.StatusUnauthorized, "token expired")
+			return
+		}
+		say(ctx, conn, "welcome back")
+		wait(ctx, conn)
+	})
+	streamtest.Run(t, stream, func(w *streamtest.World) {
+		var all sync.WaitGroup
+		for range streams {
+			all.Go(func() {
+				if err := run(w, until("welcome back")); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		w.WantServed(streamtest.Path, 2*streams)
+		w.WantServed(testserver.Refresh, 1)
+	})
+}
+
+// A server that closes connections when their token has run out, or after a while, has
+// not refused a fresh one, even if that is every few seconds.
+func TestTokensThatWereGoodForAWhileAreNotRefusedForGood(t *testing.T) {
+	for life, lasts := range map[time.Duration]time.Duration{
+		4 * time.Second: 3 * time.Second, // the server's clock is ahead
+		time.Minute:     59 * time.Second,
+		time.Hour:       10 * time.Second,
+	} {
+		stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+			if n < 10 {
+				time.Sleep(lasts)
+				conn.Close(tandemws.StatusUnauthorized, "token expired")
+				return
+			}
+			say(ctx, conn, "welcome back")
+			wait(ctx, conn)
+		})
+		settings := func(c *server.Config) { c.AccessTTL = life }
+		streamtest.RunOn(t, settings, stream, func(w *streamtest.World) {
+			if err := run(w, until("welcome back")); err != nil {
+				t.Errorf("%s: %v", life, err)
+			}
+			w.WantServed(testserver.Refresh, 9)
+		})
+	}
+}
+
+func TestAServerThatRefusesFreshTokensIsNotAskedForEver(t *testing.T) {
+	stream := serve(func(_ context.Context, _ int, conn *websocket.Conn) { conn.Close(tandemws.StatusUnauthorized, "no") })
+	streamtest.Run(t, stream, func(w *streamtest.World) {
+		err := run(w, until("never"))
+		no, ok := errors.AsType[*tandemws.RefusedError](err)
+		if !ok || no.Status != http.StatusSwitchingProtocols || no.Code != tandemws.StatusUnauthorized || no.Reason != "no" {
+			t.Errorf("got %v", err)
+		}
+		w.WantServed(streamtest.Path, 3)
+		w.WantServed(testserver.Refresh, 2)
+	})
+}
+
+func TestAServerThatIsAwayForAWhile(t *testing.T) {
+	streamtest.Run(t, echo, func(w *streamtest.World) {
+		opened := make(chan struct{})
+		done := make(chan error)
+		go func() {
+			done <- run(w, func(ctx context.Context, conn *websocket.Conn) error {
+				opened <- struct{}{}
+				say(ctx, conn, "hello")
+				if w.Auth.Served(streamtest.Path) == 1 {
+					return until("never")(ctx, conn)
+				}
+				return until("hello")(ctx, conn)
+			})
+		}()
+		<-opened
+		w.Down()
+		w.Expire()
+		time.Sleep(time.Hour)
+		w.Up()
+		<-opened
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w.WantServed(testserver.Refresh, 1)
+	})
+}
+
+func TestABusyServerIsGivenTheTimeThatItAsksFor(t *testing.T) {
+	streamtest.Run(t, echo, func(w *streamtest.World) {
+		w.Answer(http.StatusServiceUnavailable, http.Header{"Retry-After": {"120"}})
+		done := make(chan error)
+		go func() {
+			done <- run(w, func(ctx context.Context, conn *websocket.Conn) error {
+				say(ctx, conn, "hello")
+				return until("hello")(ctx, conn)
+			})
+		}()
+		time.Sleep(119 * time.Second)
+		w.WantServed(streamtest.Path, 1)
+		w.Serve(echo)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		w.WantServed(streamtest.Path, 2)
+	})
+}
+
+func TestTheEndOfTheSessionIsTheEndOfTheStream(t *testing.T) {
+	stream := serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
+		say(ctx, conn, "open")
+		time.Sleep(time.Second)
+		conn.Close(tandemws.StatusUnauthorized, "session ended")
+	})
+	t.Run("by the server", func(t *testing.T) {
+		streamtest.Run(t, stream, func(w *streamtest.World) {
+			err := run(w, func(ctx context.Context, conn *websocket.Conn) error {
+				w.EndAtServer()
+				return until("never")(ctx, conn)
+			})
+			if ended, ok := errors.AsType[*tandem.EndedError](err); !ok || ended.Reason != "revoked" {
+				t.Errorf("got %v", err)
+			}
+			w.WantServed(streamtest.Path, 1)
+			w.WantServed(testserver.Refresh, 1)
+		})
+	})
+	t.Run("by its user", func(t *testing.T) {
+		streamtest.Run(t, stream, func(w *streamtest.World) {
+			err := run(w, func(ctx context.Context, conn *websocket.Conn) error {
+				if err := w.Session.SignOut(ctx); err != nil {
+					t.Error(err)
+				}
+				return until("never")(ctx, conn)
+			})
+			if ended, ok := errors.AsType[*tandem.EndedError](err); !ok || ended.Reason != "signed_out" {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+	t.Run("by Close", func(t *testing.T) {
+		streamtest.Run(t, stream, func(w *streamtest.World) {
+			err := run(w, func(ctx context.Context, conn *websocket.Conn) error {
+				w.Session.Close()
+				return until("never")(ctx, conn)
+			})
+			if !errors.Is(err, tandem.ErrClosed) {
+				t.Errorf("got %v", err)
+			}
+		})
+	})
+	t.Run("before it has begun", func(t *testing.T) {
+		streamtest.Run(t, stream, func(w *streamtest.World) {
+			err := tandemws.Run(w.Context(), w.Open(), streamtest.URL, tandemws.Options{}, until("never"))
+			if !errors.Is(err, tandem.ErrNotSignedIn) {
+				t.Errorf("got %v", err)
+			}
+			w.WantServed(streamtest.Path, 0)
+		})
+	})
+}
+
+// A stream goes on in the new session of the same user, and in no other user's name.
+func TestSigningInAgainInPlace(t *testing.T) {
+	stream := func() http.Handler {
+		return serve(func(ctx context.Context, n int, conn *websocket.Conn) {
+			if n == 1 {
+				time.Sleep(testserver.AccessTTL)
+				return
+			}
+			say(ctx, conn, "welcome back")
+			wait(ctx, conn)
+		})
+	}
+	signInAs := func(name, password string) func(*tandem.Config) {
+		return func(c *tandem.Config) {
+			c.OnEnd = func(ctx context.Context, s *tandem.Session, _ *tandem.EndedError) {
+				time.Sleep(time.Minute) // a person types
+				if err := s.SignIn(ctx, name, password); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}
+	handle := func(w *streamtest.World) func(context.Context, *websocket.Conn) error {
+		return func(ctx context.Context, conn *websocket.Conn) error {
+			if w.Auth.Served(streamtest.Path) == 1 {
+				w.EndAtServer()
+			}
+			return until("welcome back")(ctx, conn)
+		}
+	}
+	t.Run("the same user", func(t *testing.T) {
+		streamtest.Run(t, stream(), func(w *streamtest.World) {
+			if err := run(w, handle(w)); err != nil {
+				t.Error(err)
+			}
+			w.WantServed(testserver.Login, 2)
+		}, signInAs("ann", "nna"))
+	})
+	t.Run("another user, while the handshake waits", func(t *testing.T) {
+		streamtest.Run(t, stream(), func(w *streamtest.World) {
+			if err := run(w, handle(w)); !errors.Is(err, tandem.ErrUserChanged) {
+				t.Errorf("got %v, want ErrUserChanged", err)
+			}
+			w.WantServed(streamtest.Path, 1)
+		}, signInAs("bob", "bbo"))
+	})
+	t.Run("another user, while the stream is open", func(t *testing.T) {
+		streamtest.Run(t, stream(), func(w *streamtest.World) {
+			err := run(w, func(ctx context.Context, conn *websocket.Conn) error {
+				if err := w.Session.SignIn(ctx, "bob", "bbo"); err != nil {
+					t.Error(err)
+				}
+				return until("welcome back")(ctx, conn)
+			})
+			if !errors.Is(err, tandem.ErrUserChanged) {
+				t.Errorf("got %v, want ErrUserChanged", err)
+			}
+			w.WantServed(streamtest.Path, 1)
+		})
+	})
+}
+
+func TestAHandshakeThatIsRefusedForGood(t *testing.T) {
+	for _, status := range []int{400, 401, 403, 404, 200} {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			w.Answer(status, nil)
+			err := run(w, until("never"))
+			if no, ok := errors.AsType[*tandemws.RefusedError](err); !ok || no.Status != status {
+				t.Errorf("%d: got %v", status, err)
+			}
+			want := 1
+			if status == http.StatusUnauthorized {
+				want = 2 // with a fresh token, too
+			}
+			w.WantServed(streamtest.Path, want)
+		})
+	}
+}
+
+func TestWhatTheHandlerSays(t *testing.T) {
+	errBad := errors.New("a message that makes no sense")
+	t.Run("nil: all is done", func(t *testing.T) {
+		var closed chan websocket.StatusCode
+		stream := serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
+			_, _, err := conn.Read(ctx)
+			closed <- websocket.CloseStatus(err)
+		})
+		streamtest.Run(t, stream, func(w *streamtest.World) {
+			closed = make(chan websocket.StatusCode, 1)
+			if err := run(w, func(context.Context, *websocket.Conn) error { return nil }); err != nil {
+				t.Error(err)
+			}
+			if code := <-closed; code != websocket.StatusNormalClosure {
+				t.Errorf("the server saw it closed with %d", code)
+			}
+		})
+	})
+	t.Run("an error: connect again", func(t *testing.T) {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			err := run(w, func(context.Context, *websocket.Conn) error {
+				if w.Auth.Served(streamtest.Path) < 3 {
+					return errBad
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	})
+	t.Run("Stop: it is over", func(t *testing.T) {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			err := run(w, func(context.Context, *websocket.Conn) error { return tandemws.Stop(errBad) })
+			if err != errBad { //nolint:errorlint // that very one
+				t.Errorf("got %v", err)
+			}
+			w.WantServed(streamtest.Path, 1)
+		})
+	})
+	t.Run("a panic leaves nothing behind", func(t *testing.T) {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			_ = run(w, func(context.Context, *websocket.Conn) error { panic("a bug") })
+		})
+	})
+}
+
+func TestACallerThatGivesUpLeavesAtOnce(t *testing.T) {
+	leave := func(w *streamtest.World, then func(cancel context.CancelFunc)) {
+		ctx, cancel := context.WithCancel(w.Context())
+		done := make(chan error)
+		go func() {
+			done <- tandemws.Run(ctx, w.Session, streamtest.URL, tandemws.Options{}, until("never"))
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		then(cancel)
+		if err := <-done; !errors.Is(err, context.Canceled) || time.Since(begun) != 0 {
+			w.Errorf("%v after %s", err, time.Since(begun))
+		}
+	}
+	t.Run("while it is connected", func(t *testing.T) {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			leave(w, func(cancel context.CancelFunc) { cancel() })
+		})
+	})
+	t.Run("while it waits for the next connection", func(t *testing.T) {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			w.Answer(http.StatusServiceUnavailable, http.Header{"Retry-After": {"60"}})
+			leave(w, func(cancel context.CancelFunc) { cancel() })
+		})
+	})
+	t.Run("while the handshake waits for an answer", func(t *testing.T) {
+		streamtest.Run(t, echo, func(w *streamtest.World) {
+			w.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+			leave(w, func(cancel context.CancelFunc) { cancel() })
+		})
+	})
+}
+
+func TestAHandshakeThatIsNotAnsweredIsGivenUp(t *testing.T) {
+	streamtest.Run(t, echo, func(w *streamtest.World) {
+		w.Serve(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			w.Serve(echo)
+			<-r.Context().Done()
+		}))
+		begun := time.Now()
+		err := run(w, func(context.Context, *websocket.Conn) error { return nil })
+		if took := time.Since(begun); err != nil || took < 30*time.Second || took > 32*time.Second {
+			t.Errorf("%v after %s", err, took)
+		}
+		w.WantServed(streamtest.Path, 2)
+	})
+}
