@@ -127,6 +127,12 @@ func newDialer(session *tandem.Session, address string, options Options) (*diale
 	if options.RefusedCodes == nil {
 		options.RefusedCodes = []websocket.StatusCode{websocket.StatusPolicyViolation, StatusUnauthorized}
 	}
+	switch {
+	case options.Timeout < 0:
+		return nil, fmt.Errorf("tandemws: Options.Timeout: %s is negative", options.Timeout)
+	case options.Timeout == 0:
+		options.Timeout = 30 * time.Second
+	}
 	handshakes, err := reconnect.NewHandshakes(session, options.Timeout, options.Handshake.HTTPHeader)
 	if err == nil {
 		err = options.loop().Check()

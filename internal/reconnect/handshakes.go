@@ -16,9 +16,6 @@ import (
 // send its access token to. Nothing was sent.
 var ErrForeignOrigin = errors.New("the URL's origin is none of the session's: name it in Config.Origins")
 
-// DefaultTimeout bounds a handshake where nothing else is said.
-const DefaultTimeout = 30 * time.Second
-
 // Handshakes are those of one stream, one after another: with the session's access
 // token or not at all, and all in the name of the user that the stream was begun for.
 type Handshakes struct {
@@ -30,22 +27,16 @@ type Handshakes struct {
 }
 
 // NewHandshakes returns those of a new stream. The timeout bounds the wait for each
-// answer, but not that for an access token; it defaults to [DefaultTimeout]. The error
-// names the option or the argument that is wrong.
+// answer, but not that for an access token; 0 means that there is no bound. The error
+// says which argument is wrong.
 func NewHandshakes(session *tandem.Session, timeout time.Duration, header http.Header) (*Handshakes, error) {
 	if session == nil {
 		return nil, errors.New("no session; tandem.Open makes one")
-	}
-	if timeout < 0 {
-		return nil, fmt.Errorf("Options.Timeout: %s is negative", timeout)
 	}
 	for name := range header {
 		if strings.EqualFold(name, "Authorization") {
 			return nil, errors.New("an Authorization header is among the options; it is the session's to set")
 		}
-	}
-	if timeout == 0 {
-		timeout = DefaultTimeout
 	}
 	return &Handshakes{session: session, timeout: timeout, user: session.Status()}, nil
 }
@@ -83,22 +74,18 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, tandem.ErrUserChanged
 	}
 	g.token, g.expiry = token, now.ExpiresAt
-
+	if g.timeout == 0 {
+		return g.next.RoundTrip(req)
+	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	timeout := fmt.Errorf("no answer within %s", g.timeout)
 	timer := time.AfterFunc(g.timeout, func() { cancel(timeout) })
 	defer timer.Stop()
 	resp, err := g.next.RoundTrip(req.WithContext(ctx))
-	if err == nil && !timer.Stop() {
-		err = errors.Join(timeout, resp.Body.Close())
+	if err != nil && context.Cause(ctx) == timeout { //nolint:errorlint // it is that one or it isn't
+		return nil, timeout
 	}
-	if err != nil {
-		if context.Cause(ctx) == timeout { //nolint:errorlint // it is that one or it isn't
-			err = timeout
-		}
-		return nil, err
-	}
-	return resp, nil
+	return resp, err
 }
 
 // sameUser reports whether it is still the user that the stream was begun for: what was

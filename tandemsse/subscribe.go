@@ -1,0 +1,260 @@
+package tandemsse
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/reconnect"
+)
+
+// ErrForeignOrigin: the URL, or what it redirects to, is at an origin that is none of
+// the session's; see [tandem.Config].Origins. Nothing was sent there.
+var ErrForeignOrigin = reconnect.ErrForeignOrigin
+
+// Options say how to subscribe. The zero value is ready to use.
+type Options struct {
+	// LastEventID is the id of the event after which to begin. Defaults to none: with
+	// whatever the server sends.
+	LastEventID string
+
+	// Header has further headers of the requests. There must be no Authorization among
+	// them: that is the session's.
+	Header http.Header
+
+	// Method and Body make a request other than a GET; they are sent anew with each
+	// connection. Method defaults to POST if there is a body.
+	Method string
+	Body   []byte
+
+	// IdleTimeout is how long nothing may come, not even a comment, before the
+	// connection is taken for dead and another one is made. It bounds the wait for the
+	// answer, too, but not that for an access token. Give it more than the time in which
+	// the server sends something in any case. Defaults to none.
+	IdleTimeout time.Duration
+
+	// MaxEventSize is how many bytes of data one event may have, or a line of the stream. Defaults to 1 MiB.
+	MaxEventSize int
+
+	// MinWait is how long to wait before connecting again, less a random part of up to
+	// a half; it doubles with each further failure. A connection that brought an event
+	// or lasted 10 seconds begins anew. Defaults to 1 second. A server that asks for
+	// more, with a "retry" field or Retry-After, gets it, up to an hour.
+	MinWait time.Duration
+
+	// MaxWait is what the wait grows to. Defaults to 30 seconds.
+	MaxWait time.Duration
+
+	// Logger hears of connections that were lost. Defaults to none.
+	Logger *slog.Logger
+}
+
+// A RefusedError reports that the server answered with something else than a stream of
+// events.
+type RefusedError struct {
+	Status      int
+	ContentType string
+	// RetryAfter is how long the server asked to be left alone; 0 if it didn't.
+	RetryAfter time.Duration
+}
+
+// Error says what the server answered.
+func (e *RefusedError) Error() string {
+	if e.Status == http.StatusOK {
+		return fmt.Sprintf("server answered with %q instead of text/event-stream; is the URL right?", e.ContentType)
+	}
+	return fmt.Sprintf("server refused the stream: it answered %d %s", e.Status, http.StatusText(e.Status))
+}
+
+// Subscribe asks for a stream of events and calls handle with each, one after another.
+// When the stream breaks off it asks for what comes after the last event that it got,
+// again and again, until there is no point in it any more. The address is an http or
+// https URL.
+//
+// Subscribe returns
+//   - nil, when the server says with status 204 that there is no more;
+//   - the error that handle returned, as it is;
+//   - the context's error, as soon as ctx ends;
+//   - an [*tandem.EndedError] when the session has ended, [tandem.ErrClosed] when it was
+//     closed, [tandem.ErrNotSignedIn], and [tandem.ErrUserChanged] when another user has
+//     signed in: no stream goes on in another user's name. A stream that is open stays
+//     so; the session's end is met with at the next request;
+//   - a [*RefusedError] when the server refuses a request for good (403, 404 and other
+//     such answers, but not 429 or 503), or answers with something else than events from
+//     the first;
+//   - [ErrEventTooLarge] and [ErrForeignOrigin].
+//
+// Anything else passes: a [*tandem.TemporaryError], say, is waited out.
+func Subscribe(ctx context.Context, session *tandem.Session, address string, options Options, handle func(Event) error) error {
+	s, err := newStream(session, address, options)
+	if err != nil {
+		return fmt.Errorf("tandemsse: %w", err)
+	}
+	s.handle = handle
+	loop := reconnect.Loop{MinWait: options.MinWait, MaxWait: options.MaxWait, Logger: options.Logger}
+	if err := loop.Check(); err != nil {
+		return fmt.Errorf("tandemsse: %w", err)
+	}
+	return loop.Run(ctx, s.connect)
+}
+
+// A stream is the connections of one subscription.
+type stream struct {
+	url     string
+	options Options
+	client  *http.Client
+	handle  func(Event) error
+
+	opened bool // at least once
+	lastID string
+	retry  time.Duration // what the server said last
+}
+
+func newStream(session *tandem.Session, address string, o Options) (*stream, error) {
+	u, err := url.Parse(address)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("URL: %w", reconnect.Bare(err))
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return nil, fmt.Errorf("URL: scheme %q, host %q; want an http or https URL", u.Scheme, u.Host)
+	case strings.ContainsFunc(o.LastEventID, isControl):
+		return nil, fmt.Errorf("Options.LastEventID: %q has a control character in it", o.LastEventID)
+	case o.IdleTimeout < 0:
+		return nil, fmt.Errorf("Options.IdleTimeout: %s is negative", o.IdleTimeout)
+	case o.MaxEventSize < 0:
+		return nil, fmt.Errorf("Options.MaxEventSize: %d is negative", o.MaxEventSize)
+	}
+	handshakes, err := reconnect.NewHandshakes(session, o.IdleTimeout, o.Header)
+	if err != nil {
+		return nil, err
+	}
+	if o.MaxEventSize == 0 {
+		o.MaxEventSize = 1 << 20
+	}
+	if o.Method == "" && len(o.Body) > 0 {
+		o.Method = http.MethodPost
+	}
+	s := &stream{url: address, options: o, client: handshakes.Client(), lastID: o.LastEventID}
+	_, err = s.request(context.Background())
+	return s, err
+}
+
+// request returns the request for what comes after the last event.
+func (s *stream) request(ctx context.Context) (*http.Request, error) {
+	req, err := http.NewRequestWithContext(ctx, s.options.Method, s.url, bytes.NewReader(s.options.Body))
+	if err != nil {
+		return nil, reconnect.Bare(err)
+	}
+	req.Header.Set("Cache-Control", "no-cache")
+	req.Header.Set("Accept-Encoding", "identity") // what compresses a stream holds it back
+	for name, values := range s.options.Header {
+		req.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
+	}
+	req.Header.Set("Accept", "text/event-stream")
+	if s.lastID != "" {
+		req.Header.Set("Last-Event-ID", s.lastID)
+	}
+	return req, nil
+}
+
+// connect asks for the stream once and handles what comes of it.
+func (s *stream) connect(ctx context.Context) reconnect.Attempt {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	req, err := s.request(ctx)
+	if err != nil {
+		return reconnect.Attempt{Err: err, Done: true}
+	}
+	resp, err := s.client.Do(req)
+	if err != nil {
+		return reconnect.Attempt{Err: fmt.Errorf("ask for the stream: %w", reconnect.Bare(err)), AtLeast: s.retry}
+	}
+	defer resp.Body.Close()
+	switch {
+	case resp.StatusCode == http.StatusNoContent:
+		return reconnect.Attempt{Done: true}
+	case resp.StatusCode != http.StatusOK || !isEvents(resp):
+		return s.refused(resp)
+	}
+	s.opened = true
+	body := newWatched(resp.Body, s.options.IdleTimeout, cancel)
+	return s.read(ctx, newParser(body, s.lastID, s.options.MaxEventSize))
+}
+
+func (s *stream) refused(resp *http.Response) reconnect.Attempt {
+	no := &RefusedError{
+		Status:      resp.StatusCode,
+		ContentType: resp.Header.Get("Content-Type"),
+		RetryAfter:  reconnect.RetryAfter(resp.Header),
+	}
+	return reconnect.Attempt{
+		Err:     no,
+		Done:    reconnect.Definitive(no.Status, s.opened),
+		AtLeast: max(no.RetryAfter, s.retry),
+	}
+}
+
+// read handles events until there are no more of them.
+func (s *stream) read(ctx context.Context, p *parser) reconnect.Attempt {
+	a := reconnect.Attempt{Opened: time.Now()}
+	for {
+		event, err := p.next()
+		s.lastID = p.lastID
+		if p.retry >= 0 {
+			s.retry = p.retry
+		}
+		a.AtLeast = s.retry
+		if err != nil {
+			a.Err, a.Done = err, errors.Is(err, ErrEventTooLarge)
+			if cause := context.Cause(ctx); cause != nil {
+				a.Err = cause
+			} else if errors.Is(err, io.EOF) {
+				a.Err = errors.New("server ended the stream")
+			}
+			return a
+		}
+		a.Useful = true
+		if err := s.handle(event); err != nil {
+			a.Err, a.Done = err, true
+			return a
+		}
+	}
+}
+
+func isEvents(resp *http.Response) bool {
+	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	return err == nil && kind == "text/event-stream"
+}
+
+// A watched reader ends the connection if nothing comes for too long. The time that
+// events are handled in does not count.
+type watched struct {
+	io.Reader
+	limit time.Duration
+	timer *time.Timer
+}
+
+func newWatched(r io.Reader, limit time.Duration, cancel context.CancelCauseFunc) io.Reader {
+	if limit == 0 {
+		return r
+	}
+	idle := fmt.Errorf("nothing came within %s", limit)
+	return &watched{Reader: r, limit: limit, timer: time.AfterFunc(limit, func() { cancel(idle) })}
+}
+
+// Read reads what is there, or waits for it.
+func (w *watched) Read(p []byte) (int, error) {
+	w.timer.Reset(w.limit)
+	defer w.timer.Stop()
+	return w.Reader.Read(p)
+}
