@@ -70,7 +70,7 @@ func (a authServer) signIn(ctx context.Context, username, password string) (Pair
 		return Pair{}, &TemporaryError{Err: err}
 	case no.status == http.StatusUnauthorized:
 		return Pair{}, ErrInvalidCredentials
-	case no.temporary():
+	case no.temporary() || no.status < http.StatusBadRequest: // a redirect, of what is in between
 		return Pair{}, a.temporary(no)
 	}
 	return Pair{}, no
@@ -81,7 +81,7 @@ func (a authServer) signIn(ctx context.Context, username, password string) (Pair
 func (a authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	pair, err := a.pair(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
 	var no *refusal
-	if errors.As(err, &no) && no.status < http.StatusInternalServerError {
+	if errors.As(err, &no) && !no.temporary() {
 		switch no.code {
 		case "invalid_grant", "session_ended":
 			return Grant{}, &EndedError{Reason: rotation.EndReason(no.reason)}
@@ -122,7 +122,7 @@ func (a authServer) temporary(err error) *TemporaryError {
 }
 
 // pair posts body and returns the pair that is answered, its shape checked.
-func (a authServer) pair(ctx context.Context, path string, body any) (Pair, error) {
+func (a authServer) pair(ctx context.Context, path string, body map[string]string) (Pair, error) {
 	var answer struct {
 		AccessToken  string  `json:"accessToken"`
 		RefreshToken string  `json:"refreshToken"`
@@ -152,7 +152,7 @@ func (a authServer) pair(ctx context.Context, path string, body any) (Pair, erro
 }
 
 // post sends body as JSON and reads the answer into answer, which may be nil.
-func (a authServer) post(ctx context.Context, path string, body, answer any) error {
+func (a authServer) post(ctx context.Context, path string, body map[string]string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	text, err := json.Marshal(body)
@@ -164,5 +164,5 @@ func (a authServer) post(ctx context.Context, path string, body, answer any) err
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return a.do(req, answer)
+	return a.do(req, answer, body["password"], body["refreshToken"])
 }

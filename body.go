@@ -2,11 +2,13 @@ package tandem
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
+	"os"
 	"sync"
 )
 
@@ -22,7 +24,7 @@ func (s *Session) ready(req *http.Request) (_ *http.Request, done func(), _ erro
 	if replayable(req) {
 		return req, func() {}, nil
 	}
-	if file, ok := req.Body.(fileLike); ok {
+	if file, ok := req.Body.(*os.File); ok {
 		if start, err := file.Seek(0, io.SeekCurrent); err == nil {
 			shared := &sharedFile{file: file, start: start}
 			return withBody(req, shared.open), shared.done, nil
@@ -31,7 +33,11 @@ func (s *Session) ready(req *http.Request) (_ *http.Request, done func(), _ erro
 	if s.config.BufferBodies <= 0 || req.ContentLength > s.config.BufferBodies {
 		return req, func() {}, nil
 	}
+	stop := context.AfterFunc(req.Context(), func() { _ = req.Body.Close() })
 	kept, err := io.ReadAll(io.LimitReader(req.Body, s.config.BufferBodies+1))
+	if !stop() {
+		return nil, nil, req.Context().Err()
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("read the request's body: %w", errors.Join(err, req.Body.Close()))
 	}
@@ -57,16 +63,10 @@ func withBody(req *http.Request, open func() io.ReadCloser) *http.Request {
 	return &with
 }
 
-// A fileLike is a body such as *os.File, several parts of which can be read at once.
-type fileLike interface {
-	io.ReadSeekCloser
-	io.ReaderAt
-}
-
 // A sharedFile is one that several sends read, the earlier of which may still be at
 // it when the next one begins. It is closed when all are done.
 type sharedFile struct {
-	file  fileLike
+	file  *os.File
 	start int64
 
 	mu      sync.Mutex

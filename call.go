@@ -13,7 +13,7 @@ import "context"
 //
 // The error is that of do, one of [Session.Token], or [ErrUserChanged].
 func (s *Session) Call(ctx context.Context, target string, do func(ctx context.Context, accessToken string) (refused bool, err error)) error {
-	begun := s.live.Load()
+	begun := s.user()
 	c, err := s.credential(ctx, nil)
 	if err != nil {
 		return err

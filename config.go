@@ -67,10 +67,10 @@ type Config struct {
 	OnEnd func(ctx context.Context, session *Session, end *EndedError)
 
 	// Observe is told what happens to the session, for metrics and traces: see
-	// [EventKind]. It is called without any lock held, so that it may call the session,
-	// and by several goroutines; none of its calls outlasts what it is told of by long,
-	// but [Session.Close] does not wait for one that is running. The context carries the
-	// values of the request that set things going. Defaults to nothing.
+	// [EventKind]. It is called by several goroutines, and without any lock held: it may
+	// call the session, with the ctx that it is given, and [Session.Close] does not wait
+	// for it. The ctx carries the values of the request that set things going. Defaults
+	// to nothing.
 	Observe func(ctx context.Context, e Event)
 
 	// Logger has a line for each [Event], never with a token. Defaults to none.

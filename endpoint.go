@@ -37,9 +37,10 @@ func newEndpoint(transport http.RoundTripper, now func() time.Time) endpoint {
 	}}
 }
 
-// do sends a request and reads a JSON answer into answer, which may be nil. Any
-// status but 2xx is a *refusal.
-func (e endpoint) do(req *http.Request, answer any) error {
+// do sends a request and reads a JSON answer into answer, which may be nil; what the
+// Content-Type calls it does not matter, for it may have a token in it that is the last
+// one. Any status but 2xx is a *refusal, which quotes none of the secrets.
+func (e endpoint) do(req *http.Request, answer any, secrets ...string) error {
 	req.Header.Set("Accept", "application/json")
 	resp, err := e.client.Do(req) //nolint:gosec // the program says where its server is
 	if err != nil {
@@ -51,14 +52,15 @@ func (e endpoint) do(req *http.Request, answer any) error {
 	case err != nil:
 		return fmt.Errorf("read the server's answer: %w", err)
 	case resp.StatusCode >= http.StatusMultipleChoices:
-		return e.refusal(resp, text)
+		return e.refusal(resp, text, secrets)
 	case answer == nil:
 		return nil
-	case !isJSON(resp):
-		return fmt.Errorf("server answered %d with %q instead of JSON; is the URL right?", resp.StatusCode, resp.Header.Get("Content-Type"))
 	}
-	if err := json.Unmarshal(text, answer); err != nil {
-		// The decoder's own text could quote the answer.
+	// The decoder's own text could quote the answer.
+	switch err := json.Unmarshal(text, answer); {
+	case err != nil && !isJSON(resp):
+		return fmt.Errorf("server answered %d with %q instead of JSON; is the URL right?", resp.StatusCode, printable(resp.Header.Get("Content-Type")))
+	case err != nil:
 		return errors.New("server answered with JSON of another shape")
 	}
 	return nil
@@ -128,16 +130,22 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-func (e endpoint) refusal(resp *http.Response, text []byte) *refusal {
+func (e endpoint) refusal(resp *http.Response, text []byte, secrets []string) *refusal {
 	r := &refusal{status: resp.StatusCode, code: http.StatusText(resp.StatusCode), retryAfter: e.retryAfter(resp)}
 	var answer struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 		Reason      string `json:"reason"`
 	}
-	if isJSON(resp) && json.Unmarshal(text, &answer) == nil && answer.Error != "" {
-		r.code, r.reason = printable(answer.Error), printable(answer.Reason)
-		r.description = printable(answer.Description)
+	if json.Unmarshal(text, &answer) == nil && answer.Error != "" {
+		for _, s := range []*string{&answer.Error, &answer.Reason, &answer.Description} {
+			for _, secret := range secrets {
+				if secret != "" {
+					*s = strings.ReplaceAll(*s, secret, "…")
+				}
+			}
+		}
+		r.code, r.reason, r.description = printable(answer.Error), printable(answer.Reason), printable(answer.Description)
 	}
 	return r
 }

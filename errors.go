@@ -50,7 +50,11 @@ type TemporaryError struct {
 
 // Error says what went wrong.
 func (e *TemporaryError) Error() string {
-	return "no access token just now, the session lives on: " + e.Err.Error()
+	const text = "no access token just now, the session lives on"
+	if e.Err == nil {
+		return text
+	}
+	return text + ": " + e.Err.Error()
 }
 
 // Unwrap returns what went wrong.

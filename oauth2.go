@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -128,6 +130,7 @@ func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	form.Set("grant_type", "refresh_token")
 	form.Set("refresh_token", pair.RefreshToken)
 	var answer struct {
+		Error        string   `json:"error"`
 		AccessToken  string   `json:"access_token"`
 		RefreshToken string   `json:"refresh_token"`
 		TokenType    string   `json:"token_type"`
@@ -136,13 +139,16 @@ func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	err := o.post(ctx, o.config.TokenURL, form, &answer)
 	var no *refusal
 	switch {
-	case errors.As(err, &no) && no.code == "invalid_grant" && no.status < http.StatusInternalServerError:
+	case errors.As(err, &no) && no.code == "invalid_grant" && !no.temporary(),
+		err == nil && answer.AccessToken == "" && slices.Contains(endedWith200, answer.Error):
 		return Grant{}, &EndedError{SessionID: pair.SessionID, Reason: rotation.Unknown}
 	case err != nil: // of what could not be read in full, a refresh token may be the last one
 		return Grant{RefreshToken: answer.RefreshToken}, err
 	}
 	grant := Grant{AccessToken: answer.AccessToken, RefreshToken: answer.RefreshToken, ExpiresIn: time.Duration(answer.ExpiresIn)}
 	switch {
+	case answer.AccessToken == "" && answer.Error != "":
+		err = fmt.Errorf("server answered %s", printable(answer.Error))
 	case answer.AccessToken == "":
 		err = errors.New("server answered without an access_token; is TokenURL right?")
 	case !strings.EqualFold(cmp.Or(answer.TokenType, "Bearer"), "Bearer"):
@@ -186,14 +192,32 @@ func (o *OAuth2) post(ctx context.Context, to string, form url.Values, answer an
 		// Both are form-encoded first: RFC 6749 section 2.3.1.
 		req.SetBasicAuth(url.QueryEscape(o.config.ClientID), url.QueryEscape(o.config.ClientSecret))
 	}
-	return o.do(req, answer)
+	return o.do(req, answer, form.Get("refresh_token"), form.Get("token"), o.config.ClientSecret)
 }
 
-// String names the token endpoint's client, not its secret.
-func (o *OAuth2) String() string { return fmt.Sprintf("tandem.OAuth2{client %q}", o.config.ClientID) }
+// endedWith200 are the errors for a refresh token that is no good which some servers
+// answer with status 200; the second one is GitHub's own word for it.
+var endedWith200 = []string{"invalid_grant", "bad_refresh_token"}
+
+// String names endpoint and client, and does not show the secret.
+func (c OAuth2Config) String() string {
+	return fmt.Sprintf("tandem.OAuth2Config{client %q at %s}", c.ClientID, c.TokenURL)
+}
+
+// GoString is [OAuth2Config.String].
+func (c OAuth2Config) GoString() string { return c.String() }
+
+// LogValue is [OAuth2Config.String].
+func (c OAuth2Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// String is that of the [OAuth2Config].
+func (o OAuth2) String() string { return o.config.String() }
 
 // GoString is [OAuth2.String].
-func (o *OAuth2) GoString() string { return o.String() }
+func (o OAuth2) GoString() string { return o.String() }
+
+// LogValue is [OAuth2.String].
+func (o OAuth2) LogValue() slog.Value { return o.config.LogValue() }
 
 // A lifetime is the expires_in of an answer: seconds, which some servers put into a
 // string. What is no number that makes sense is as good as none.

@@ -43,6 +43,8 @@ type textbook struct {
 	code   string
 	// hold, if it is not nil, keeps back the answers until it is closed.
 	hold chan struct{}
+	// onUse, if it is not nil, hears of each refresh.
+	onUse func(n int)
 }
 
 func (b *textbook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,6 +69,9 @@ func (b *textbook) token(w http.ResponseWriter, r *http.Request) {
 	b.form, b.basic = r.PostForm, name+":"+secret
 	given := b.form.Get("refresh_token")
 	b.used = append(b.used, given)
+	if b.onUse != nil {
+		b.onUse(len(b.used))
+	}
 	w.Header().Set("Content-Type", "application/json;charset=UTF-8")
 	answer := map[string]any{}
 	switch {

@@ -1,14 +1,11 @@
 package tandem
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/tandem-auth/tandem/rotation"
 )
 
 // A flight is the one refresh under way. The goroutine that flies it belongs to
@@ -34,13 +31,9 @@ type failure struct {
 	count int // in a row
 }
 
-// An unsaved pair is in use, but the store has failed to keep it in place of
-// prev.
-type unsaved struct{ prev, next Pair }
-
-// during marks the context of an OnEnd callback: a call made with it must not
-// wait for the flight that waits for the callback.
-type during struct{ session *Session }
+// during marks the context of a callback with the flight that waits for it: a call
+// made with it must not wait for that flight.
+type during struct{}
 
 // credential returns one that may be sent: usable, and not refused, if that is
 // given. It refreshes first if need be: what a refresh gives is not held against the
@@ -67,6 +60,9 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 			}
 		}
 		if err := s.refresh(ctx, c); err != nil {
+			if s.mayLook(err) && s.look(ctx, c) {
+				continue
+			}
 			return nil, err
 		}
 		refused = nil
@@ -128,7 +124,7 @@ func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 		return nil, ErrClosed
 	case s.live.Load() != c:
 		return nil, nil
-	case s.flight != nil && ctx.Value(during{s}) == nil:
+	case s.flight != nil && ctx.Value(during{}) != s.flight:
 		return s.flight, nil
 	case c == nil && s.ended != nil:
 		return nil, s.ended
@@ -137,7 +133,7 @@ func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 	case s.flight != nil:
 		return nil, &TemporaryError{Err: errors.New("OnEnd has not returned yet")}
 	}
-	if s.failure.err != nil && s.config.Now().Before(s.failure.err.RetryAt) {
+	if s.recentlyFailed() {
 		return nil, s.failure.err
 	}
 	if c.spent.CompareAndSwap(false, true) {
@@ -151,11 +147,45 @@ func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 func (s *Session) startAhead(ctx context.Context, c *credential) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	recentlyFailed := s.failure.err != nil && s.config.Now().Before(s.failure.err.RetryAt)
-	if s.closed.Load() || s.flight != nil || recentlyFailed || s.live.Load() != c {
+	if s.closed.Load() || s.flight != nil || s.recentlyFailed() || s.live.Load() != c {
 		return
 	}
 	s.take(ctx, c)
+}
+
+// recentlyFailed reports whether it is too early for another refresh; s.mu is held.
+func (s *Session) recentlyFailed() bool {
+	return s.failure.err != nil && before(s.config.Now(), s.failure.err.RetryAt)
+}
+
+// lookEvery is how often the store is read while a failure is remembered.
+const lookEvery = time.Second
+
+// mayLook reports whether err is a failure while which the store is worth a look:
+// another session of it may have got on.
+func (s *Session) mayLook(err error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.config.Now()
+	if s.failure.err == nil || !errors.Is(err, s.failure.err) || before(now, s.looked.Add(lookEvery)) {
+		return false
+	}
+	s.looked = now
+	return true
+}
+
+// look takes up a pair that the store has in the place of c, if it is good.
+func (s *Session) look(ctx context.Context, c *credential) bool {
+	kept, err := s.store.Load(ctx)
+	if err != nil || kept.IsZero() || kept.same(c.Pair) || s.outdated(kept) {
+		return false
+	}
+	newer := s.newCredential(kept)
+	if !newer.usable(s.config.Now()) || !s.live.CompareAndSwap(c, newer) {
+		return false
+	}
+	s.tell(ctx, Event{Kind: EventAdopt, SessionID: kept.SessionID, Begun: s.config.Now()})
+	return true
 }
 
 // take starts the flight that replaces c; s.mu is held.
@@ -175,21 +205,23 @@ func (s *Session) fly(f *flight) {
 	land := sync.OnceFunc(func() { s.land(f) })
 	defer land()
 
+	f.err = &TemporaryError{Err: errors.New("the refresher has ended its goroutine")} // if it does
 	f.err = s.replace(f)
 	end, ended := errors.AsType[*EndedError](f.err)
-	if ended && s.conclude(f.from, end) {
+	if ended = ended && s.conclude(f.from, end); ended {
 		f.note(s, EventEnd, end)
-	} else {
-		ended = false
+	}
+	if !ended || s.config.OnEnd == nil {
 		land()
 	}
-	s.log(f.ctx, f.news...)
+	ctx := context.WithValue(f.ctx, during{}, f)
+	s.log(ctx, f.news...)
 	// The callbacks are the application's code, and may call Close: what Close
 	// waits for is over here.
 	release()
-	s.observe(f.ctx, f.news...)
+	s.observe(ctx, f.news...)
 	if ended && s.config.OnEnd != nil {
-		s.config.OnEnd(context.WithValue(s.ctx, during{s}, true), s, end)
+		s.config.OnEnd(context.WithValue(s.ctx, during{}, f), s, end)
 	}
 }
 
@@ -228,184 +260,6 @@ func (s *Session) conclude(c *credential, end *EndedError) bool {
 	s.ended = end
 	s.stats.ends.Add(1)
 	return true
-}
-
-// replace puts another credential in the place of f.from: a newer one of the store,
-// or a fresh one of the server. What may pass is tried again, at most maxAttempts
-// times in all. The store is read before each attempt: where it cannot be locked,
-// another session may have got on meanwhile, and a token that was overtaken long
-// ago looks stolen. The error is an *EndedError or a *TemporaryError.
-func (s *Session) replace(f *flight) error {
-	unlock, err := s.lockStore()
-	if err != nil {
-		return &TemporaryError{Err: err}
-	}
-	defer unlock()
-
-	for attempt := 1; ; attempt++ {
-		kept, adopted, err := s.newest(f)
-		if adopted || err != nil {
-			return err
-		}
-		next, err := s.fetch(kept)
-		if !next.IsZero() {
-			return s.keep(f, kept, next, err)
-		}
-		var end *EndedError
-		switch {
-		case errors.As(err, &end):
-			return s.lastLook(f, kept, &EndedError{SessionID: kept.SessionID, Reason: cmp.Or(end.Reason, rotation.Unknown)})
-		case errors.Is(err, errStale):
-			return s.lastLook(f, kept, &TemporaryError{Err: err})
-		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
-			return s.temporary(err)
-		}
-	}
-}
-
-// temporary makes the error of a refresh that may succeed later.
-func (s *Session) temporary(err error) *TemporaryError {
-	now := s.config.Now()
-	retryAt := now.Add(retryAfter(err, now))
-	//nolint:errorlint // one that is wrapped in more words keeps them
-	if temporary, ok := err.(*TemporaryError); ok {
-		err = cmp.Or(temporary.Err, errors.New("the refresher gave no reason"))
-	}
-	return &TemporaryError{RetryAt: retryAt, Err: err}
-}
-
-// newest returns the pair to refresh, unless the store has another than that of
-// f.from that is good still: then it is adopted.
-func (s *Session) newest(f *flight) (_ Pair, adopted bool, _ error) {
-	c := f.from
-	kept, err := s.loadKept(c)
-	switch {
-	case err != nil:
-		return Pair{}, false, &TemporaryError{Err: err}
-	case kept.IsZero():
-		return Pair{}, false, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
-	case !kept.same(c.Pair):
-		if newer := s.newCredential(kept); newer.usable(s.config.Now()) {
-			s.adoptFrom(f, newer)
-			return Pair{}, true, nil
-		}
-	}
-	return kept, false, nil
-}
-
-// adoptFrom uses what another session of the store has fetched.
-func (s *Session) adoptFrom(f *flight, newer *credential) {
-	if s.live.CompareAndSwap(f.from, newer) {
-		f.note(s, EventAdopt, nil)
-	}
-}
-
-// keep stores the pair that replaces kept, then uses it. The store comes first
-// and does not end with the session: a pair that was given out must not be lost, not
-// even if it came with an error, of which keep makes a *TemporaryError.
-func (s *Session) keep(f *flight, kept, next Pair, err error) error {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	prev := s.saved(kept)
-	swapped, storeErr := s.store.CompareAndSwap(ctx, prev, next)
-	if storeErr == nil && !swapped {
-		return s.lastLook(f, kept, &EndedError{SessionID: f.from.SessionID, Reason: rotation.SignedOut})
-	}
-	c := s.newCredential(next)
-	c.invalid.Store(err != nil && f.from.invalid.Load())
-	used := s.live.CompareAndSwap(f.from, c)
-	switch {
-	case storeErr == nil:
-		s.setUnsaved(nil)
-	case used:
-		s.setUnsaved(&unsaved{prev: prev, next: next})
-	}
-	if storeErr != nil {
-		f.note(s, EventStoreFailed, storeErr)
-	}
-	if err != nil {
-		return s.temporary(err)
-	}
-	s.stats.refreshes.Add(1)
-	f.note(s, EventRefresh, nil)
-	return nil
-}
-
-// lastLook looks into the store once more before verdict, which was said of
-// used, is taken as the end: the winner of a race may have been there. If the
-// verdict stands and is the end, the pair goes; nobody else's does.
-func (s *Session) lastLook(f *flight, used Pair, verdict error) error {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	kept, err := s.store.Load(ctx)
-	if err != nil {
-		return &TemporaryError{Err: fmt.Errorf("load the session: %w", err)}
-	}
-	saved := s.saved(used)
-	if !kept.IsZero() && kept.RefreshToken != saved.RefreshToken {
-		s.adoptFrom(f, s.newCredential(kept))
-		return nil
-	}
-	if _, ok := errors.AsType[*EndedError](verdict); ok {
-		if _, err := s.store.CompareAndSwap(ctx, saved, Pair{}); err != nil {
-			f.note(s, EventStoreFailed, err)
-		}
-	}
-	return verdict
-}
-
-// loadKept returns what the store keeps; if it has failed to keep the pair in
-// use, that pair.
-func (s *Session) loadKept(c *credential) (Pair, error) {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	kept, err := s.store.Load(ctx)
-	saved := s.saved(c.Pair)
-	switch {
-	case !saved.same(c.Pair) && (err != nil || kept.same(saved)):
-		return c.Pair, nil
-	case err != nil:
-		return Pair{}, fmt.Errorf("load the session: %w", err)
-	}
-	return kept, nil
-}
-
-// saved returns the pair that the store has in the place of p: p itself, unless
-// the store has failed to keep it.
-func (s *Session) saved(p Pair) Pair {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.unsaved != nil && s.unsaved.next.same(p) {
-		return s.unsaved.prev
-	}
-	return p
-}
-
-func (s *Session) setUnsaved(u *unsaved) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.unsaved = u
-}
-
-// lockStore takes the store's lock, if it has one. The wait is longer than
-// anybody's refresh takes.
-func (s *Session) lockStore() (unlock func(), err error) {
-	locker, ok := s.store.(Locker)
-	if !ok {
-		return func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, (maxAttempts+1)*(s.config.RefreshTimeout+maxPause))
-	defer cancel()
-	unlock, err = locker.Lock(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("wait for the store's lock: %w", err)
-	}
-	return unlock, nil
-}
-
-// storeContext bounds calls to the store; Close does not end them.
-func (s *Session) storeContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(s.ctx), s.config.RefreshTimeout)
 }
 
 // maxBackOff is the longest time for which a failure is remembered.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -23,7 +24,8 @@ import (
 //
 // Only one call is under way in a process, and in all processes that share a store
 // with a [Locker]. The context has a deadline, see [Config.RefreshTimeout], and is
-// that of no caller: neither one that gives up nor [Session.Close] cuts it short.
+// that of no caller: neither one that gives up nor [Session.Close] cuts it short. All
+// who need a token wait for Refresh, so it must return when the context ends.
 type Refresher interface {
 	Refresh(ctx context.Context, pair Pair) (Grant, error)
 }
@@ -60,6 +62,9 @@ func (g Grant) String() string { return fmt.Sprintf("tandem.Grant{access token f
 
 // GoString is [Grant.String].
 func (g Grant) GoString() string { return g.String() }
+
+// LogValue is [Grant.String].
+func (g Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }
 
 // forEver stands for a life that the endpoint doesn't tell.
 const forEver = maxLifeSeconds * time.Second
@@ -120,9 +125,9 @@ func (s *Session) fetch(kept Pair) (Pair, error) {
 }
 
 // fetchContext bounds one attempt. Tandem's own server forgives one that is cut
-// short; of others it may have spent the only refresh token.
+// short; at others it may have spent the only refresh token.
 func (s *Session) fetchContext() (context.Context, context.CancelFunc) {
-	ctx := s.ctx
+	ctx := s.fetchCtx
 	if s.config.Refresher != nil {
 		ctx = context.WithoutCancel(ctx)
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,19 +27,35 @@ type Session struct {
 	// what it replaces, so that the loser of a race changes nothing.
 	live atomic.Pointer[credential]
 
-	mu      sync.Mutex
-	flight  *flight     // the refresh under way, if there is one
-	failure failure     // what the latest refresh met with, if it failed
-	ended   *EndedError // why there is no live pair, if there was one
-	unsaved *unsaved    // a pair that the store has failed to keep
-	revoke  string      // the refresh token of a sign-out that the server has not heard of
-	stats   stats
+	mu        sync.Mutex
+	flight    *flight      // the refresh under way, if there is one
+	failure   failure      // what the latest refresh met with, if it failed
+	looked    time.Time    // when the store was last read while a failure is remembered
+	ended     *EndedError  // why there is no live pair, if there was one
+	unsaved   *unsaved     // a pair that the store has failed to keep
+	saving    bool         // whether saveLater runs
+	overtaken overtakenSet // refresh tokens that the store had before
+	revoke    []string     // the refresh tokens of sign-outs that the server has not heard of
+	stats     stats
 
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	closed atomic.Bool // set with mu held, so that no flight starts after it
-	tasks  sync.WaitGroup
+	ctx         context.Context // ends with Close
+	cancel      context.CancelFunc
+	fetchCtx    context.Context // ends closeGrace later
+	cancelFetch context.CancelFunc
+	closed      atomic.Bool // set with mu held, so that no flight starts after it
+	tasks       sync.WaitGroup
 }
+
+// String tells whether there is a session, and shows no token.
+func (s *Session) String() string {
+	if status := s.Status(); status.SignedIn {
+		return fmt.Sprintf("tandem.Session{%s of %q}", status.SessionID, status.Username)
+	}
+	return "tandem.Session{not signed in}"
+}
+
+// GoString is [Session.String].
+func (s *Session) GoString() string { return s.String() }
 
 // Open returns the session that the store keeps; if it keeps none, a session
 // that waits for [Session.SignIn]. The store is asked, the server is not. Close
@@ -90,14 +107,20 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 		s.refresher = s.auth
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.fetchCtx, s.cancelFetch = context.WithCancel(context.Background())
 	if !kept.IsZero() {
 		s.live.Store(s.newCredential(kept))
 	}
 	return s, nil
 }
 
-// Close ends what the session does in the background and waits for it. Calls
-// that wait for a refresh return [ErrClosed]. It signs nobody out: the store
+// closeGrace is how long Close lets a refresh go on that is under way: what a short
+// program has asked for should not be for nothing.
+const closeGrace = time.Second
+
+// Close ends what the session does in the background and waits for it: for a refresh
+// under way up to a second, or, with a [Config.Refresher], until it returns. Calls
+// that wait for it return [ErrClosed]. It signs nobody out: the store
 // keeps the session. An OnEnd or Observe callback that is running is not waited for,
 // so that it may call Close itself; the context of OnEnd ends. Close may be called
 // twice.
@@ -106,7 +129,13 @@ func (s *Session) Close() error {
 	s.closed.Store(true)
 	s.mu.Unlock()
 	s.cancel()
+	grace := time.AfterFunc(closeGrace, s.cancelFetch)
 	s.tasks.Wait()
+	grace.Stop()
+	s.cancelFetch()
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	s.save(ctx)
 	return nil
 }
 
@@ -114,7 +143,8 @@ func (s *Session) Close() error {
 // one that was kept, if there was one: that one is forgotten, not signed out.
 //
 // The error is [ErrInvalidCredentials], a [*TemporaryError] (with RetryAt set if
-// the server said when to try again), the store's, or the context's.
+// the server said when to try again), the store's, the context's, or says what else the
+// server has against it.
 func (s *Session) SignIn(ctx context.Context, username, password string) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -183,30 +213,59 @@ func (s *Session) SignOut(ctx context.Context) error {
 	s.mu.Lock()
 	if !removed.IsZero() {
 		s.ended = &EndedError{SessionID: removed.SessionID, Reason: rotation.SignedOut}
-		s.revoke = removed.RefreshToken
+		if s.unsaved != nil && s.unsaved.prev.same(removed) {
+			removed = s.refreshWith(*s.unsaved)
+		}
+		s.revoke = append(s.revoke, removed.RefreshToken)
 	}
 	s.live.Store(nil)
 	s.unsaved = nil
-	revoke := s.revoke
+	untold := slices.Clone(s.revoke)
 	s.mu.Unlock()
 	s.follow(ctx, nil)
 
-	if revoke == "" || storeErr != nil && last == nil {
+	if len(untold) == 0 || storeErr != nil && last == nil {
 		return storeErr
 	}
-	if revoker, ok := s.refresher.(Revoker); ok {
-		if err := revoker.Revoke(ctx, revoke); err != nil {
-			s.tell(ctx, s.took(EventSignOut, removed.SessionID, begun, err))
-			return errors.Join(storeErr, fmt.Errorf("signed out here, but the server does not know yet (call SignOut again): %w", err))
+	err := s.tellServer(ctx, untold)
+	s.tell(ctx, s.took(EventSignOut, removed.SessionID, begun, err))
+	if err != nil {
+		err = &untoldError{err}
+	}
+	return errors.Join(storeErr, err)
+}
+
+// An untoldError is of a sign-out that the server has not heard of.
+type untoldError struct{ err error }
+
+// Error says what to do. What a TemporaryError says of the session's life would be odd
+// here.
+func (e *untoldError) Error() string {
+	err := e.err
+	if temporary, ok := errors.AsType[*TemporaryError](err); ok && temporary.Err != nil {
+		err = temporary.Err
+	}
+	return "signed out here, but the server does not know yet (call SignOut again): " + err.Error()
+}
+
+func (e *untoldError) Unwrap() error { return e.err }
+
+// tellServer tells the server of sign-outs, as far as it can be told.
+func (s *Session) tellServer(ctx context.Context, refreshTokens []string) error {
+	ctx, cancel := context.WithTimeout(ctx, maxAttempts*(s.config.RefreshTimeout+maxPause))
+	defer cancel()
+	revoker, ok := s.refresher.(Revoker)
+	for _, token := range refreshTokens {
+		if ok {
+			if err := revoker.Revoke(ctx, token); err != nil {
+				return err
+			}
 		}
+		s.mu.Lock()
+		s.revoke = slices.DeleteFunc(s.revoke, func(t string) bool { return t == token })
+		s.mu.Unlock()
 	}
-	s.mu.Lock()
-	if s.revoke == revoke {
-		s.revoke = ""
-	}
-	s.mu.Unlock()
-	s.tell(ctx, s.took(EventSignOut, removed.SessionID, begun, nil))
-	return storeErr
+	return nil
 }
 
 // Token returns an access token that is good now, refreshing it if need be: for
@@ -231,11 +290,30 @@ func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until tim
 
 // Invalidate says that a server refused the given access token though it should
 // be good. If it is still the one in use, the next call that needs one refreshes
-// first; if it has been replaced meanwhile, nothing happens.
+// first; if it has been replaced meanwhile, nothing happens. Nor does it in the first
+// 10 seconds of one that has replaced another such: it is then the server that does
+// not want it.
 func (s *Session) Invalidate(accessToken string) {
-	if c := s.live.Load(); c != nil && c.AccessToken == accessToken {
-		c.invalid.Store(true)
+	c := s.live.Load()
+	if c == nil || c.AccessToken != accessToken || c.afterInvalid && s.config.Now().Sub(c.ReceivedAt) < refusalMemory {
+		return
 	}
+	c.invalid.Store(true)
+}
+
+// user returns the credential that says in whose name a request begins now; nil if
+// that is nobody yet. A session that has just ended, and may be signed in again in
+// place, is its user's still.
+func (s *Session) user() *credential {
+	if c := s.live.Load(); c != nil {
+		return c
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight != nil {
+		return s.flight.from
+	}
+	return nil
 }
 
 // A Status is a session at one moment.
@@ -290,7 +368,13 @@ func (s *Session) overwrite(ctx context.Context, pair Pair) error {
 // something else: of two calls at once, the one that the store has stands.
 func (s *Session) follow(ctx context.Context, c *credential) {
 	kept, err := s.store.Load(ctx)
-	if err != nil || kept.IsZero() || c != nil && kept.RefreshToken == c.RefreshToken {
+	switch {
+	case err != nil || kept.IsZero():
+		return
+	case c == nil:
+		s.takeUp(kept)
+		return
+	case kept.RefreshToken == c.RefreshToken:
 		return
 	}
 	s.live.CompareAndSwap(c, s.newCredential(kept))

@@ -1,6 +1,7 @@
 package tandem
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"maps"
@@ -54,7 +55,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer done()
-	begun := s.live.Load()
+	begun := s.userOf(req)
 	c, err := t.credentialFor(req, begun)
 	if err != nil {
 		closeBody(req)
@@ -66,7 +67,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.stats.requests.Add(1)
 	resp, err := t.send(req, c, req.Body)
 	if err != nil || !s.rejected(resp) || !s.worthARefresh(begun, c, originOf(req.URL)) {
-		return resp, err
+		return s.markRedirect(resp, begun), err
 	}
 	if s.config.MayReplay != nil && !s.config.MayReplay(req) {
 		s.Invalidate(c.AccessToken)
@@ -124,7 +125,30 @@ func (t *transport) replay(req *http.Request, refusal *http.Response, begun, ref
 	if err == nil && s.rejected(resp) {
 		c.refusedFresh(originOf(req.URL), s.config.Now())
 	}
-	return resp, err
+	return s.markRedirect(resp, begun), err
+}
+
+// A redirected request goes on in the name in which it began.
+type redirected struct{ session *Session }
+
+// markRedirect notes on an answer that is a redirect in whose name the request was
+// made.
+func (s *Session) markRedirect(resp *http.Response, begun *credential) *http.Response {
+	if resp != nil && resp.StatusCode/100 == 3 && resp.Header.Get("Location") != "" {
+		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), redirected{s}, begun))
+	}
+	return resp
+}
+
+// userOf returns in whose name a request is made: that of the request that was
+// redirected to it, if there is one.
+func (s *Session) userOf(req *http.Request) *credential {
+	if from := req.Response; from != nil && from.Request != nil {
+		if begun, ok := from.Request.Context().Value(redirected{s}).(*credential); ok {
+			return begun
+		}
+	}
+	return s.user()
 }
 
 // send sends a copy of the request: the caller's stays as it is.

@@ -1,0 +1,191 @@
+package tandem
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// replace puts another credential in the place of f.from: a newer one of the store,
+// or a fresh one of the server. What may pass is tried again, at most maxAttempts
+// times in all. The store is read before each attempt: where it cannot be locked,
+// another session may have got on meanwhile, and a token that was overtaken long
+// ago looks stolen. The error is an *EndedError or a *TemporaryError.
+func (s *Session) replace(f *flight) error {
+	unlock, err := s.lockStore()
+	if err != nil {
+		return &TemporaryError{Err: err}
+	}
+	defer unlock()
+
+	for attempt := 1; ; attempt++ {
+		at, adopted, err := s.newest(f)
+		if adopted || err != nil {
+			return err
+		}
+		next, err := s.fetch(at.use)
+		if !next.IsZero() {
+			return s.keep(f, at, next, err)
+		}
+		var end *EndedError
+		switch {
+		case errors.As(err, &end):
+			return s.lastLook(f, at, &EndedError{SessionID: at.use.SessionID, Reason: cmp.Or(end.Reason, rotation.Unknown)})
+		case errors.Is(err, errStale):
+			return s.lastLook(f, at, &TemporaryError{Err: err})
+		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
+			return s.temporary(err)
+		}
+	}
+}
+
+// temporary makes the error of a refresh that may succeed later.
+func (s *Session) temporary(err error) *TemporaryError {
+	now := s.config.Now()
+	retryAt := now.Add(retryAfter(err, now))
+	//nolint:errorlint // one that is wrapped in more words keeps them
+	if temporary, ok := err.(*TemporaryError); ok {
+		err = temporary.Err
+	}
+	return &TemporaryError{RetryAt: retryAt, Err: err}
+}
+
+// A position is where a refresh begins: the pair that the store keeps, which the next
+// one is to replace, and the pair whose refresh token is used. They differ after the
+// store has failed to keep a pair, or has gone back to an older one.
+type position struct{ kept, use Pair }
+
+// newest returns where the next refresh begins, unless the store has another pair than
+// that of f.from that is good still: then it is adopted.
+func (s *Session) newest(f *flight) (_ position, adopted bool, _ error) {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	c := f.from
+	s.save(ctx)
+	kept, err := s.store.Load(ctx)
+	u := s.notSaved()
+	switch {
+	case err != nil:
+		return position{}, false, &TemporaryError{Err: fmt.Errorf("load the session: %w", err)}
+	case kept.IsZero():
+		return position{}, false, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
+	case u != nil && u.next.same(c.Pair) && kept.same(u.prev):
+		return position{kept: kept, use: s.refreshWith(*u)}, false, nil
+	case s.outdated(kept):
+		return position{kept: kept, use: c.Pair}, false, nil
+	case !kept.same(c.Pair):
+		if newer := s.newCredential(kept); newer.usable(s.config.Now()) {
+			s.adoptFrom(f, newer)
+			return position{}, true, nil
+		}
+	}
+	return position{kept: kept, use: kept}, false, nil
+}
+
+// adoptFrom uses what another session of the store has fetched.
+func (s *Session) adoptFrom(f *flight, newer *credential) {
+	if s.live.CompareAndSwap(f.from, newer) {
+		f.note(s, EventAdopt, nil)
+	}
+}
+
+// keep stores the next pair, then uses it. The store comes first and does not end with
+// the session: a pair that was given out must not be lost, not even if it came with an
+// error, of which keep makes a *TemporaryError.
+func (s *Session) keep(f *flight, at position, next Pair, err error) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	other, swapped, storeErr := s.swap(ctx, at, next)
+	switch {
+	case storeErr != nil || swapped:
+	case other.IsZero():
+		s.discard(ctx, next)
+		return &EndedError{SessionID: f.from.SessionID, Reason: rotation.SignedOut}
+	default:
+		s.adoptFrom(f, s.newCredential(other))
+		return nil
+	}
+	c := s.newCredential(next)
+	c.invalid.Store(err != nil && f.from.invalid.Load())
+	c.afterInvalid = f.from.invalid.Load()
+	used := s.live.CompareAndSwap(f.from, c)
+	switch {
+	case storeErr == nil:
+		s.saved(at, next)
+	case used:
+		f.note(s, EventStoreFailed, storeErr)
+		s.failedToSave(unsaved{prev: other, next: next})
+	}
+	if err != nil {
+		return s.temporary(err)
+	}
+	s.stats.refreshes.Add(1)
+	f.note(s, EventRefresh, nil)
+	return nil
+}
+
+// discard tells the server of a pair that came when its session had been signed out:
+// nobody else knows that it is there. Tandem's own server has ended the session.
+func (s *Session) discard(ctx context.Context, next Pair) {
+	if revoker, ok := s.config.Refresher.(Revoker); ok {
+		_ = revoker.Revoke(ctx, next.RefreshToken)
+	}
+}
+
+// lastLook looks into the store once more before verdict, which was said of at, is
+// taken as the end: the winner of a race may have been there. If the verdict stands
+// and is the end, the pair goes; nobody else's does.
+func (s *Session) lastLook(f *flight, at position, verdict error) error {
+	ctx, cancel := s.storeContext()
+	defer cancel()
+	_, ended := errors.AsType[*EndedError](verdict)
+	for {
+		kept, err := s.store.Load(ctx)
+		switch {
+		case err != nil:
+			return &TemporaryError{Err: fmt.Errorf("load the session: %w", err)}
+		case kept.IsZero():
+			return verdict
+		case kept.RefreshToken != at.kept.RefreshToken && kept.RefreshToken != at.use.RefreshToken && !s.outdated(kept):
+			s.adoptFrom(f, s.newCredential(kept))
+			return nil
+		case !ended:
+			return verdict
+		}
+		swapped, err := s.store.CompareAndSwap(ctx, kept, Pair{})
+		if err != nil {
+			f.note(s, EventStoreFailed, err)
+		}
+		if swapped || err != nil {
+			return verdict
+		}
+	}
+}
+
+// lockStore takes the store's lock, if it has one. The wait is longer than anybody's
+// refresh takes: whoever holds it then hangs, and Tandem's own server forgives a
+// refresh without it.
+func (s *Session) lockStore() (unlock func(), err error) {
+	locker, ok := s.store.(Locker)
+	if !ok {
+		return func() {}, nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, (maxAttempts+1)*(s.config.RefreshTimeout+maxPause))
+	defer cancel()
+	unlock, err = locker.Lock(ctx)
+	switch {
+	case err == nil:
+		return unlock, nil
+	case s.config.Refresher == nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return func() {}, nil
+	}
+	return nil, fmt.Errorf("wait for the store's lock: %w", err)
+}
+
+// storeContext bounds calls to the store; Close does not end them.
+func (s *Session) storeContext() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(s.ctx), s.config.RefreshTimeout)
+}
