@@ -37,16 +37,22 @@ func (cmd *loginCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	old, err := s.store.Load(ctx)
+	if err != nil {
+		return errors.Join(err, s.Close())
+	}
 	if err := cmd.signIn(ctx, c, s); err != nil {
 		return errors.Join(err, s.Close())
 	}
 	if err := p.Save(); err != nil {
 		return errors.Join(err, s.Close())
 	}
+	err = signOutPair(ctx, p, old)
 	if before != nil && before.Keyring != p.Keyring {
-		if err := signOutOf(ctx, before); err != nil {
-			fmt.Fprintln(c.err, "tandem: the session that was kept elsewhere is not signed out:", err)
-		}
+		err = errors.Join(err, signOutOf(ctx, before))
+	}
+	if err != nil {
+		fmt.Fprintln(c.err, "tandem: the session before this one is not signed out:", err)
 	}
 	answer := s.answer()
 	return errors.Join(c.print(answer, "Signed in to %s as %s.\n", answer.URL, answer.Username), s.Close())
@@ -108,6 +114,19 @@ func (cmd *loginCommand) signIn(ctx context.Context, c console, s *signedIn) (er
 		}
 		fmt.Fprintln(c.err, "Wrong user name or password. Once more:")
 	}
+}
+
+// signOutPair ends the session of a pair that is not kept any more, if it is one.
+func signOutPair(ctx context.Context, p *profile.Profile, pair tandem.Pair) error {
+	store := tandem.NewMemoryStore()
+	if _, err := store.CompareAndSwap(ctx, tandem.Pair{}, pair); err != nil {
+		return err
+	}
+	s, err := tandem.Open(ctx, store, tandem.Config{URL: p.URL})
+	if err != nil {
+		return err
+	}
+	return errors.Join(s.SignOut(ctx), s.Close())
 }
 
 // signOutOf ends the session that a profile keeps.

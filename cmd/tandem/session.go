@@ -31,7 +31,9 @@ var errSignIn = errors.New("not signed in: run tandem login URL")
 // A signedIn is an open session and its profile.
 type signedIn struct {
 	*tandem.Session
+
 	profile *profile.Profile
+	store   tandem.Store
 }
 
 // open opens the session of the profile. Close it in the end.
@@ -75,7 +77,7 @@ func openProfile(ctx context.Context, p *profile.Profile) (*signedIn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &signedIn{session, p}, nil
+	return &signedIn{session, p, store}, nil
 }
 
 // mayGo reports whether the access token may go to a URL: to the profile's server, or
