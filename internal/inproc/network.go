@@ -2,76 +2,73 @@ package inproc
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net"
-	"net/http"
 	"sync"
 )
 
-// A Network carries real connections between clients and a server of the same process,
-// for what [Transport] has no part of: streams, upgrades, connections that are cut.
+// A Network carries connections between a client and servers of the same process.
+// Unlike a [Transport] it has all of HTTP on it, connections that are cut included;
+// unlike sockets, its connections let time pass in a testing/synctest bubble.
 type Network struct {
 	mu    sync.Mutex
-	calls chan net.Conn // nil while there is no server
-	down  chan struct{}
+	hosts map[string]*listener
 }
 
-// errRefused is what a dial meets with when there is no server.
-var errRefused = errors.New("connection refused")
+// NewNetwork returns a network on which nobody listens.
+func NewNetwork() *Network { return &Network{hosts: map[string]*listener{}} }
 
-// Listen returns a listener of which there is one at a time, until it is closed.
-func (n *Network) Listen() net.Listener {
+// Listen returns a listener for an address such as "api.test:80".
+func (n *Network) Listen(address string) net.Listener {
+	l := &listener{incoming: make(chan net.Conn), closed: make(chan struct{})}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.calls, n.down = make(chan net.Conn), make(chan struct{})
-	return &listener{network: n, calls: n.calls, down: n.down}
+	n.hosts[address] = l
+	return l
 }
 
-// Dial connects to the server, whatever the address.
-func (n *Network) Dial(ctx context.Context, _, _ string) (net.Conn, error) {
+// DialContext is for an [net/http.Transport].
+func (n *Network) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	n.mu.Lock()
-	calls, down := n.calls, n.down
+	l, ok := n.hosts[address]
 	n.mu.Unlock()
-	if calls == nil {
-		return nil, errRefused
+	if !ok {
+		return nil, fmt.Errorf("nobody listens at %s", address)
 	}
-	here, there := net.Pipe()
+	near, far := net.Pipe()
 	select {
-	case calls <- there:
-		return here, nil
-	case <-down:
-		return nil, errRefused
+	case l.incoming <- localConn{far}:
+		return near, nil
+	case <-l.closed:
+		return nil, fmt.Errorf("nobody listens at %s any more", address)
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 }
 
-// Transport returns an HTTP transport for the network.
-func (n *Network) Transport() *http.Transport { return &http.Transport{DialContext: n.Dial} }
-
 type listener struct {
-	network *Network
-	calls   chan net.Conn
-	down    chan struct{}
+	incoming chan net.Conn
+	closed   chan struct{}
+	once     sync.Once
 }
 
 func (l *listener) Accept() (net.Conn, error) {
 	select {
-	case conn := <-l.calls:
+	case conn := <-l.incoming:
 		return conn, nil
-	case <-l.down:
+	case <-l.closed:
 		return nil, net.ErrClosed
 	}
 }
 
 func (l *listener) Close() error {
-	l.network.mu.Lock()
-	defer l.network.mu.Unlock()
-	if l.network.down == l.down && l.network.calls != nil {
-		close(l.down)
-		l.network.calls = nil
-	}
+	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
-func (l *listener) Addr() net.Addr { return &net.UnixAddr{Net: "pipe", Name: "inproc"} }
+func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
+
+// localConn is a connection from this machine, for those who ask where it is from.
+type localConn struct{ net.Conn }
+
+func (localConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

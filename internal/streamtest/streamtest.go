@@ -49,7 +49,7 @@ func Run(t *testing.T, stream http.Handler, story func(w *World), changes ...fun
 func RunOn(t *testing.T, settings func(*server.Config), stream http.Handler, story func(w *World), changes ...func(*tandem.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &World{T: t, Auth: testserver.New(t, settings), network: &inproc.Network{}}
+		w := &World{T: t, Auth: testserver.New(t, settings), network: inproc.NewNetwork()}
 		w.Serve(stream)
 		w.Up()
 		t.Cleanup(w.Down)
@@ -64,7 +64,7 @@ func RunOn(t *testing.T, settings func(*server.Config), stream http.Handler, sto
 // Open opens another session, which nobody has signed in to.
 func (w *World) Open(changes ...func(*tandem.Config)) *tandem.Session {
 	w.Helper()
-	transport := w.network.Transport()
+	transport := &http.Transport{DialContext: w.network.DialContext}
 	config := tandem.Config{URL: testserver.URL, Transport: transport, RefreshAhead: -1}
 	for _, change := range changes {
 		change(&config)
@@ -109,7 +109,7 @@ func (w *World) Up() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel
 	w.server = &http.Server{Handler: w.Auth, BaseContext: func(net.Listener) context.Context { return ctx }, ReadHeaderTimeout: time.Minute}
-	up, listener := w.server, w.network.Listen()
+	up, listener := w.server, w.network.Listen("tandem.test:80")
 	w.serving.Go(func() { _ = up.Serve(listener) })
 }
 
