@@ -254,7 +254,11 @@ func headers(h http.Header) string {
 func (r *run) report() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	report := Report{Traffic: map[Endpoint]int{}, Calls: slices.Clone(r.record.calls), Wrong: slices.Clone(r.record.wrong)}
+	report := Report{
+		Traffic: map[Endpoint]int{},
+		Calls:   append([]Call{}, r.record.calls...),
+		Wrong:   append([]string{}, r.record.wrong...),
+	}
 	for _, call := range r.record.calls {
 		report.Traffic[call.Endpoint]++
 	}
