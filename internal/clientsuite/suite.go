@@ -113,7 +113,7 @@ func (s *Suite) begin(w http.ResponseWriter, req *http.Request) {
 	}
 	r, err := s.newRun(body.Scenario)
 	if err != nil {
-		fail(w, http.StatusNotFound, err)
+		fail(w, http.StatusConflict, err)
 		return
 	}
 	respond(w, http.StatusCreated, Run{
@@ -130,12 +130,9 @@ func (s *Suite) newRun(name string) (*run, error) {
 		return nil, fmt.Errorf("no scenario is named %q", name)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
-		return nil, errors.New("the suite is closed")
-	}
 	s.begun++
 	id := strconv.Itoa(s.begun)
+	s.mu.Unlock()
 	filled, err := s.fill(s.table[i], id)
 	if err != nil {
 		return nil, err
@@ -144,7 +141,15 @@ func (s *Suite) newRun(name string) (*run, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.runs[id] = r
+	s.mu.Lock()
+	closed := s.closed
+	if !closed {
+		s.runs[id] = r
+	}
+	s.mu.Unlock()
+	if closed {
+		return nil, errors.Join(errors.New("the suite is closed"), r.close())
+	}
 	return r, nil
 }
 

@@ -217,7 +217,7 @@ func TestStepsThatCannotBeDoneAreRefused(t *testing.T) {
 	c.step(http.StatusBadRequest, `{"do": "script", "colour": "red"}`)
 	c.control = strings.TrimSuffix(c.control, c.run.ID) + "99"
 	c.step(http.StatusNotFound, `{"do": "script"}`)
-	if status := c.json(http.MethodPost, strings.TrimSuffix(c.control, "/99"), `{"scenario": "unheard of"}`, nil); status != http.StatusNotFound {
+	if status := c.json(http.MethodPost, strings.TrimSuffix(c.control, "/99"), `{"scenario": "unheard of"}`, nil); status != http.StatusConflict {
 		t.Errorf("a scenario that is not there: %d", status)
 	}
 }
