@@ -2,7 +2,9 @@ package clientsuite
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,6 +22,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // first sign-in answered.
 type badClient struct {
 	*testing.T
+	suite   *Suite
 	control string
 	run     Run
 	tokens  struct{ AccessToken, RefreshToken string }
@@ -47,7 +50,7 @@ func newBadClient(t *testing.T, answers ...Answer) *badClient {
 	}
 	t.Cleanup(func() { suite.Close() })
 	handlers = [4]http.Handler{suite.Control, suite.Auth, suite.API, suite.Elsewhere}
-	c := &badClient{T: t, control: urls[0] + "/runs"}
+	c := &badClient{T: t, suite: suite, control: urls[0] + "/runs"}
 	c.json(http.MethodPost, c.control, `{"scenario": "Anything goes"}`, &c.run)
 	c.control += "/" + c.run.ID
 	c.json(http.MethodPost, c.run.URL+"/auth/login", `{"username": "ann", "password": "nna"}`, &c.tokens)
@@ -133,6 +136,10 @@ func TestWhatNoClientMayDoIsReported(t *testing.T) {
 			c.api("GET", c.tokens.AccessToken, "", 0)
 			c.api("GET", c.tokens.AccessToken, "", 0)
 		}, "twice with the same access token"},
+		"another method": {func(c *badClient) {
+			c.api("POST", c.tokens.AccessToken, "", 0)
+			c.api("GET", c.refresh(c.tokens.RefreshToken).AccessToken, "", 0)
+		}, "was sent as POST, then as GET"},
 		"three sends": {func(c *badClient) {
 			for range 3 {
 				c.api("GET", c.tokens.AccessToken, "", 0)
@@ -220,6 +227,24 @@ func TestStepsThatCannotBeDoneAreRefused(t *testing.T) {
 	if status := c.json(http.MethodPost, strings.TrimSuffix(c.control, "/99"), `{"scenario": "unheard of"}`, nil); status != http.StatusConflict {
 		t.Errorf("a scenario that is not there: %d", status)
 	}
+}
+
+// A gate that everybody has left cannot be opened: the client should have waited there.
+func TestACallThatTheClientGaveUpIsNotHeld(t *testing.T) {
+	c := newBadClient(t, Answer{On: Refresh, HoldCall: "gate"})
+	ctx, giveUp := context.WithCancel(t.Context())
+	gone := make(chan any)
+	go func() {
+		defer func() { gone <- recover() }()
+		req := httptest.NewRequestWithContext(ctx, http.MethodPost, "/runs/"+c.run.ID+"/auth/refresh-token", http.NoBody)
+		c.suite.Auth.ServeHTTP(httptest.NewRecorder(), req)
+	}()
+	c.step(http.StatusNoContent, `{"do": "await", "on": "refresh", "calls": 1}`)
+	giveUp()
+	if cut, ok := (<-gone).(error); !ok || !errors.Is(cut, http.ErrAbortHandler) {
+		t.Errorf("the call came out with %v", cut)
+	}
+	c.step(http.StatusConflict, `{"do": "release", "gate": "gate"}`)
 }
 
 func TestWhatTheScriptLosesIsLost(t *testing.T) {
