@@ -288,14 +288,17 @@ func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until tim
 	return c.AccessToken, c.ExpiresAt, nil
 }
 
+// invalidEvery is how often an access token may be said to be no good.
+const invalidEvery = time.Second
+
 // Invalidate says that a server refused the given access token though it should
 // be good. If it is still the one in use, the next call that needs one refreshes
 // first; if it has been replaced meanwhile, nothing happens. Nor does it in the first
-// 10 seconds of one that has replaced another such: it is then the server that does
-// not want it.
+// second of one that has replaced another such: a server that wants none of them is
+// not a reason to refresh without end.
 func (s *Session) Invalidate(accessToken string) {
 	c := s.live.Load()
-	if c == nil || c.AccessToken != accessToken || c.afterInvalid && s.config.Now().Sub(c.ReceivedAt) < refusalMemory {
+	if c == nil || c.AccessToken != accessToken || c.afterInvalid && s.config.Now().Sub(c.ReceivedAt) < invalidEvery {
 		return
 	}
 	c.invalid.Store(true)
