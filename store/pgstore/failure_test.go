@@ -50,11 +50,11 @@ func TestARefreshUpdatesOneRowAndNoIndex(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := s.Close(); err != nil { // a connection reports its counters when it ends
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, e.URL(name))
 	before := counters(t, e, name)
+	s = open(t, e.URL(name))
 	for i := range sessions {
 		if _, err := rotate(t.Context(), s, numbered(i), refreshes); err != nil {
 			t.Fatal(err)
@@ -82,6 +82,7 @@ type counts struct{ updated, updatedInPlace, others, transactions int64 }
 
 func counters(t *testing.T, e *engines.Postgres, database string) (c counts) {
 	t.Helper()
+	awaitEnds(t, e, database)
 	conn, err := pgx.Connect(t.Context(), e.URL(database))
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +97,22 @@ func counters(t *testing.T, e *engines.Postgres, database string) (c counts) {
 		t.Fatal(err)
 	}
 	return c
+}
+
+// awaitEnds waits until nobody is connected to a database: a connection reports what it
+// counted when it ends, which it does after Close.
+func awaitEnds(t *testing.T, e *engines.Postgres, database string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), e.URL("postgres"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	for connected := 1; connected > 0; {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity WHERE datname = $1`, database).Scan(&connected); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // Connections that break, in the middle of statements too, cost a caller nothing:
