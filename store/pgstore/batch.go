@@ -3,6 +3,7 @@ package pgstore
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -116,8 +117,10 @@ func (b *batcher) run() {
 	}
 }
 
-// collect takes what is queued behind first, without waiting for more.
+// collect takes what is queued behind first, without waiting for more. Whoever is
+// ready to run does so before: where the processors are busy, some are on their way.
 func (b *batcher) collect(first *attempt) []*attempt {
+	runtime.Gosched()
 	batch := []*attempt{first}
 	for len(batch) < largestBatch {
 		select {
