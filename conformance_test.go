@@ -13,6 +13,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -230,7 +231,15 @@ func (p *player) client(name string) *tandem.Session {
 		return s
 	}
 	settings := p.run.Scenario.Client
+	var rejected func(*http.Response) bool
+	if settings.RejectedBody != "" {
+		rejected = func(resp *http.Response) bool {
+			text, _ := io.ReadAll(resp.Body)
+			return strings.Contains(string(text), settings.RejectedBody)
+		}
+	}
 	s, err := tandem.Open(p.ctx, p.store, tandem.Config{
+		Rejected:       rejected,
 		URL:            p.run.URL,
 		Origins:        settings.Origins,
 		Transport:      p.transport,

@@ -74,6 +74,7 @@ type Settings struct {
 	RefreshAhead   int      `json:"refreshAhead,omitempty"`
 	RefreshTimeout int      `json:"refreshTimeout,omitempty"`
 	OnEnd          string   `json:"onEnd,omitempty"`
+	RejectedBody   string   `json:"rejectedBody,omitempty"`
 }
 
 // A Step is one thing that the runner does, or has the suite do.
