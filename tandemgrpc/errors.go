@@ -1,0 +1,71 @@
+package tandemgrpc
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/tandem-auth/tandem"
+)
+
+// A NotReplayableError reports that a stream's access token was refused after more had
+// been sent than is kept, so that the stream could not be opened again. A refresh has
+// been done: opening it anew is right. Its code is Unauthenticated.
+type NotReplayableError struct {
+	// Err is what the server said.
+	Err error
+}
+
+// Error says that the stream can be opened anew.
+func (e *NotReplayableError) Error() string {
+	return "access token was refused and the stream cannot be sent again: open it anew, the token has been refreshed"
+}
+
+// Unwrap returns what the server said.
+func (e *NotReplayableError) Unwrap() error { return e.Err }
+
+// GRPCStatus is for package status.
+func (e *NotReplayableError) GRPCStatus() *status.Status {
+	return status.New(codes.Unauthenticated, e.Error())
+}
+
+// A statusError is an error of a session with the code that gRPC has for it.
+type statusError struct {
+	error
+	code codes.Code
+}
+
+// Unwrap returns the session's error.
+func (e *statusError) Unwrap() error { return e.error }
+
+// GRPCStatus is for package status.
+func (e *statusError) GRPCStatus() *status.Status { return status.New(e.code, e.Error()) }
+
+// withStatus gives an error a status, if it has none.
+func withStatus(err error) error {
+	if _, ok := status.FromError(err); ok {
+		return err
+	}
+	return &statusError{error: err, code: codeOf(err)}
+}
+
+func codeOf(err error) codes.Code {
+	_, ended := errors.AsType[*tandem.EndedError](err)
+	_, temporary := errors.AsType[*tandem.TemporaryError](err)
+	switch {
+	case ended, errors.Is(err, tandem.ErrNotSignedIn):
+		return codes.Unauthenticated
+	case temporary:
+		return codes.Unavailable
+	case errors.Is(err, tandem.ErrUserChanged):
+		return codes.FailedPrecondition
+	case errors.Is(err, tandem.ErrClosed), errors.Is(err, context.Canceled):
+		return codes.Canceled
+	case errors.Is(err, context.DeadlineExceeded):
+		return codes.DeadlineExceeded
+	default:
+		return codes.Unknown
+	}
+}

@@ -1,0 +1,29 @@
+package tandemgrpc
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// unary is a [grpc.UnaryClientInterceptor].
+func (c *perRPC) unary(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	if hasOwn(ctx, opts) {
+		ctx, _ = c.begin(ctx, "")
+		return invoke(ctx, method, req, reply, cc, opts...)
+	}
+	err := c.session.Call(ctx, cc.Target(), func(ctx context.Context, token string) (refused bool, err error) {
+		ctx, a := c.begin(ctx, token)
+		err = invoke(ctx, method, req, reply, cc, opts...)
+		return a.refused(err), err
+	})
+	return withStatus(err)
+}
+
+// refused reports whether err, of a call, says that the server does not take the token;
+// not that gRPC does not send it, which has the same code.
+func (a *attempt) refused(err error) bool {
+	return a.sent.Load() && status.Code(err) == codes.Unauthenticated
+}
