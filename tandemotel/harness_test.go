@@ -1,0 +1,208 @@
+package tandemotel_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+	"go.uber.org/goleak"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/tandemotel"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A world is a real server, ann's session on it, and an OpenTelemetry that keeps what it
+// is told, in a bubble where time passes when all wait.
+type world struct {
+	*testing.T
+	server  *testserver.Server
+	store   *shakyStore
+	session *tandem.Session
+	options tandemotel.Options
+	tracer  trace.Tracer
+	spans   *tracetest.InMemoryExporter
+	metrics *sdkmetric.ManualReader
+}
+
+// inWorld runs a story in which ann has signed in. No token may be part of what was told.
+func inWorld(t *testing.T, story func(w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{
+			T:       t,
+			server:  testserver.New(t),
+			store:   &shakyStore{Store: tandem.NewMemoryStore()},
+			spans:   tracetest.NewInMemoryExporter(),
+			metrics: sdkmetric.NewManualReader(),
+		}
+		traces := sdktrace.NewTracerProvider(sdktrace.WithSyncer(w.spans))
+		w.tracer = traces.Tracer("test")
+		w.options = tandemotel.Options{
+			TracerProvider: traces,
+			MeterProvider:  sdkmetric.NewMeterProvider(sdkmetric.WithReader(w.metrics)),
+			Attributes:     []attribute.KeyValue{attribute.String("app.api", "orders")},
+		}
+		w.session = w.open(w.store)
+		if err := w.session.SignIn(t.Context(), "ann", "nna"); err != nil {
+			t.Fatal(err)
+		}
+		story(w)
+	})
+}
+
+func (w *world) open(store tandem.Store) *tandem.Session {
+	w.Helper()
+	observe, err := tandemotel.Observe(w.options)
+	if err != nil {
+		w.Fatal(err)
+	}
+	s, err := tandem.Open(context.Background(), store, tandem.Config{URL: testserver.URL, Transport: w.server.Transport(), RefreshAhead: -1, Observe: observe})
+	if err != nil {
+		w.Fatal(err)
+	}
+	w.Cleanup(func() { s.Close() })
+	return s
+}
+
+// expire lets the access token run out.
+func (w *world) expire() { time.Sleep(testserver.AccessTTL) }
+
+// hello makes a call of the API that has a span of its own, which it returns.
+func (w *world) hello() (trace.SpanContext, error) {
+	w.Helper()
+	ctx, span := w.tracer.Start(w.Context(), "hello")
+	defer span.End()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, testserver.URL+testserver.Hello, http.NoBody)
+	if err != nil {
+		w.Fatal(err)
+	}
+	resp, err := w.session.Client().Do(req)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return span.SpanContext(), err
+}
+
+// told returns the spans since the last time, but those of the calls.
+func (w *world) told() tracetest.SpanStubs {
+	w.Helper()
+	synctest.Wait()
+	spans := w.spans.GetSpans()
+	w.spans.Reset()
+	if text := fmt.Sprintf("%+v", spans); strings.Contains(text, "eyJ") || strings.Contains(text, "tandem_rt_") || strings.Contains(text, "nna") {
+		w.Errorf("a secret was told: %s", text)
+	}
+	return slices.DeleteFunc(spans, func(s tracetest.SpanStub) bool { return s.Name == "hello" })
+}
+
+// expectSpan fails unless there was one span, so named, with these attributes and what
+// all have. It returns it.
+func (w *world) expectSpan(name string, attributes ...string) tracetest.SpanStub {
+	w.Helper()
+	spans := w.told()
+	if len(spans) != 1 {
+		w.Fatalf("told of %d spans, want one: %+v", len(spans), spans)
+	}
+	w.expect(spans[0], name, attributes...)
+	return spans[0]
+}
+
+func (w *world) expect(span tracetest.SpanStub, name string, attributes ...string) {
+	w.Helper()
+	want := append([]string{"app.api=orders", "tandem.session.id"}, attributes...)
+	if got := flat(span.Attributes); span.Name != name || fmt.Sprint(got) != fmt.Sprint(want) {
+		w.Errorf("a span %q with %q, want %q with %q", span.Name, got, name, want)
+	}
+	if failed := len(attributes) > 0; (span.Status.Code == codes.Error) != failed || (span.Status.Description != "") != failed {
+		w.Errorf("status of %s: %+v", name, span.Status)
+	}
+}
+
+// flat has attributes as text; the session's, which is random, without its value.
+func flat(attributes []attribute.KeyValue) []string {
+	var all []string
+	for _, a := range attributes {
+		if a.Key == "tandem.session.id" && a.Value.AsString() != "" {
+			all = append(all, string(a.Key))
+			continue
+		}
+		all = append(all, string(a.Key)+"="+a.Value.AsString())
+	}
+	return all
+}
+
+// slowly makes refreshes take their time.
+func (w *world) slowly(wait time.Duration) {
+	w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == testserver.Refresh {
+			time.Sleep(wait)
+		}
+		return false
+	})
+}
+
+func (w *world) collect() map[string]metricdata.Metrics {
+	w.Helper()
+	var all metricdata.ResourceMetrics
+	if err := w.metrics.Collect(w.Context(), &all); err != nil {
+		w.Fatal(err)
+	}
+	metrics := map[string]metricdata.Metrics{}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			metrics[m.Name] = m
+		}
+	}
+	return metrics
+}
+
+func (w *world) expectCounts(want string) {
+	w.Helper()
+	var got []string
+	for name, m := range w.collect() {
+		sum, ok := m.Data.(metricdata.Sum[int64])
+		if !ok {
+			continue
+		}
+		if len(sum.DataPoints) != 1 || !sum.IsMonotonic || fmt.Sprint(flat(sum.DataPoints[0].Attributes.ToSlice())) != "[app.api=orders]" {
+			w.Errorf("%s is %+v", name, sum)
+			continue
+		}
+		got = append(got, fmt.Sprint(strings.TrimPrefix(name, "tandem.client."), "=", sum.DataPoints[0].Value))
+	}
+	slices.Sort(got)
+	if strings.Join(got, " ") != want {
+		w.Errorf("counted %s, want %s", strings.Join(got, " "), want)
+	}
+}
+
+// A shakyStore keeps nothing more once it is full.
+type shakyStore struct {
+	tandem.Store
+	full atomic.Bool
+}
+
+// CompareAndSwap fails if the store is full.
+func (s *shakyStore) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
+	if s.full.Load() {
+		return false, errors.New("disk full")
+	}
+	return s.Store.CompareAndSwap(ctx, prev, next)
+}
