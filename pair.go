@@ -57,8 +57,6 @@ type credential struct {
 	refreshAt time.Time
 	// invalid is set once the program said that the access token is no good.
 	invalid atomic.Bool
-	// afterInvalid says that it has replaced one that the program said is no good.
-	afterInvalid bool
 	// spent is set once a request has had to wait for the next credential.
 	spent atomic.Bool
 	// refusals has, for each origin that refused the access token when it was

@@ -110,7 +110,6 @@ func (s *Session) keep(f *flight, at position, next Pair, err error) error {
 	}
 	c := s.newCredential(next)
 	c.invalid.Store(err != nil && f.from.invalid.Load())
-	c.afterInvalid = f.from.invalid.Load()
 	used := s.live.CompareAndSwap(f.from, c)
 	switch {
 	case storeErr == nil:

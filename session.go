@@ -288,20 +288,15 @@ func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until tim
 	return c.AccessToken, c.ExpiresAt, nil
 }
 
-// invalidEvery is how often an access token may be said to be no good.
-const invalidEvery = time.Second
-
 // Invalidate says that a server refused the given access token though it should
 // be good. If it is still the one in use, the next call that needs one refreshes
-// first; if it has been replaced meanwhile, nothing happens. Nor does it in the first
-// second of one that has replaced another such: a server that wants none of them is
-// not a reason to refresh without end.
+// first; if it has been replaced meanwhile, nothing happens. Each is believed, and
+// costs a refresh: where even a fresh token is refused, it is the API that does not
+// want it, and going on is no use. [Session.Transport] and [Session.Call] know that.
 func (s *Session) Invalidate(accessToken string) {
-	c := s.live.Load()
-	if c == nil || c.AccessToken != accessToken || c.afterInvalid && s.config.Now().Sub(c.ReceivedAt) < invalidEvery {
-		return
+	if c := s.live.Load(); c != nil && c.AccessToken == accessToken {
+		c.invalid.Store(true)
 	}
-	c.invalid.Store(true)
 }
 
 // user returns the credential that says in whose name a request begins now; nil if

@@ -59,22 +59,6 @@ func TestEverySignOutIsToldInTheEnd(t *testing.T) {
 	})
 }
 
-// A program that says of each token that it is no good makes no loop.
-func TestInvalidateMakesNoLoop(t *testing.T) {
-	inWorld(t, func(w *world) {
-		for range 100 {
-			token, err := w.session.Token(w.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.session.Invalidate(token)
-		}
-		if n := w.server.Served(testserver.Refresh); n > 10 {
-			t.Errorf("%d refreshes in no time", n)
-		}
-	})
-}
-
 // Bodies over real connections: HTTP/1 and 2, early refusals, Expect.
 func TestBodiesOverRealConnections(t *testing.T) {
 	for _, h2 := range []bool{false, true} {

@@ -262,7 +262,7 @@ func TestAServerThatRefusesFreshTokensIsNotAskedForEver(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 		w.WantServed(streamtest.Path, 3)
-		w.WantServed(testserver.Refresh, 1) // not a second one at once
+		w.WantServed(testserver.Refresh, 2)
 	})
 }
 

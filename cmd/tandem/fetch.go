@@ -63,7 +63,7 @@ func (cmd *fetchCommand) create() (*wholefile.File, error) {
 
 func (cmd *fetchCommand) request(ctx context.Context, s *signedIn, c console) (*http.Request, error) {
 	target := cmd.Target
-	if !strings.Contains(target, "://") {
+	if at, err := url.Parse(target); err != nil || at.Scheme == "" || at.Host == "" {
 		target = s.profile.URL + "/" + strings.TrimPrefix(target, "/")
 	}
 	u, err := url.Parse(target)

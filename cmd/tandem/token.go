@@ -44,18 +44,17 @@ func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
 // token returns an access token and when it runs out. One that is about to is replaced,
 // but serves while the server is away.
 func (cmd *tokenCommand) token(ctx context.Context, s *signedIn) (string, time.Time, error) {
-	token, err := s.Token(ctx)
+	token, until, err := s.TokenUntil(ctx)
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	until := s.Status().ExpiresAt
 	if time.Until(until) < cmd.MinTTL {
 		s.Invalidate(token)
-		next, err := s.Token(ctx)
+		next, nextUntil, err := s.TokenUntil(ctx)
 		_, temporary := errors.AsType[*tandem.TemporaryError](err)
 		switch {
 		case err == nil:
-			token, until = next, s.Status().ExpiresAt
+			token, until = next, nextUntil
 		case !temporary || time.Until(until) <= 0:
 			return "", time.Time{}, err
 		}

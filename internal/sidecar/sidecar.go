@@ -117,7 +117,8 @@ func admit(r *http.Request, secret string) (*http.Request, bool) {
 
 func rewrite(r *httputil.ProxyRequest, config Config) {
 	r.SetURL(config.Target)
-	if strings.Contains(r.Out.Header.Get("Referer"), config.Secret) { // of a page that came through here
+	// A page that came through here has the secret in its address.
+	if from, err := url.Parse(r.Out.Header.Get("Referer")); err != nil || from.Host == r.In.Host {
 		r.Out.Header.Del("Referer")
 	}
 	// The session's is to go out, whatever placeholder the program has put in.

@@ -79,16 +79,35 @@ func makeFolder(path string) error {
 	return nil
 }
 
-// resolve follows symbolic links, so that the file is replaced and not the link.
+// mostLinks is how many symbolic links to one another are followed.
+const mostLinks = 40
+
+// resolve follows symbolic links, to a file that need not be there, so that the file is
+// replaced and not the link, and all processes lock the same.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return "", fmt.Errorf("find the session file: %w", err)
 	}
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		return target, nil
+	for range mostLinks {
+		if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+			path = filepath.Join(folder, filepath.Base(path))
+		}
+		target, isLink := readLink(path)
+		if !isLink {
+			return path, nil
+		}
+		if !filepath.IsAbs(target) {
+			target = filepath.Join(filepath.Dir(path), target)
+		}
+		path = target
 	}
-	return path, nil
+	return "", fmt.Errorf("find the session file: %s is one of too many links", path)
+}
+
+func readLink(path string) (target string, isLink bool) {
+	target, err := os.Readlink(path)
+	return target, err == nil
 }
 
 // Path returns where the file is.
@@ -99,13 +118,20 @@ func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 	if err := ctx.Err(); err != nil {
 		return tandem.Pair{}, err
 	}
+	if runtime.GOOS == "windows" { // where a file that is open cannot be replaced
+		unlock, _, err := filelock.Lock(ctx, s.path+swapSuffix)
+		if err != nil {
+			return tandem.Pair{}, err
+		}
+		defer unlock()
+	}
 	return s.read()
 }
 
 // CompareAndSwap replaces the file if it has prev, and removes it for the zero Pair.
 // What it has written is on the disk once it returns.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	unlock, err := filelock.Lock(ctx, s.path+swapSuffix)
+	unlock, alone, err := filelock.Lock(ctx, s.path+swapSuffix)
 	if err != nil {
 		return false, err
 	}
@@ -114,7 +140,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 	if err != nil || kept.RefreshToken != prev.RefreshToken {
 		return false, err
 	}
-	defer s.tidy()
+	s.tidy(alone)
 	if next.IsZero() {
 		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return false, fmt.Errorf("forget the session: %w", err)
@@ -130,7 +156,8 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 // Lock waits until no other process, and no other caller in this one, refreshes the
 // pair. Without a word it does not where the file system has no locks.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	return filelock.Lock(ctx, s.path+refreshSuffix)
+	unlock, _, err = filelock.Lock(ctx, s.path+refreshSuffix)
+	return unlock, err
 }
 
 func (s *Store) read() (tandem.Pair, error) {
@@ -166,13 +193,14 @@ func (s *Store) read() (tandem.Pair, error) {
 // What the name of a file that is being written has around a random number.
 func (s *Store) halfWritten() (before, after string) { return filepath.Base(s.path) + ".", ".new" }
 
-// abandoned is how old a half-written file is that nobody writes any more, even
-// where there are no locks: a write takes milliseconds.
+// abandoned is how old a half-written file is that nobody writes any more where there
+// are no locks: a write takes milliseconds.
 const abandoned = time.Hour
 
 // tidy removes what killed processes have left half written: there are tokens in it.
-// What cannot be removed now, the next call removes.
-func (s *Store) tidy() {
+// Nobody else writes if the lock is held: alone says so. What cannot be removed now, the
+// next call removes.
+func (s *Store) tidy(alone bool) {
 	folder := filepath.Dir(s.path)
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -185,7 +213,7 @@ func (s *Store) tidy() {
 		if !isOurs || !isNew || strings.Trim(number, "0123456789") != "" {
 			continue
 		}
-		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandoned {
+		if info, err := entry.Info(); alone || err == nil && time.Since(info.ModTime()) > abandoned {
 			_ = os.Remove(filepath.Join(folder, entry.Name()))
 		}
 	}

@@ -74,7 +74,7 @@ func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 // ctx ends while the keyring is at it, the swap may be done yet; nobody else's comes
 // before that.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	unlock, err := filelock.Lock(ctx, s.locks+".swap")
+	unlock, _, err := filelock.Lock(ctx, s.locks+".swap")
 	if err != nil {
 		return false, err
 	}
@@ -136,7 +136,8 @@ func (s *Store) swap(prev, next tandem.Pair) (bool, error) {
 // Lock waits until no other process, and no other caller in this one, refreshes the
 // pair.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
-	return filelock.Lock(ctx, s.locks+".lock")
+	unlock, _, err = filelock.Lock(ctx, s.locks+".lock")
+	return unlock, err
 }
 
 func (s *Store) read() (tandem.Pair, error) {
