@@ -2,16 +2,12 @@ package tandem
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/tandem-auth/tandem/rotation"
 )
 
 // A Session keeps one user signed in. It is safe for concurrent use, and meant
@@ -139,135 +135,6 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// SignIn begins a new session with a user's name and password, in place of the
-// one that was kept, if there was one: that one is forgotten, not signed out.
-//
-// The error is [ErrInvalidCredentials], a [*TemporaryError] (with RetryAt set if
-// the server said when to try again), the store's, the context's, or says what else the
-// server has against it.
-func (s *Session) SignIn(ctx context.Context, username, password string) error {
-	if s.closed.Load() {
-		return ErrClosed
-	}
-	if s.config.Refresher != nil {
-		return errors.New("sign in: there is a Config.Refresher, whose server knows no names and passwords; take SignInWith")
-	}
-	begun := s.config.Now()
-	pair, err := s.auth.signIn(ctx, username, password)
-	if err != nil {
-		return fmt.Errorf("sign in: %w", err)
-	}
-	return s.begin(ctx, pair, begun)
-}
-
-// SignInWith begins a new session with tokens that the program has got by itself, from
-// an authorization code, a device code, or from where they were kept so far: in place
-// of the session that was kept, if there was one. The username tells two users apart:
-// a request that one of them began is never sent as the other. A grant without an
-// access token will do: the first request then refreshes.
-//
-// It is for sessions with a [Config.Refresher]. The error says what is wrong with the
-// grant, or is the store's.
-func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) error {
-	if s.closed.Load() {
-		return ErrClosed
-	}
-	if s.config.Refresher == nil {
-		return errors.New("sign in: SignInWith is for sessions with a Config.Refresher; this one's server signs in with SignIn")
-	}
-	now := s.config.Now()
-	pair := Pair{SessionID: rand.Text(), Username: username, RefreshToken: grant.RefreshToken, ReceivedAt: now, ExpiresAt: now}
-	if grant.AccessToken != "" || !isVisible(grant.RefreshToken) {
-		var err error
-		if pair, err = grant.apply(pair, now); err != nil {
-			return fmt.Errorf("sign in: %w", err)
-		}
-	}
-	return s.begin(ctx, pair, now)
-}
-
-func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
-	if err := s.overwrite(ctx, pair); err != nil {
-		return fmt.Errorf("sign in: %w", err)
-	}
-	s.tell(ctx, s.took(EventSignIn, pair.SessionID, begun, nil))
-	return nil
-}
-
-// SignOut ends the session: here first, so that it is signed out whatever
-// happens next, then at the server, where there is a way to tell it (see [Revoker]).
-// A refresh under way is void. Without a session it does nothing.
-//
-// If the server could not be told, the error is a [*TemporaryError]; calling
-// SignOut again tells it again.
-func (s *Session) SignOut(ctx context.Context) error {
-	if s.closed.Load() {
-		return ErrClosed
-	}
-	begun, last := s.config.Now(), s.live.Load()
-	removed, storeErr := s.replaceKept(ctx, Pair{})
-	if removed.IsZero() && last != nil {
-		removed = last.Pair
-	}
-
-	s.mu.Lock()
-	if !removed.IsZero() {
-		s.ended = &EndedError{SessionID: removed.SessionID, Reason: rotation.SignedOut}
-		if s.unsaved != nil && s.unsaved.prev.same(removed) {
-			removed = s.refreshWith(*s.unsaved)
-		}
-		s.revoke = append(s.revoke, removed.RefreshToken)
-	}
-	s.live.Store(nil)
-	s.unsaved = nil
-	untold := slices.Clone(s.revoke)
-	s.mu.Unlock()
-	s.follow(ctx, nil)
-
-	if len(untold) == 0 || storeErr != nil && last == nil {
-		return storeErr
-	}
-	err := s.tellServer(ctx, untold)
-	s.tell(ctx, s.took(EventSignOut, removed.SessionID, begun, err))
-	if err != nil {
-		err = &untoldError{err}
-	}
-	return errors.Join(storeErr, err)
-}
-
-// An untoldError is of a sign-out that the server has not heard of.
-type untoldError struct{ err error }
-
-// Error says what to do. What a TemporaryError says of the session's life would be odd
-// here.
-func (e *untoldError) Error() string {
-	err := e.err
-	if temporary, ok := errors.AsType[*TemporaryError](err); ok && temporary.Err != nil {
-		err = temporary.Err
-	}
-	return "signed out here, but the server does not know yet (call SignOut again): " + err.Error()
-}
-
-func (e *untoldError) Unwrap() error { return e.err }
-
-// tellServer tells the server of sign-outs, as far as it can be told.
-func (s *Session) tellServer(ctx context.Context, refreshTokens []string) error {
-	ctx, cancel := context.WithTimeout(ctx, maxAttempts*(s.config.RefreshTimeout+maxPause))
-	defer cancel()
-	revoker, ok := s.refresher.(Revoker)
-	for _, token := range refreshTokens {
-		if ok {
-			if err := revoker.Revoke(ctx, token); err != nil {
-				return err
-			}
-		}
-		s.mu.Lock()
-		s.revoke = slices.DeleteFunc(s.revoke, func(t string) bool { return t == token })
-		s.mu.Unlock()
-	}
-	return nil
-}
-
 // Token returns an access token that is good now, refreshing it if need be: for
 // programs that send it themselves. When a server refuses it, call
 // [Session.Invalidate] with it.
@@ -345,53 +212,4 @@ func (s *Session) newCredential(p Pair) *credential {
 		c.refreshAt = p.ExpiresAt.Add(jitter - ahead)
 	}
 	return c
-}
-
-// overwrite makes pair the session, whatever was before.
-func (s *Session) overwrite(ctx context.Context, pair Pair) error {
-	if _, err := s.replaceKept(ctx, pair); err != nil {
-		return err
-	}
-	c := s.newCredential(pair)
-	s.mu.Lock()
-	s.live.Store(c)
-	s.ended, s.unsaved, s.failure = nil, nil, failure{}
-	s.mu.Unlock()
-
-	s.follow(ctx, c)
-	return nil
-}
-
-// follow gives up c, which this session has just put in use, if the store keeps
-// something else: of two calls at once, the one that the store has stands.
-func (s *Session) follow(ctx context.Context, c *credential) {
-	kept, err := s.store.Load(ctx)
-	switch {
-	case err != nil || kept.IsZero():
-		return
-	case c == nil:
-		s.takeUp(kept)
-		return
-	case kept.RefreshToken == c.RefreshToken:
-		return
-	}
-	s.live.CompareAndSwap(c, s.newCredential(kept))
-}
-
-// replaceKept makes the store keep next, and returns what it kept before. It
-// goes on until no other writer comes between, or ctx ends.
-func (s *Session) replaceKept(ctx context.Context, next Pair) (Pair, error) {
-	for {
-		kept, err := s.store.Load(ctx)
-		if err != nil {
-			return Pair{}, fmt.Errorf("load the session: %w", err)
-		}
-		swapped, err := s.store.CompareAndSwap(ctx, kept, next)
-		if err != nil {
-			return Pair{}, fmt.Errorf("keep the session: %w", err)
-		}
-		if swapped {
-			return kept, nil
-		}
-	}
 }
