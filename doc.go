@@ -47,7 +47,9 @@
 // One session serves any number of clients: name the APIs in Config.Origins, and give
 // each client [Session.Transport], over a transport of its own if it has one. What is
 // no HTTP request goes through [Session.Call], or sends what [Session.Token] returns.
-// [Config.Observe] and [Session.Stats] show what goes on.
+// [Config.Observe] and [Session.Stats] show what goes on. Packages tandemgrpc, tandemws,
+// tandemsse, tandemoauth2 and tandemotel do that for gRPC, WebSockets, server-sent events,
+// golang.org/x/oauth2 and OpenTelemetry.
 //
 // # What it assumes
 //
