@@ -267,6 +267,54 @@ func TestSignOut(t *testing.T) {
 	})
 }
 
+// What another process does with the store is noticed at once by a program that asks.
+func TestReload(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(w.store)
+		reload := func() {
+			if err := w.session.Reload(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+		}
+		w.expire()
+		w.mustHello(other)
+		reload()
+		w.mustHello(w.session)
+		w.expectServed(testserver.Refresh, 1)
+
+		if err := other.SignIn(w.Context(), "bob", "bbo"); err != nil {
+			t.Fatal(err)
+		}
+		reload()
+		if got := w.session.Status(); got.Username != "bob" {
+			t.Errorf("bob has signed in: %+v", got)
+		}
+
+		if err := other.SignOut(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		reload()
+		var ended *tandem.EndedError
+		if _, err := w.hello(w.session); !errors.As(err, &ended) || ended.Reason != rotation.SignedOut {
+			t.Errorf("bob has signed out: %v", err)
+		}
+		w.expectEnds("signed_out")
+
+		if err := other.SignIn(w.Context(), "ann", "nna"); err != nil {
+			t.Fatal(err)
+		}
+		reload()
+		if got := w.session.Status(); got.Username != "ann" {
+			t.Errorf("ann has signed in: %+v", got)
+		}
+		ctx, cancel := context.WithCancel(w.Context())
+		cancel()
+		if err := w.session.Reload(ctx); !errors.Is(err, context.Canceled) || !w.session.Status().SignedIn {
+			t.Errorf("a look that was given up: %v", err)
+		}
+	})
+}
+
 // One of two sessions on a store is told that the session has ended, while the
 // other has just signed in anew.
 func TestTheLoserOfARaceLeavesTheWinnersTokens(t *testing.T) {

@@ -166,6 +166,33 @@ func (s *Session) Invalidate(accessToken string) {
 	}
 }
 
+// Reload looks into the store for what another process has done meanwhile, and takes it
+// up: it may have refreshed, signed in as somebody else, or signed out. A session does so
+// by itself before every refresh; a program in which that has to be noticed at once, at
+// the price of reading the store, calls Reload before it makes a request.
+//
+// The error is the store's, or the context's. The session then goes on as it is.
+func (s *Session) Reload(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	c := s.live.Load()
+	if c == nil {
+		return s.adopt(ctx)
+	}
+	kept, err := s.store.Load(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("load the session: %w", err)
+	case s.notSaved() != nil, kept.same(c.Pair), s.outdated(kept):
+	case kept.IsZero(): // the next call that needs a token finds out, and tells
+		c.invalid.Store(true)
+	case s.live.CompareAndSwap(c, s.newCredential(kept)):
+		s.tell(ctx, Event{Kind: EventAdopt, SessionID: kept.SessionID, Begun: s.config.Now()})
+	}
+	return nil
+}
+
 // user returns the credential that says in whose name a request begins now; nil if
 // that is nobody yet. A session that has just ended, and may be signed in again in
 // place, is its user's still.

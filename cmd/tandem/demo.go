@@ -58,11 +58,13 @@ func (cmd *demoCommand) Run(ctx context.Context, c console) error {
 
 // drawProgress draws over one line of a terminal.
 func drawProgress(w io.Writer, elapsed, total time.Duration, r demo.Report) {
-	const width = 20
+	const width = 10
 	done := min(int(width*elapsed/total), width)
-	fmt.Fprintf(w, "\r[%s%s] %4.1fs  %d requests, %d refreshes, %d replays, %d restarts, %d failed\x1b[K",
+	line := fmt.Sprintf("[%s%s] %4.1fs  %d requests, %d refreshes, %d restarts, %d failed",
 		strings.Repeat("=", done), strings.Repeat(" ", width-done), elapsed.Seconds(),
-		r.Requests, r.Refreshes, r.Replays, r.Restarts, r.Failed)
+		r.Requests, r.Refreshes, r.Restarts, r.Failed)
+	const narrow = 79 // a line that wraps cannot be drawn over
+	fmt.Fprintf(w, "\r%.*s\x1b[K", narrow, line)
 }
 
 func printReport(w io.Writer, r demo.Report) {

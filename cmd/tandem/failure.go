@@ -44,6 +44,15 @@ type failure struct {
 	Status int `json:"status,omitempty"`
 }
 
+// A wordedError says an error in other words.
+type wordedError struct {
+	text string
+	err  error
+}
+
+func (e *wordedError) Error() string { return e.text }
+func (e *wordedError) Unwrap() error { return e.err }
+
 // newFailure says of an error what a script wants to know.
 func newFailure(err error) failure {
 	var (

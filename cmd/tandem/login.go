@@ -74,6 +74,8 @@ func (cmd *loginCommand) prepare() (before, p *profile.Profile, err error) {
 		return nil, nil, errors.New("where? name the server's address, such as tandem login https://auth.example.com")
 	case url == "":
 		url = before.URL
+	case !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://"):
+		return nil, nil, fmt.Errorf("%q is no address: write https:// before it, or http:// for a server on this machine", url)
 	case before != nil && before.URL != url:
 		return nil, nil, fmt.Errorf("the profile %q is for %s: choose another with --profile, or run tandem logout --forget first", cmd.name(), before.URL)
 	}
@@ -140,7 +142,7 @@ func signOutOf(ctx context.Context, p *profile.Profile) error {
 
 func explainSignIn(err error, url string) error {
 	if temporary, ok := errors.AsType[*tandem.TemporaryError](err); ok {
-		return fmt.Errorf("cannot sign in at %s just now: %w", url, temporary)
+		return &wordedError{text: fmt.Sprintf("cannot sign in at %s just now; is that the address of a Tandem server? %v", url, temporary.Err), err: err}
 	}
 	return err
 }

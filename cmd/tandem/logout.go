@@ -40,7 +40,7 @@ func (cmd *logoutCommand) Run(ctx context.Context, c console) error {
 		}
 		err := s.SignOut(ctx)
 		if temporary, ok := errors.AsType[*tandem.TemporaryError](err); ok {
-			err = fmt.Errorf("signed out here, but the server could not be told, so the session lives on there until it expires: sign in again later, and run tandem logout --everywhere (%w)", temporary)
+			err = &wordedError{err: err, text: fmt.Sprintf("signed out here, but the server could not be told, so the session lives on there until it expires: sign in again later, and run tandem logout --everywhere (%v)", temporary.Err)}
 		}
 		if cmd.Forget {
 			err = errors.Join(err, s.profile.Remove())

@@ -58,8 +58,11 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 			return errors.Join(err, listener.Close())
 		}
 		if !c.json {
-			fmt.Fprintf(c.err, "Requests to that address go to %s in the name of %s. Whoever knows it can make\nthem, so keep it to yourself. Press Ctrl-C to stop.\n",
-				target, answer.Username)
+			name := "in the name of " + answer.Username
+			if answer.Username == "" {
+				name = "once somebody has signed in"
+			}
+			fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. Whoever knows it can make them:\nkeep it to yourself. Press Ctrl-C to stop.\n", target, name)
 		}
 		return serveUntil(ctx, &http.Server{
 			Handler:           proxy,

@@ -65,7 +65,7 @@ func (f *profileFlags) orOthers(root string) error {
 	case len(names) == 0:
 		return errSignIn
 	}
-	return fmt.Errorf("%w (profile %q; there are: %q)", errSignIn, f.name(), names)
+	return fmt.Errorf("%w -p %s (there are the profiles %s)", errSignIn, f.name(), strings.Join(names, ", "))
 }
 
 func openProfile(ctx context.Context, p *profile.Profile) (*signedIn, error) {

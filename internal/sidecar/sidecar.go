@@ -90,6 +90,7 @@ func New(config Config) http.Handler {
 			write(w, http.StatusBadRequest, "invalid_request", "the body did not arrive in full")
 			return
 		}
+		reload(r.Context(), config)
 		proxy.ServeHTTP(w, r)
 	}))
 }
@@ -97,6 +98,20 @@ func New(config Config) http.Handler {
 // mount is the key of a context that has where the proxy is for a client: the part of
 // the path that has the secret, or nothing.
 type mount struct{}
+
+// reloadTimeout is how long a request waits for the session's store, which may be a
+// keyring that hangs.
+const reloadTimeout = time.Second
+
+// reload takes up what was done on the command line: whoever signed out or in there
+// means this program, too.
+func reload(ctx context.Context, config Config) {
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+	if err := config.Session.Reload(ctx); err != nil {
+		config.Logger.WarnContext(ctx, "the session's store cannot be read", "error", err)
+	}
+}
 
 // admit reports whether a request has the secret, and takes it off.
 func admit(r *http.Request, secret string) (*http.Request, bool) {
