@@ -38,7 +38,7 @@ func (s *Session) Call(ctx context.Context, target string, do func(ctx context.C
 	}
 	s.replaying(ctx, next)
 	refused, doErr = do(ctx, next.AccessToken)
-	if refused {
+	if refused && next.fetched {
 		next.refusedFresh(target, s.config.Now())
 	}
 	return doErr
@@ -46,10 +46,10 @@ func (s *Session) Call(ctx context.Context, target string, do func(ctx context.C
 
 // worthARefresh reports whether the access token of c, which target has refused,
 // should be replaced. It is not if it was fresh: fetched since the request began, or
-// refused elsewhere for what it is.
+// refused elsewhere for what it is. One that another process had fetched may be old.
 func (s *Session) worthARefresh(begun, c *credential, target string) bool {
 	now := s.config.Now()
-	if c != begun {
+	if c != begun && c.fetched {
 		c.refusedFresh(target, now)
 	}
 	return !c.wasRefusedFresh(target, now)

@@ -97,7 +97,7 @@ func TestTheContextOfOnEndLivesOn(t *testing.T) {
 		w.endAtServer()
 		w.expire()
 		w.mustHello(s)
-		w.server.Script(slowly(testserver.Refresh, time.Second))
+		w.server.Script(slowly(time.Second))
 		w.expire()
 		go func() { _, _ = s.Token(context.Background()) }()
 		synctest.Wait()

@@ -45,7 +45,7 @@ func TestWhatAnObserverIsTold(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.expectTold(tandem.EventSignIn)
 
-		w.server.Script(slowly(testserver.Refresh, 3*time.Second))
+		w.server.Script(slowly(3 * time.Second))
 		w.expire()
 		w.mustHello(w.session)
 		if e := w.expectTold(tandem.EventRefresh)[0]; e.Duration != 3*time.Second || e.Err != nil {
@@ -154,10 +154,10 @@ func TestAnObserverMayCloseTheSession(t *testing.T) {
 	})
 }
 
-// slowly makes the calls of a path take their time.
-func slowly(path string, wait time.Duration) func(http.ResponseWriter, *http.Request) bool {
+// slowly makes refreshes take their time.
+func slowly(wait time.Duration) func(http.ResponseWriter, *http.Request) bool {
 	return func(_ http.ResponseWriter, r *http.Request) bool {
-		if r.URL.Path == path {
+		if r.URL.Path == testserver.Refresh {
 			time.Sleep(wait)
 		}
 		return false

@@ -57,6 +57,8 @@ type credential struct {
 	refreshAt time.Time
 	// invalid is set once the program said that the access token is no good.
 	invalid atomic.Bool
+	// fetched says that this session has it from the server, at a refresh.
+	fetched bool
 	// spent is set once a request has had to wait for the next credential.
 	spent atomic.Bool
 	// refusals has, for each origin that refused the access token when it was

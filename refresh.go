@@ -33,7 +33,7 @@ type failure struct {
 
 // during marks the context of a callback with the flight that waits for it: a call
 // made with it must not wait for that flight.
-type during struct{}
+type during struct{ session *Session }
 
 // credential returns one that may be sent: usable, and not refused, if that is
 // given. It refreshes first if need be: what a refresh gives is not held against the
@@ -124,7 +124,7 @@ func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 		return nil, ErrClosed
 	case s.live.Load() != c:
 		return nil, nil
-	case s.flight != nil && ctx.Value(during{}) != s.flight:
+	case s.flight != nil && ctx.Value(during{s}) != s.flight:
 		return s.flight, nil
 	case c == nil && s.ended != nil:
 		return nil, s.ended
@@ -177,13 +177,15 @@ func (s *Session) mayLook(err error) bool {
 // look takes up a pair that the store has in the place of c, if it is good.
 func (s *Session) look(ctx context.Context, c *credential) bool {
 	kept, err := s.store.Load(ctx)
-	if err != nil || kept.IsZero() || kept.same(c.Pair) || s.outdated(kept) {
+	u := s.notSaved()
+	if err != nil || kept.IsZero() || kept.same(c.Pair) || s.outdated(kept) || u != nil && kept.same(u.prev) {
 		return false
 	}
 	newer := s.newCredential(kept)
 	if !newer.usable(s.config.Now()) || !s.live.CompareAndSwap(c, newer) {
 		return false
 	}
+	s.overtake(c.Pair, kept)
 	s.tell(ctx, Event{Kind: EventAdopt, SessionID: kept.SessionID, Begun: s.config.Now()})
 	return true
 }
@@ -214,14 +216,14 @@ func (s *Session) fly(f *flight) {
 	if !ended || s.config.OnEnd == nil {
 		land()
 	}
-	ctx := context.WithValue(f.ctx, during{}, f)
+	ctx := context.WithValue(f.ctx, during{s}, f)
 	s.log(ctx, f.news...)
 	// The callbacks are the application's code, and may call Close: what Close
 	// waits for is over here.
 	release()
 	s.observe(ctx, f.news...)
 	if ended && s.config.OnEnd != nil {
-		s.config.OnEnd(context.WithValue(s.ctx, during{}, f), s, end)
+		s.config.OnEnd(context.WithValue(s.ctx, during{s}, f), s, end)
 	}
 }
 
@@ -230,8 +232,8 @@ func (s *Session) land(f *flight) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.flight = nil
-	if now := s.live.Load(); now != nil && now.AccessToken != f.from.AccessToken && now.usable(s.config.Now()) {
-		f.err = nil // whatever happened: there is what the waiters wait for
+	if now := s.live.Load(); now != nil && (now.SessionID != f.from.SessionID || now.AccessToken != f.from.AccessToken && now.usable(s.config.Now())) {
+		f.err = nil // whatever happened: there is what the waiters wait for, or can refresh
 	}
 	var temporary *TemporaryError
 	switch {

@@ -26,7 +26,12 @@ func (s *Session) replace(f *flight) error {
 		if adopted || err != nil {
 			return err
 		}
-		next, err := s.fetch(at.use)
+		at.use = s.notOutdated(at.use)
+		next, err := s.use(at)
+		if s.tooOld(f, at, err) {
+			at.use = f.from.Pair
+			next, err = s.use(at)
+		}
 		if !next.IsZero() {
 			return s.keep(f, at, next, err)
 		}
@@ -40,6 +45,42 @@ func (s *Session) replace(f *flight) error {
 			return s.temporary(err)
 		}
 	}
+}
+
+// use makes one attempt at a refresh from at. At Tandem's own server a token that is
+// used overtakes those before it; elsewhere a grant does.
+func (s *Session) use(at position) (Pair, error) {
+	if s.config.Refresher == nil {
+		s.mu.Lock()
+		s.overtaken.add(s.lastUsed, at.use)
+		s.overtaken.add(at.kept, at.use)
+		s.lastUsed = at.use
+		s.mu.Unlock()
+	}
+	next, err := s.fetch(at.use)
+	if s.config.Refresher != nil && !next.IsZero() {
+		s.overtake(at.kept, next)
+		s.overtake(at.use, next)
+	}
+	return next, err
+}
+
+// notOutdated returns p, or, if a later token has been used at Tandem's own server, that
+// one: it may be used again.
+func (s *Session) notOutdated(p Pair) Pair {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.config.Refresher == nil && s.overtaken.has(p) && s.lastUsed.SessionID == p.SessionID {
+		return s.lastUsed
+	}
+	return p
+}
+
+// tooOld reports whether the token that the store has was too old to be used, while
+// the one that it has failed to keep is not: then that one is the way on.
+func (s *Session) tooOld(f *flight, at position, err error) bool {
+	end, ended := errors.AsType[*EndedError](err)
+	return ended && end.Reason == rotation.Expired && s.config.Refresher == nil && at.use.RefreshToken != f.from.RefreshToken
 }
 
 // temporary makes the error of a refresh that may succeed later.
@@ -71,8 +112,11 @@ func (s *Session) newest(f *flight) (_ position, adopted bool, _ error) {
 	case err != nil:
 		return position{}, false, &TemporaryError{Err: fmt.Errorf("load the session: %w", err)}
 	case kept.IsZero():
+		if u != nil {
+			s.discard(ctx, u.next)
+		}
 		return position{}, false, &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut}
-	case u != nil && u.next.same(c.Pair) && kept.same(u.prev):
+	case u != nil && u.next.same(c.Pair) && kept.same(u.prev) && (s.config.Refresher != nil || !s.outdated(u.used)):
 		return position{kept: kept, use: s.refreshWith(*u)}, false, nil
 	case s.outdated(kept):
 		return position{kept: kept, use: c.Pair}, false, nil
@@ -81,6 +125,7 @@ func (s *Session) newest(f *flight) (_ position, adopted bool, _ error) {
 			s.adoptFrom(f, newer)
 			return position{}, true, nil
 		}
+		s.overtake(c.Pair, kept)
 	}
 	return position{kept: kept, use: kept}, false, nil
 }
@@ -88,6 +133,7 @@ func (s *Session) newest(f *flight) (_ position, adopted bool, _ error) {
 // adoptFrom uses what another session of the store has fetched.
 func (s *Session) adoptFrom(f *flight, newer *credential) {
 	if s.live.CompareAndSwap(f.from, newer) {
+		s.overtake(f.from.Pair, newer.Pair)
 		f.note(s, EventAdopt, nil)
 	}
 }
@@ -110,13 +156,16 @@ func (s *Session) keep(f *flight, at position, next Pair, err error) error {
 	}
 	c := s.newCredential(next)
 	c.invalid.Store(err != nil && f.from.invalid.Load())
+	c.fetched = true
 	used := s.live.CompareAndSwap(f.from, c)
 	switch {
 	case storeErr == nil:
 		s.saved(at, next)
 	case used:
 		f.note(s, EventStoreFailed, storeErr)
-		s.failedToSave(unsaved{prev: other, next: next})
+		s.failedToSave(unsaved{prev: other, used: at.use, next: next})
+	default: // signed out meanwhile
+		s.discard(ctx, next)
 	}
 	if err != nil {
 		return s.temporary(err)
@@ -141,7 +190,7 @@ func (s *Session) lastLook(f *flight, at position, verdict error) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
 	_, ended := errors.AsType[*EndedError](verdict)
-	for {
+	for range maxAttempts {
 		kept, err := s.store.Load(ctx)
 		switch {
 		case err != nil:
@@ -162,11 +211,12 @@ func (s *Session) lastLook(f *flight, at position, verdict error) error {
 			return verdict
 		}
 	}
+	return &TemporaryError{Err: errFickle}
 }
 
 // lockStore takes the store's lock, if it has one. The wait is longer than anybody's
-// refresh takes: whoever holds it then hangs, and Tandem's own server forgives a
-// refresh without it.
+// refresh takes: whoever holds it then hangs. Tandem's own server forgives a refresh
+// without it, then and if it cannot be had at all.
 func (s *Session) lockStore() (unlock func(), err error) {
 	locker, ok := s.store.(Locker)
 	if !ok {
@@ -178,7 +228,7 @@ func (s *Session) lockStore() (unlock func(), err error) {
 	switch {
 	case err == nil:
 		return unlock, nil
-	case s.config.Refresher == nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+	case s.config.Refresher == nil && s.ctx.Err() == nil:
 		return func() {}, nil
 	}
 	return nil, fmt.Errorf("wait for the store's lock: %w", err)

@@ -30,6 +30,7 @@ type Session struct {
 	ended     *EndedError  // why there is no live pair, if there was one
 	unsaved   *unsaved     // a pair that the store has failed to keep
 	saving    bool         // whether saveLater runs
+	lastUsed  Pair         // what Tandem's own server was last given
 	overtaken overtakenSet // refresh tokens that the store had before
 	revoke    []string     // the refresh tokens of sign-outs that the server has not heard of
 	stats     stats
@@ -129,7 +130,7 @@ func (s *Session) Close() error {
 	s.tasks.Wait()
 	grace.Stop()
 	s.cancelFetch()
-	ctx, cancel := s.storeContext()
+	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
 	s.save(ctx)
 	return nil

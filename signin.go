@@ -94,20 +94,27 @@ func (s *Session) follow(ctx context.Context, c *credential) {
 	s.live.CompareAndSwap(c, s.newCredential(kept))
 }
 
-// replaceKept makes the store keep next, and returns what it kept before. It
-// goes on until no other writer comes between, or ctx ends.
+// mostRaces is how many other writers replaceKept lets come between.
+const mostRaces = 50
+
+// replaceKept makes the store keep next, and returns what it kept before. It goes on
+// until no other writer comes between, or ctx ends. A store that fails may have done it.
 func (s *Session) replaceKept(ctx context.Context, next Pair) (Pair, error) {
-	for {
+	for range mostRaces {
 		kept, err := s.store.Load(ctx)
 		if err != nil {
 			return Pair{}, fmt.Errorf("load the session: %w", err)
 		}
 		swapped, err := s.store.CompareAndSwap(ctx, kept, next)
 		if err != nil {
+			if now, loadErr := s.store.Load(ctx); loadErr == nil && now.same(next) {
+				return kept, nil
+			}
 			return Pair{}, fmt.Errorf("keep the session: %w", err)
 		}
 		if swapped {
 			return kept, nil
 		}
 	}
+	return Pair{}, fmt.Errorf("keep the session: %w", errFickle)
 }

@@ -18,7 +18,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	begun, last := s.config.Now(), s.live.Load()
+	begun, last := s.config.Now(), s.giveUp()
 	removed, storeErr := s.replaceKept(ctx, Pair{})
 	if removed.IsZero() && last != nil {
 		removed = last.Pair
@@ -38,7 +38,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	s.mu.Unlock()
 	s.follow(ctx, nil)
 
-	if len(untold) == 0 || storeErr != nil && last == nil {
+	if len(untold) == 0 {
 		return storeErr
 	}
 	err := s.tellServer(ctx, untold)
@@ -47,6 +47,18 @@ func (s *Session) SignOut(ctx context.Context) error {
 		err = &untoldError{err}
 	}
 	return errors.Join(storeErr, err)
+}
+
+// giveUp takes the credential out of use, so that a refresh under way does not take the
+// end that SignOut makes for news, and returns it.
+func (s *Session) giveUp() *credential {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	last := s.live.Swap(nil)
+	if last != nil {
+		s.ended = &EndedError{SessionID: last.SessionID, Reason: rotation.SignedOut}
+	}
+	return last
 }
 
 // An untoldError is of a sign-out that the server has not heard of.

@@ -218,7 +218,7 @@ func TestManyThingsAtOnce(t *testing.T) {
 func TestShortProgramsRefreshAheadInVain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		before := w.kept()
-		w.server.Script(slowly(testserver.Refresh, 50*time.Millisecond))
+		w.server.Script(slowly(50 * time.Millisecond))
 		time.Sleep(testserver.AccessTTL - 2*time.Second)
 		for range 20 {
 			s := w.open(w.store, func(c *tandem.Config) { c.RefreshAhead = 0 })

@@ -46,8 +46,13 @@ func (t *transport) CloseIdleConnections() {
 // RoundTrip is described at [Session.Transport].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := t.session
-	if _, own := req.Header["Authorization"]; own || !s.origins.has(req.URL) || s.auth.isAuthCall(req.URL) {
-		return t.base.RoundTrip(req)
+	n := s.nameOf(req)
+	if _, own := req.Header["Authorization"]; own {
+		n.own = true
+	}
+	if n.own || !s.origins.has(req.URL) || s.auth.isAuthCall(req.URL) {
+		resp, err := t.base.RoundTrip(req)
+		return s.markRedirect(resp, n), err
 	}
 
 	req, done, err := s.ready(req)
@@ -55,7 +60,10 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer done()
-	begun := s.userOf(req)
+	begun := n.user
+	if begun == nil {
+		begun = s.user()
+	}
 	c, err := t.credentialFor(req, begun)
 	if err != nil {
 		closeBody(req)
@@ -67,7 +75,7 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s.stats.requests.Add(1)
 	resp, err := t.send(req, c, req.Body)
 	if err != nil || !s.rejected(resp) || !s.worthARefresh(begun, c, originOf(req.URL)) {
-		return s.markRedirect(resp, begun), err
+		return s.markRedirect(resp, name{user: begun}), err
 	}
 	if s.config.MayReplay != nil && !s.config.MayReplay(req) {
 		s.Invalidate(c.AccessToken)
@@ -122,33 +130,38 @@ func (t *transport) replay(req *http.Request, refusal *http.Response, begun, ref
 	}
 	s.replaying(req.Context(), c)
 	resp, err := t.send(req, c, body)
-	if err == nil && s.rejected(resp) {
+	if err == nil && s.rejected(resp) && c.fetched {
 		c.refusedFresh(originOf(req.URL), s.config.Now())
 	}
-	return s.markRedirect(resp, begun), err
+	return s.markRedirect(resp, name{user: begun}), err
 }
 
 // A redirected request goes on in the name in which it began.
 type redirected struct{ session *Session }
 
+// A name is in whose name a request is made: that of a user, or the program's own.
+type name struct {
+	user *credential
+	own  bool // the request had an Authorization of its own
+}
+
 // markRedirect notes on an answer that is a redirect in whose name the request was
 // made.
-func (s *Session) markRedirect(resp *http.Response, begun *credential) *http.Response {
-	if resp != nil && resp.StatusCode/100 == 3 && resp.Header.Get("Location") != "" {
-		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), redirected{s}, begun))
+func (s *Session) markRedirect(resp *http.Response, n name) *http.Response {
+	if resp != nil && resp.Request != nil && resp.StatusCode/100 == 3 && resp.Header.Get("Location") != "" {
+		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), redirected{s}, n))
 	}
 	return resp
 }
 
-// userOf returns in whose name a request is made: that of the request that was
-// redirected to it, if there is one.
-func (s *Session) userOf(req *http.Request) *credential {
+// nameOf returns in whose name the request was made that was redirected to this one, if
+// one was.
+func (s *Session) nameOf(req *http.Request) name {
 	if from := req.Response; from != nil && from.Request != nil {
-		if begun, ok := from.Request.Context().Value(redirected{s}).(*credential); ok {
-			return begun
-		}
+		n, _ := from.Request.Context().Value(redirected{s}).(name)
+		return n
 	}
-	return s.user()
+	return name{}
 }
 
 // send sends a copy of the request: the caller's stays as it is.

@@ -9,19 +9,22 @@ import (
 )
 
 // An unsaved pair is in use, but the store has failed to keep it in place of prev; or
-// has kept it and failed to say so.
-type unsaved struct{ prev, next Pair }
+// has kept it and failed to say so. It came for used, which is prev unless the store
+// has gone back in time.
+type unsaved struct{ prev, used, next Pair }
 
 // refreshWith returns the pair to refresh with while u is not saved. Tandem's own server
-// takes the token that the store has as long as none that came after it was used:
-// then a restart, and another process, go on from the store. Elsewhere that token is
-// spent.
+// takes the token that was used again as long as none that came after it was: then a
+// restart, and another process, go on from the store. Elsewhere that token is spent.
 func (s *Session) refreshWith(u unsaved) Pair {
 	if s.config.Refresher == nil {
-		return u.prev
+		return u.used
 	}
 	return u.next
 }
+
+// errFickle is of a store that does not keep what it has just shown.
+var errFickle = errors.New("the store does not keep what it has just shown")
 
 func (s *Session) notSaved() *unsaved {
 	s.mu.Lock()
@@ -70,7 +73,7 @@ func (s *Session) swap(ctx context.Context, at position, next Pair) (other Pair,
 		}
 		places = append(places, kept)
 	}
-	return at.use, false, errors.New("it does not keep what it has just shown")
+	return at.use, false, errFickle
 }
 
 // saveLater tries to save what the store has failed to keep, again and again until it
@@ -84,7 +87,7 @@ func (s *Session) saveLater() {
 			timer.Stop()
 			return // Close saves it, if it can
 		}
-		ctx, cancel := s.storeContext()
+		ctx, cancel := context.WithTimeout(s.fetchCtx, s.config.RefreshTimeout)
 		s.save(ctx)
 		cancel()
 		s.mu.Lock()
@@ -124,16 +127,27 @@ type overtakenSet struct {
 }
 
 func (o *overtakenSet) add(p, by Pair) {
-	if p.RefreshToken == by.RefreshToken { // it does not rotate
+	if p.IsZero() || p.RefreshToken == by.RefreshToken || o.has(p) { // it may not rotate
 		return
 	}
 	o.sums[o.next] = sha256.Sum256([]byte(p.RefreshToken))
 	o.next = (o.next + 1) % len(o.sums)
 }
 
+func (o *overtakenSet) has(p Pair) bool {
+	return slices.Contains(o.sums[:], sha256.Sum256([]byte(p.RefreshToken)))
+}
+
+// overtake notes that by has come after p.
+func (s *Session) overtake(p, by Pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.overtaken.add(p, by)
+}
+
 // outdated reports whether the store, which has p, has gone back in time.
 func (s *Session) outdated(p Pair) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Contains(s.overtaken.sums[:], sha256.Sum256([]byte(p.RefreshToken)))
+	return s.overtaken.has(p)
 }

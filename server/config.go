@@ -83,7 +83,8 @@ type Config struct {
 	// RetryWindow is how long after its first use a refresh token may be used
 	// again, provided that none of its successors was. Zero is without bound.
 	// Negative is never, the textbook's rotation, which ends sessions whose
-	// replies get lost.
+	// replies get lost. With a bound, a session ends for a client whose store fails
+	// to keep a pair, too: it uses the token again that the store has.
 	RetryWindow time.Duration
 
 	// AllowedOrigins are the origins whose pages may call the server from a

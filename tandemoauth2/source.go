@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 
 	"golang.org/x/oauth2"
@@ -71,7 +72,7 @@ func (s *Source) start() chan struct{} {
 	defer s.mu.Unlock()
 	if s.pending == nil {
 		pending := make(chan struct{})
-		s.pending = pending
+		s.pending, s.token, s.err = pending, nil, nil
 		go func() {
 			defer close(pending)
 			token, err := s.source.Token()
@@ -103,10 +104,16 @@ func explain(err error, pair tandem.Pair) error {
 	switch {
 	case !ok:
 		return err
-	case refused.ErrorCode == "invalid_grant":
+	case refused.ErrorCode == "invalid_grant" && !isBusy(refused.Response):
 		return &tandem.EndedError{SessionID: pair.SessionID, Reason: rotation.Unknown}
 	case refused.Response == nil:
 		return fmt.Errorf("token endpoint refused: %s", refused.ErrorCode)
 	}
 	return fmt.Errorf("token endpoint answered %d %s", refused.Response.StatusCode, refused.ErrorCode)
+}
+
+// isBusy reports whether the endpoint may answer otherwise later.
+func isBusy(resp *http.Response) bool {
+	return resp != nil && (resp.StatusCode >= http.StatusInternalServerError ||
+		resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout)
 }

@@ -282,3 +282,14 @@ func open(t *testing.T, refresher tandem.Refresher, origin string) *tandem.Sessi
 	})
 	return session
 }
+
+// A server that is too busy has ended nothing.
+func TestTooBusyIsNotTheEnd(t *testing.T) {
+	source := tandemoauth2.FromSource(sourceFunc(func() (*oauth2.Token, error) {
+		return nil, &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusServiceUnavailable}, ErrorCode: "invalid_grant"}
+	}))
+	_, err := source.Refresh(context.Background(), tandem.Pair{})
+	if _, ended := errors.AsType[*tandem.EndedError](err); ended {
+		t.Errorf("503: %v", err)
+	}
+}

@@ -61,6 +61,10 @@ const (
 
 	// expiryLeeway is how much earlier than here a token may run out at the server.
 	expiryLeeway = 5 * time.Second
+
+	// servedFor is how long a connection lasts at least whose token was not refused at
+	// once.
+	servedFor = time.Second
 )
 
 // A stream is the connections of one Run.
@@ -103,7 +107,7 @@ func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 // followed by one with a fresh token, at once; and that no other follows if the server
 // goes on to refuse fresh ones.
 func (s *stream) lost(conn *Conn, a reconnect.Attempt) reconnect.Attempt {
-	ranOut := time.Until(s.handshakes.TokenExpiry()) < expiryLeeway
+	ranOut := time.Until(s.handshakes.TokenExpiry()) < expiryLeeway && time.Since(a.Opened) >= servedFor
 	switch {
 	case !conn.Lost(a.Err):
 		s.refusals = 0

@@ -545,3 +545,27 @@ func TestAHandshakeThatIsNotAnsweredIsGivenUp(t *testing.T) {
 		w.WantServed(streamtest.Path, 2)
 	})
 }
+
+// Tokens that live for a few seconds, and that the server refuses all the same, are no
+// reason to connect without end.
+func TestShortLivedTokensThatAreRefused(t *testing.T) {
+	var cancel context.CancelFunc
+	count := 0
+	stream := serve(func(_ context.Context, n int, conn *websocket.Conn) {
+		if count = n; n == 300 {
+			cancel()
+		}
+		conn.Close(tandemws.StatusUnauthorized, "no")
+	})
+	short := func(c *server.Config) { c.AccessTTL = 4 * time.Second }
+	streamtest.RunOn(t, short, stream, func(w *streamtest.World) {
+		var ctx context.Context
+		ctx, cancel = context.WithCancel(context.Background())
+		defer cancel()
+		began := time.Now()
+		err := tandemws.Run(ctx, w.Session, streamtest.URL, tandemws.Options{}, until("never"))
+		if count >= 300 {
+			t.Errorf("%d connections and %d refreshes in %s: %v", count, w.Auth.Served(testserver.Refresh), time.Since(began), err)
+		}
+	})
+}
