@@ -156,7 +156,7 @@ func (s *Session) keep(f *flight, at position, next Pair, err error) error {
 	}
 	c := s.newCredential(next)
 	c.invalid.Store(err != nil && f.from.invalid.Load())
-	c.fetched = true
+	c.fetched = err == nil
 	used := s.live.CompareAndSwap(f.from, c)
 	switch {
 	case storeErr == nil:

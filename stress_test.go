@@ -136,22 +136,7 @@ func TestManyThingsAtOnce(t *testing.T) {
 			inWorld(t, func(w *world) {
 				var mu sync.Mutex
 				n := func(k int) int { mu.Lock(); defer mu.Unlock(); return rng.IntN(k) }
-				w.server.Script(func(rw http.ResponseWriter, r *http.Request) bool {
-					if r.URL.Path != testserver.Refresh {
-						return false
-					}
-					time.Sleep(time.Duration(n(3000)) * time.Millisecond)
-					switch n(4) {
-					case 0:
-						rw.WriteHeader(http.StatusServiceUnavailable)
-						return true
-					case 1:
-						w.server.Server.ServeHTTP(discard{}, r)
-						rw.WriteHeader(http.StatusBadGateway)
-						return true
-					}
-					return false
-				})
+				w.refreshBadly(n, 3000, 4)
 				var store tandem.Store = w.store
 				if seed%2 == 1 {
 					store = struct{ tandem.Store }{w.store}

@@ -119,8 +119,8 @@ func (s *Session) save(ctx context.Context) {
 	}
 }
 
-// An overtakenSet remembers the latest refresh tokens of which this session has seen
-// the successor kept: a store that has one of them again has gone back in time.
+// An overtakenSet remembers the latest refresh tokens that a later one has come after,
+// kept by the store or used: a store that has one of them again has gone back in time.
 type overtakenSet struct {
 	sums [64][sha256.Size]byte
 	next int
