@@ -72,17 +72,17 @@ fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 
 simulate: go ## Simulate weeks on a bad network (REFRESHES=1000000 SEED=7)
 	@mkdir -p bin
-	@go test ./internal/simulation -count=1 -v -timeout 60m -run Promises -refreshes $(REFRESHES) -seed $(SEED) >bin/simulate.log 2>&1; \
+	@go test ./internal/proof/simulation -count=1 -v -timeout 60m -run Promises -refreshes $(REFRESHES) -seed $(SEED) >bin/simulate.log 2>&1; \
 		status=$$?; grep -vE '^ *(=== |--- PASS)' bin/simulate.log; exit $$status
 
 chaos: simulate ## The same, then kill the real server again and again (KILLS=500)
-	@go run ./internal/cmd/chaos -kills $(KILLS)
+	@go run ./internal/proof/cmd/chaos -kills $(KILLS)
 
 gauntlet: go ## Put all schemes through it, and write the table in docs/protocol.md
-	@go test ./internal/simulation -count=1 -timeout 60m -run Other -refreshes 200000 -update
+	@go test ./internal/proof/simulation -count=1 -timeout 60m -run Other -refreshes 200000 -update
 
 prove: go ## Search every history of a session for one that breaks a promise
-	@go run ./internal/cmd/prove -deep
+	@go run ./internal/proof/cmd/prove -deep
 
 cross: go ## Build for the other systems, into bin/
 	@exec scripts/cross

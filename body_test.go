@@ -12,7 +12,7 @@ import (
 	"testing"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 func newFile(t *testing.T, content string) *os.File {

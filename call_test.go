@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 // errRefused is what another protocol says of an access token that is no good.

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 // An observer may use the session when it hears of the end, and holds nobody up.

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 // A wallClock is what a machine shows whose clock was set, or which has slept: it has

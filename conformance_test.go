@@ -20,8 +20,8 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/clientsuite"
-	"github.com/tandem-auth/tandem/internal/inproc"
+	"github.com/tandem-auth/tandem/internal/proof/clientsuite"
+	"github.com/tandem-auth/tandem/internal/testkit/inproc"
 )
 
 // The Go client plays the table that every client plays: docs/conformance.md. It

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 // told returns what Observe was told since the last time, and forgets it.

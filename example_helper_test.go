@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/rotation"
 )
 

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

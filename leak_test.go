@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 // Programs print their settings when they start: no secret is among them.

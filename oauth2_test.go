@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/inproc"
+	"github.com/tandem-auth/tandem/internal/testkit/inproc"
 )
 
 const (

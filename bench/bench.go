@@ -8,7 +8,7 @@ import (
 	"os"
 	"slices"
 
-	"github.com/tandem-auth/tandem/internal/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 )
 
 // Run measures everything and returns what it found. When it returns, also with an

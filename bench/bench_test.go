@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/engines"
-	"github.com/tandem-auth/tandem/internal/need"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
 
 var small = Config{Clients: 4, Rounds: 1, Warmup: 100 * time.Millisecond, Measured: 300 * time.Millisecond}

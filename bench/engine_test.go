@@ -6,7 +6,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/tandem-auth/tandem/internal/engines/enginetest"
+	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 )
 
 func TestRowsArePostgresOwn(t *testing.T) {

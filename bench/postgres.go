@@ -8,7 +8,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tandem-auth/tandem/internal/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 )
 
 // openPostgres leaves fsync and synchronous_commit on, as they come.

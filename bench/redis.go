@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 )
 
 func openRedis(appendfsync string) func(context.Context, *workshop, *target) error {

@@ -15,7 +15,7 @@ import (
 	pb "google.golang.org/grpc/interop/grpc_testing"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/tandemgrpc"
 )
 

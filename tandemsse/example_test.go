@@ -6,7 +6,7 @@ import (
 	"log"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/streamtest"
+	"github.com/tandem-auth/tandem/internal/testkit/streamtest"
 	"github.com/tandem-auth/tandem/tandemsse"
 )
 

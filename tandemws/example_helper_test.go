@@ -7,7 +7,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/streamtest"
+	"github.com/tandem-auth/tandem/internal/testkit/streamtest"
 	"github.com/tandem-auth/tandem/tandemws"
 )
 

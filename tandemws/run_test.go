@@ -14,8 +14,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/streamtest"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/streamtest"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/tandemws"
 )

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/chrome"
 	"github.com/tandem-auth/tandem/internal/tryit"
 	"github.com/tandem-auth/tandem/server"
 )

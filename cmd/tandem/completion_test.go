@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tandem-auth/tandem/internal/need"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
 
 // What each shell is told to print: the candidates for its last argument.

@@ -19,7 +19,7 @@ import (
 	"testing"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/engines/enginetest"
+	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 )
 

@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/tandem-auth/tandem/internal/keyringtest"
+	"github.com/tandem-auth/tandem/internal/testkit/keyringtest"
 )
 
 // TestKeyringScripts runs the command where there is a keyring, as told in

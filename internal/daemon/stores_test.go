@@ -16,8 +16,8 @@ import (
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/daemon"
-	"github.com/tandem-auth/tandem/internal/engines/enginetest"
 	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
 )

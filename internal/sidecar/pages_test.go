@@ -13,10 +13,10 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/tandem-auth/tandem/internal/chrome"
-	"github.com/tandem-auth/tandem/internal/need"
 	"github.com/tandem-auth/tandem/internal/sidecar"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
 // An app is a front end and its API, behind the access token.

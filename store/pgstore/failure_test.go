@@ -12,8 +12,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tandem-auth/tandem/internal/engines"
-	"github.com/tandem-auth/tandem/internal/engines/enginetest"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
 	"github.com/tandem-auth/tandem/store/pgstore"

@@ -13,8 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem/directory"
-	"github.com/tandem-auth/tandem/internal/engines"
-	"github.com/tandem-auth/tandem/internal/engines/enginetest"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"

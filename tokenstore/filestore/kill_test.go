@@ -15,8 +15,8 @@ import (
 	"testing"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/need"
-	"github.com/tandem-auth/tandem/internal/testserver"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
 )

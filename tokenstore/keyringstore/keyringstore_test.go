@@ -16,7 +16,7 @@ import (
 	"github.com/zalando/go-keyring"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/keyringtest"
+	"github.com/tandem-auth/tandem/internal/testkit/keyringtest"
 	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 	"github.com/tandem-auth/tandem/tokenstore/tokenstoretest"
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/tandem-auth/tandem/internal/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store/pgstore"
 	"github.com/tandem-auth/tandem/store/sqlitestore"

@@ -9,7 +9,7 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"github.com/tandem-auth/tandem/internal/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store"
 	"github.com/tandem-auth/tandem/store/redisstore"

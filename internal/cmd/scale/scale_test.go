@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/engines"
-	"github.com/tandem-auth/tandem/internal/need"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
 
 func TestEverySizeIsMeasured(t *testing.T) {

@@ -1,0 +1,190 @@
+// Package chrome drives a real Chromium in tests.
+package chrome
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/tandem-auth/tandem/internal/testkit/need"
+)
+
+// patience bounds every wait for a page.
+const patience = 60 * time.Second
+
+// A Tab is a tab of a browser. What it cannot do fails the test.
+type Tab struct {
+	t   testing.TB
+	ctx context.Context
+
+	mu     sync.Mutex
+	errors []string
+}
+
+// Open starts a browser with a profile of its own, which ends with the test, and
+// returns its first tab. Without a Chromium on the machine the test is skipped;
+// in CI it fails.
+func Open(t testing.TB) *Tab {
+	t.Helper()
+	path := need.Program(t, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell")
+	profile, err := os.MkdirTemp("", "tandem-chrome-") //nolint:usetesting // what the browser leaves behind as it goes must not fail the test
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(profile) })
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(path),
+		chromedp.NoSandbox,
+		chromedp.DisableGPU,
+		chromedp.UserDataDir(profile),
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-background-networking", true),
+		// A tab that is not in front must keep its pace.
+		chromedp.Flag("disable-background-timer-throttling", true),
+		chromedp.Flag("disable-renderer-backgrounding", true),
+	)...)
+	t.Cleanup(cancel)
+	tab := newTab(t, allocator)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(tab.ctx, patience)
+		defer cancel()
+		_ = chromedp.Cancel(ctx) // waits for the process
+	})
+	return tab
+}
+
+// NewTab opens another tab of the same profile.
+func (tab *Tab) NewTab() *Tab {
+	tab.t.Helper()
+	return newTab(tab.t, tab.ctx)
+}
+
+func newTab(t testing.TB, parent context.Context) *Tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent)
+	t.Cleanup(cancel)
+	tab := &Tab{t: t, ctx: ctx}
+	err := chromedp.Listen(ctx, func(event any) { tab.note(event) })
+	if err != nil {
+		t.Fatalf("start the browser: %v", err)
+	}
+	if _, err := chromedp.Call(ctx, runtime.Enable, cdp.Empty{}); err != nil {
+		t.Fatalf("start the browser: %v", err)
+	}
+	return tab
+}
+
+// note keeps what a page says went wrong with it.
+func (tab *Tab) note(event any) {
+	var text string
+	switch e := event.(type) {
+	case *runtime.EventExceptionThrown:
+		text = e.ExceptionDetails.Text
+		if e.ExceptionDetails.Exception != nil {
+			text += " " + e.ExceptionDetails.Exception.Description
+		}
+	case *runtime.EventConsoleAPICalled:
+		if e.Type != runtime.ConsoleAPICalledTypeError {
+			return
+		}
+		var words []string
+		for _, arg := range e.Args {
+			words = append(words, fmt.Sprint(string(arg.Value), arg.Description))
+		}
+		text = "console: " + strings.Join(words, " ")
+	default:
+		return
+	}
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	tab.errors = append(tab.errors, text)
+}
+
+// Errors returns the exceptions that nobody caught, and what was printed with
+// console.error.
+func (tab *Tab) Errors() []string {
+	tab.mu.Lock()
+	defer tab.mu.Unlock()
+	return append([]string(nil), tab.errors...)
+}
+
+// Go navigates to a URL and waits for the page to load.
+func (tab *Tab) Go(url string) {
+	tab.t.Helper()
+	tab.do("go to "+url, chromedp.Navigate(url))
+}
+
+// Click clicks the element of a CSS selector, once it can be seen.
+func (tab *Tab) Click(selector string) {
+	tab.t.Helper()
+	tab.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
+}
+
+// Type types text, key by key, into the element of a CSS selector, in place of
+// what was in it.
+func (tab *Tab) Type(selector, text string) {
+	tab.t.Helper()
+	tab.do("type into "+selector, chromedp.Focus(chromedp.CSS(selector)))
+	Eval[bool](tab, fmt.Sprintf(`(document.querySelector(%q).select(), true)`, selector))
+	tab.do("type into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+func (tab *Tab) do(doing string, actions ...chromedp.Action[chromedp.Void]) {
+	tab.t.Helper()
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	if err := chromedp.Do(ctx, actions...); err != nil {
+		tab.t.Fatalf("%s: %v; %s", doing, err, tab.situation())
+	}
+}
+
+// Eval returns the value of a JavaScript expression. A promise is waited for.
+func Eval[T any](tab *Tab, expression string) T {
+	tab.t.Helper()
+	value, err := eval[T](tab, expression)
+	if err != nil {
+		tab.t.Fatalf("%s: %v; %s", expression, err, tab.situation())
+	}
+	return value
+}
+
+func eval[T any](tab *Tab, expression string) (T, error) {
+	ctx, cancel := context.WithTimeout(tab.ctx, patience)
+	defer cancel()
+	return chromedp.Run(ctx, chromedp.Evaluate[T]("Promise.resolve("+expression+")", chromedp.EvalAwaitPromise))
+}
+
+// Until waits until a JavaScript expression is true. It may be one that cannot
+// be evaluated for now, while the page is being replaced.
+func (tab *Tab) Until(expression string) {
+	tab.t.Helper()
+	deadline := time.NewTimer(patience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		isTrue, err := eval[bool](tab, "Boolean("+expression+")")
+		if err == nil && isTrue {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			tab.t.Fatalf("%s did not come true (error %v); %s", expression, err, tab.situation())
+		}
+	}
+}
+
+// situation says what is to be seen, for the message of a test that failed.
+func (tab *Tab) situation() string {
+	text, _ := eval[string](tab, "location.pathname + ': ' + document.body.innerText.slice(0, 500)")
+	return fmt.Sprintf("the page %s; its errors %q", text, tab.Errors())
+}

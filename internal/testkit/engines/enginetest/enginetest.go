@@ -1,0 +1,69 @@
+// Package enginetest starts database servers for tests, and stops them when the
+// test ends.
+package enginetest
+
+import (
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
+)
+
+// Postgres starts a PostgreSQL server.
+func Postgres(t testing.TB, settings ...string) *engines.Postgres {
+	t.Helper()
+	e, err := engines.NewPostgres(settings...)
+	return started(t, "postgresql", e, err)
+}
+
+// Database makes an empty database and returns its address.
+func Database(t testing.TB, e *engines.Postgres) string {
+	t.Helper()
+	name, err := e.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e.URL(name)
+}
+
+// Bouncer starts a PgBouncer before a PostgreSQL server.
+func Bouncer(t testing.TB, before *engines.Postgres) *engines.Bouncer {
+	t.Helper()
+	e, err := engines.NewBouncer(before)
+	return started(t, "pgbouncer", e, err)
+}
+
+// Redis starts a Redis server.
+func Redis(t testing.TB, settings ...string) *engines.Redis {
+	t.Helper()
+	e, err := engines.NewRedis(settings...)
+	return started(t, "redis-server", e, err)
+}
+
+func started[E io.Closer](t testing.TB, part string, e E, err error) E {
+	t.Helper()
+	if errors.Is(err, engines.ErrNotInstalled) {
+		need.Missing(t, part)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// Do fails the test on the error of a step such as Stop or Start.
+func Do(t testing.TB, steps ...func() error) {
+	t.Helper()
+	for _, step := range steps {
+		if err := step(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
