@@ -12,8 +12,15 @@ import (
 // to use them. The zero Pair means that there is no session. Printing or logging
 // a Pair shows neither token.
 type Pair struct {
-	SessionID    string `json:"sessionId"`
-	Username     string `json:"username"`
+	// Issuer names the server that gave the pair out. The pair is sent to no other.
+	// Empty in a pair that an early version kept.
+	Issuer    string `json:"issuer,omitempty"`
+	SessionID string `json:"sessionId"`
+	Username  string `json:"username"`
+	// Revision is 1 at sign-in, and one more than that of the pair that was presented
+	// at every refresh: of two pairs of one session, the one with the higher revision
+	// is newer. 0 in a pair that an early version kept.
+	Revision     uint64 `json:"revision,omitempty"`
 	AccessToken  string `json:"accessToken"`
 	RefreshToken string `json:"refreshToken"`
 	// ReceivedAt is when the pair arrived, by the clock of this machine.
@@ -21,6 +28,9 @@ type Pair struct {
 	// ExpiresAt is when the access token stops being good: ReceivedAt plus the
 	// server's expires_in. The server's clock plays no part in it.
 	ExpiresAt time.Time `json:"expiresAt"`
+	// RefreshExpiresAt is when the refresh token stops being good if it is not used
+	// before; zero if the server doesn't say.
+	RefreshExpiresAt time.Time `json:"refreshExpiresAt,omitzero"`
 }
 
 // IsZero reports whether there is no session.
