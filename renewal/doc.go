@@ -1,0 +1,62 @@
+// Package renewal decides what a client does with its pairs of tokens: which refresh
+// token it presents, and what it keeps of the answer. It is the client's counterpart of
+// package rotation, and as pure: no I/O, no clock, no goroutine, and nothing but the
+// standard library.
+//
+// # The revision
+//
+// A pair carries a revision: 1 at sign-in, and one more than that of the pair that was
+// presented at every refresh. The client stores it with the pair. Of two pairs of one
+// session the one with the higher revision is newer; two pairs with the same revision and
+// other tokens are siblings, the answers to two refreshes at once. That is how a client
+// tells "another process has refreshed" from "the store has gone back in time".
+//
+// # What a client remembers
+//
+// Live is the pair whose access token is in use. Base is the pair that the client has
+// presented last, or has taken from its store since: the server may have it as current.
+// Stored is what the store had when the client read it for this decision.
+//
+// # Before a refresh
+//
+// The client reads its store, then [Before] says what to do:
+//
+//	the store has                                       step
+//	nothing                                             SignedOut; NotSignedIn if nothing is live either
+//	a pair of another server                            Foreign: present nothing, delete nothing
+//	another session, but not the one that ended here    Adopt
+//	a newer pair than live, or a sibling of it          Adopt
+//	live                                                PresentLive
+//	an older pair than live                             PresentBase if the server forgives, else PresentLive
+//
+// An older pair means that the store has failed to keep live, or has gone back in time.
+// A successor is not presented before it is kept: a crash, or another process that goes
+// on from the store, then presents the same token again, which a server with Tandem's
+// protocol allows until the refresh lifetime is over. A store that fails for days must not
+// end a session that is in use: once half of that lifetime has gone since base was first
+// presented, live is presented instead.
+//
+// After Adopt the stored pair is live and base. If its access token is [Pair.Usable], the
+// client is done; otherwise it asks Before again.
+//
+// # After the answer
+//
+//	the server has                    the store has                     step
+//	given a pair                      nothing                           Discard
+//	given a pair                      a pair of another server          Discard
+//	given a pair                      another session                   Adopt
+//	given a pair                      that pair                         Kept
+//	given a pair                      a newer pair, or a sibling        Adopt
+//	given a pair                      an older pair                     Keep
+//	said that the session has ended   another pair, and not an older    Adopt
+//	said that the session has ended   anything else                     End
+//	said that the token is stale      another pair, and not an older    Adopt
+//	said that the token is stale      anything else                     Retry
+//	failed, or not answered                                             Retry
+//
+// The client uses the access token that it was given whether or not its store could keep
+// the pair.
+//
+// Package prove searches these tables together with the server's for a history that
+// breaks a promise; testdata/vectors/renewal has them for clients in other languages.
+package renewal
