@@ -29,8 +29,8 @@ type authServer struct {
 	jitter  func(limit time.Duration) time.Duration
 }
 
-func newAuthServer(base *url.URL, config Config) authServer {
-	return authServer{
+func newAuthServer(base *url.URL, config Config) *authServer {
+	return &authServer{
 		endpoint: newEndpoint(config.Transport, config.Now),
 		base:     base,
 		device:   config.Device,
@@ -45,7 +45,7 @@ var errStale = errors.New("refresh token is stale: another holder of the session
 
 // isAuthCall reports whether u is a call that must not carry an access token,
 // and whose 401 has nothing to do with one.
-func (a authServer) isAuthCall(u *url.URL) bool {
+func (a *authServer) isAuthCall(u *url.URL) bool {
 	if a.base == nil {
 		return false
 	}
@@ -53,7 +53,7 @@ func (a authServer) isAuthCall(u *url.URL) bool {
 	return ok && (path == loginPath || path == refreshPath) && originOf(u) == originOf(a.base)
 }
 
-func (a authServer) signIn(ctx context.Context, username, password string) (Pair, error) {
+func (a *authServer) signIn(ctx context.Context, username, password string) (Pair, error) {
 	body := map[string]string{"username": username, "password": password}
 	if a.device != "" {
 		body["device"] = a.device
@@ -78,7 +78,7 @@ func (a authServer) signIn(ctx context.Context, username, password string) (Pair
 
 // Refresh makes one attempt. The error is an *EndedError, errStale, or something
 // that may pass, maybe a *refusal.
-func (a authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
+func (a *authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	pair, err := a.pair(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
 	var no *refusal
 	if errors.As(err, &no) && !no.temporary() {
@@ -95,12 +95,15 @@ func (a authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	if pair.SessionID != old.SessionID {
 		return Grant{}, errors.New("server answered with another session than was asked for")
 	}
-	return Grant{AccessToken: pair.AccessToken, RefreshToken: pair.RefreshToken, ExpiresIn: pair.ExpiresAt.Sub(pair.ReceivedAt)}, nil
+	return Grant{
+		AccessToken: pair.AccessToken, RefreshToken: pair.RefreshToken, ExpiresIn: pair.ExpiresAt.Sub(pair.ReceivedAt),
+		RefreshExpiresIn: max(pair.RefreshExpiresAt.Sub(pair.ReceivedAt), 0),
+	}, nil
 }
 
 // Revoke tells the server that the session has ended. It tries more than once:
 // a sign-out that is only half done is worse than one that takes a second.
-func (a authServer) Revoke(ctx context.Context, refreshToken string) error {
+func (a *authServer) Revoke(ctx context.Context, refreshToken string) error {
 	for attempt := 1; ; attempt++ {
 		err := a.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken}, nil)
 		var no *refusal
@@ -117,17 +120,18 @@ func (a authServer) Revoke(ctx context.Context, refreshToken string) error {
 	}
 }
 
-func (a authServer) temporary(err error) *TemporaryError {
+func (a *authServer) temporary(err error) *TemporaryError {
 	return &TemporaryError{RetryAt: a.now().Add(retryAfter(err, a.now())), Err: err}
 }
 
 // pair posts body and returns the pair that is answered, its shape checked.
-func (a authServer) pair(ctx context.Context, path string, body map[string]string) (Pair, error) {
+func (a *authServer) pair(ctx context.Context, path string, body map[string]string) (Pair, error) {
 	var answer struct {
 		AccessToken  string  `json:"accessToken"`
 		RefreshToken string  `json:"refreshToken"`
 		TokenType    string  `json:"tokenType"`
 		ExpiresIn    float64 `json:"expiresIn"`
+		RefreshIn    float64 `json:"refreshExpiresIn"`
 		SessionID    string  `json:"sessionId"`
 	}
 	if err := a.post(ctx, path, body, &answer); err != nil {
@@ -142,17 +146,22 @@ func (a authServer) pair(ctx context.Context, path string, body map[string]strin
 		return Pair{}, errors.New("server answered without a sensible expiresIn")
 	}
 	now := a.now()
+	var refreshExpiresAt time.Time
+	if answer.RefreshIn >= 1 && answer.RefreshIn <= maxLifeSeconds {
+		refreshExpiresAt = now.Add(time.Duration(answer.RefreshIn * float64(time.Second)))
+	}
 	return Pair{
-		SessionID:    answer.SessionID,
-		AccessToken:  answer.AccessToken,
-		RefreshToken: answer.RefreshToken,
-		ReceivedAt:   now,
-		ExpiresAt:    now.Add(time.Duration(answer.ExpiresIn * float64(time.Second))),
+		RefreshExpiresAt: refreshExpiresAt,
+		SessionID:        answer.SessionID,
+		AccessToken:      answer.AccessToken,
+		RefreshToken:     answer.RefreshToken,
+		ReceivedAt:       now,
+		ExpiresAt:        now.Add(time.Duration(answer.ExpiresIn * float64(time.Second))),
 	}, nil
 }
 
 // post sends body as JSON and reads the answer into answer, which may be nil.
-func (a authServer) post(ctx context.Context, path string, body map[string]string, answer any) error {
+func (a *authServer) post(ctx context.Context, path string, body map[string]string, answer any) error {
 	ctx, cancel := context.WithTimeout(ctx, a.timeout)
 	defer cancel()
 	text, err := json.Marshal(body)
@@ -166,3 +175,6 @@ func (a authServer) post(ctx context.Context, path string, body map[string]strin
 	req.Header.Set("Content-Type", "application/json")
 	return a.do(req, answer, body["password"], body["refreshToken"])
 }
+
+// ForgivesRetry is that of a [Forgiver]: Tandem's own server does.
+func (a *authServer) ForgivesRetry() bool { return true }

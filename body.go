@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"time"
 )
 
 // replayable reports whether a request can be sent a second time.
@@ -120,16 +121,29 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// drain lets the connection be used again, unless too much is left on it.
-func drain(resp *http.Response) {
-	_, _ = io.CopyN(io.Discard, resp.Body, maxAnswer)
-	_ = resp.Body.Close()
+// maxDrain is how long the rest of a refusal may take to arrive.
+const maxDrain = time.Second
+
+// drain reads the rest of an answer, so that the connection can be used again, unless too
+// much is left on it, or it takes too long to arrive. It returns at once: a refresh need
+// not wait for that. Call wait in the end.
+func drain(resp *http.Response) (wait func()) {
+	_, wait = bufferBody(resp)
+	return wait
 }
 
-// bufferBody takes the start of the body into memory and closes it.
-func bufferBody(resp *http.Response) *http.Response {
-	text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
-	_ = resp.Body.Close()
-	resp.Body = io.NopCloser(bytes.NewReader(text))
-	return resp
+// bufferBody takes the start of an answer's body into memory, as much of it as arrives in
+// time, and closes it. It returns at once; buffered has that body once wait has returned.
+func bufferBody(resp *http.Response) (buffered *http.Response, wait func()) {
+	copied := *resp
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		timer := time.AfterFunc(maxDrain, func() { _ = resp.Body.Close() }) // ends a read that waits
+		defer timer.Stop()
+		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+		_ = resp.Body.Close()
+		copied.Body = io.NopCloser(bytes.NewReader(text))
+	}()
+	return &copied, func() { <-done }
 }

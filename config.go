@@ -1,10 +1,15 @@
 package tandem
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"slices"
 	"time"
 )
 
@@ -19,6 +24,16 @@ type Config struct {
 	// as any OAuth 2.0 server ([NewOAuth2]); URL is then empty, and [Session.SignInWith]
 	// begins a session. Defaults to the refresh endpoint at URL.
 	Refresher Refresher
+
+	// Issuer names the server that gives the tokens out. A pair that another one has given
+	// out is never presented: see [OtherServerError]. Defaults to URL, or to what the
+	// Refresher says if it has a method Issuer() string, as [OAuth2] has. Without a name, a
+	// session takes every pair that its store has for its own.
+	Issuer string
+
+	// FormerIssuers are names that the server had before, such as the URL from which it
+	// has moved: sessions that began there go on. Defaults to none.
+	FormerIssuers []string
 
 	// Origins are further origins that are sent the access token, such as
 	// "https://api.example.com". No other ever is, whatever a request's URL or a
@@ -83,6 +98,54 @@ type Config struct {
 	// would do at once. It is safe for concurrent use. Defaults to drawing at
 	// random.
 	Jitter func(limit time.Duration) time.Duration
+}
+
+// resolve checks the fields and fills in the defaults. base is the address of Tandem's own
+// server, nil if there is a Refresher. The error begins with the name of the field.
+func (c Config) resolve() (_ Config, base *url.URL, err error) {
+	switch {
+	case c.Refresher == nil:
+		if base, err = parseBase(c.URL); err != nil {
+			return c, nil, fmt.Errorf("URL: %w", err)
+		}
+		c.Issuer = cmp.Or(c.Issuer, issuerOf(base))
+	case c.URL != "":
+		return c, nil, errors.New("URL: it is the address of a Tandem server, and there is a Refresher in its place; name the APIs in Config.Origins")
+	default:
+		if named, ok := c.Refresher.(interface{ Issuer() string }); ok {
+			c.Issuer = cmp.Or(c.Issuer, named.Issuer())
+		}
+	}
+	if c.FormerIssuers = slices.Clone(c.FormerIssuers); base != nil {
+		for i, former := range c.FormerIssuers {
+			if u, err := parseBase(former); err == nil {
+				c.FormerIssuers[i] = issuerOf(u)
+			}
+		}
+	}
+	if c.RefreshTimeout < 0 {
+		return c, nil, fmt.Errorf("RefreshTimeout: %s is negative", c.RefreshTimeout)
+	}
+	return c.withDefaults(), base, nil
+}
+
+// origins are those that may see the access token.
+func (c Config) origins(base *url.URL) (origins, error) {
+	allowed := newOrigins()
+	if base != nil {
+		allowed.add(base)
+	}
+	for _, origin := range c.Origins {
+		u, err := parseBase(origin)
+		if err == nil && u.Path != "" {
+			err = fmt.Errorf("%q has a path; an origin is scheme, host and port", origin)
+		}
+		if err != nil {
+			return origins{}, err
+		}
+		allowed.add(u)
+	}
+	return allowed, nil
 }
 
 func (c Config) withDefaults() Config {

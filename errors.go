@@ -37,6 +37,20 @@ func (e *EndedError) Error() string {
 	return fmt.Sprintf("session has ended (%s): sign in again", e.Reason)
 }
 
+// An OtherServerError reports that the store has a session of another server than
+// the session's own: somebody has signed in there since. Nothing of it is presented or
+// deleted. [Session.SignIn] puts a session of the own server in its place; if the server
+// has only moved, name its old address in Config.FormerIssuers.
+type OtherServerError struct {
+	// Want is the session's own server, Have the one that gave out what is stored.
+	Want, Have string
+}
+
+// Error names both servers.
+func (e *OtherServerError) Error() string {
+	return fmt.Sprintf("the stored session belongs to %s, not to %s: sign in again, or use another place for it", e.Have, e.Want)
+}
+
 // A TemporaryError reports that no access token is to be had just now, though
 // the session lives on: the server could not be reached, was busy, or answered
 // with something that is no answer. Trying again later is right.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 )
 
@@ -27,6 +28,9 @@ const (
 	// EventStoreFailed: the store failed to keep or to forget the tokens, for the
 	// reason in Err. New ones are used all the same, and kept at the next refresh.
 	EventStoreFailed EventKind = "store_failed"
+	// EventLockWait: a refresh has waited for the store's lock for two seconds, and goes
+	// on waiting: another process refreshes, or hangs.
+	EventLockWait EventKind = "lock_wait"
 	// EventEnd: the session has ended; Err is an [*EndedError].
 	EventEnd EventKind = "end"
 	// EventSignOut: [Session.SignOut] was called. Err is set if the server could not
@@ -89,6 +93,8 @@ func (s *Session) logOne(ctx context.Context, e Event) {
 		log.DebugContext(ctx, "access token was refused, the request is sent again", session)
 	case EventStoreFailed:
 		log.ErrorContext(ctx, "the store failed; the session goes on in memory", session, slog.Any("error", e.Err))
+	case EventLockWait:
+		log.WarnContext(ctx, "waiting for another process, which has locked the store", session)
 	case EventEnd:
 		log.InfoContext(ctx, "session has ended", session, slog.Any("reason", e.Err))
 	case EventSignOut:
@@ -97,5 +103,37 @@ func (s *Session) logOne(ctx context.Context, e Event) {
 			return
 		}
 		log.InfoContext(ctx, "signed out", session)
+	}
+}
+
+type stats struct {
+	requests, expiries, replays, refreshes, refreshFailures, ends atomic.Int64
+}
+
+// Stats counts what a session has done since it was opened.
+type Stats struct {
+	// Requests that were sent with an access token, replays not counted.
+	Requests int64
+	// Expiries of access tokens in use: they ran out, or were refused.
+	Expiries int64
+	// Replays of requests that were refused with 401.
+	Replays int64
+	// Refreshes that fetched a new pair.
+	Refreshes int64
+	// RefreshFailures, after all attempts in a row.
+	RefreshFailures int64
+	// Ends of a session that were not this session's own SignOut.
+	Ends int64
+}
+
+// Stats returns the counts as they are now.
+func (s *Session) Stats() Stats {
+	return Stats{
+		Requests:        s.stats.requests.Load(),
+		Expiries:        s.stats.expiries.Load(),
+		Replays:         s.stats.replays.Load(),
+		Refreshes:       s.stats.refreshes.Load(),
+		RefreshFailures: s.stats.refreshFailures.Load(),
+		Ends:            s.stats.ends.Load(),
 	}
 }

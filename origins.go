@@ -34,6 +34,15 @@ func parseBase(s string) (*url.URL, error) {
 	return u, nil
 }
 
+// issuerOf names the server at base, the same for all ways to write its address.
+func issuerOf(base *url.URL) string {
+	name := url.URL{Scheme: strings.ToLower(base.Scheme), Host: strings.ToLower(base.Host), Path: base.Path}
+	if port := base.Port(); name.Scheme == "https" && port == "443" || name.Scheme == "http" && port == "80" {
+		name.Host = strings.TrimSuffix(name.Host, ":"+port)
+	}
+	return name.String()
+}
+
 func newOrigins() origins {
 	return origins{all: map[string]struct{}{}, spelled: map[spelling]struct{}{}}
 }

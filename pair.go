@@ -3,9 +3,9 @@ package tandem
 import (
 	"fmt"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/tandem-auth/tandem/renewal"
 )
 
 // A Pair is what a [Store] keeps: the two tokens of a session and what is needed
@@ -36,11 +36,16 @@ type Pair struct {
 // IsZero reports whether there is no session.
 func (p Pair) IsZero() bool { return p.RefreshToken == "" }
 
-// same reports whether both tokens are the same: where refresh tokens do not rotate,
-// two pairs may differ in the other one alone.
-func (p Pair) same(q Pair) bool {
-	return p.RefreshToken == q.RefreshToken && p.AccessToken == q.AccessToken
+// decided is what package renewal needs to know of p.
+func (p Pair) decided() renewal.Pair {
+	return renewal.Pair{
+		Issuer: p.Issuer, SessionID: p.SessionID, Revision: p.Revision,
+		AccessToken: p.AccessToken, RefreshToken: p.RefreshToken,
+		ReceivedAt: p.ReceivedAt, ExpiresAt: p.ExpiresAt, RefreshExpiresAt: p.RefreshExpiresAt,
+	}
 }
+
+func (p Pair) same(q Pair) bool { return p.decided().Same(q.decided()) }
 
 // String shows the session and the expiry, not the tokens.
 func (p Pair) String() string {
@@ -56,54 +61,3 @@ func (p Pair) GoString() string { return p.String() }
 
 // LogValue is [Pair.String].
 func (p Pair) LogValue() slog.Value { return slog.StringValue(p.String()) }
-
-// A credential is a pair in use. Its address is its identity: two credentials
-// are the same only if they are one.
-type credential struct {
-	Pair
-	// authorization is the header that the access token goes in.
-	authorization string
-	// refreshAt is when a refresh ahead of expiry is due.
-	refreshAt time.Time
-	// invalid is set once the program said that the access token is no good.
-	invalid atomic.Bool
-	// fetched says that this session has it from the server, at a refresh.
-	fetched bool
-	// spent is set once a request has had to wait for the next credential.
-	spent atomic.Bool
-	// refusals has, for each origin that refused the access token when it was
-	// fresh, the time of the latest refusal.
-	refusals sync.Map
-}
-
-// usable reports whether the access token may be sent. It asks both clocks: the
-// monotonic one stands still while a machine sleeps, the wall clock can be set.
-func (c *credential) usable(now time.Time) bool {
-	return !c.invalid.Load() && before(now, c.ExpiresAt)
-}
-
-// refreshDue reports whether a refresh ahead of expiry is due.
-func (c *credential) refreshDue(now time.Time) bool { return !before(now, c.refreshAt) }
-
-func before(now, limit time.Time) bool {
-	return now.Before(limit) && now.Round(0).Before(limit.Round(0))
-}
-
-// refusalMemory is how long an origin that refused a fresh access token is not
-// taken to mean that the token has expired. An API that refuses whatever it is
-// given would otherwise cause a refresh for every request.
-const refusalMemory = 10 * time.Second
-
-func (c *credential) refusedFresh(origin string, now time.Time) {
-	c.refusals.Store(origin, now)
-}
-
-func (c *credential) wasRefusedFresh(origin string, now time.Time) bool {
-	at, ok := c.refusals.Load(origin)
-	return ok && now.Sub(at.(time.Time)) < refusalMemory
-}
-
-// sameUser reports whether a request begun with c may go on with other.
-func (c *credential) sameUser(other *credential) bool {
-	return c.SessionID == other.SessionID || c.Username != "" && c.Username == other.Username
-}

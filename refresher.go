@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/tandem-auth/tandem/renewal"
 )
 
 // A Refresher fetches the next tokens from a refresh endpoint: set [Config.Refresher]
@@ -55,6 +57,9 @@ type Grant struct {
 	// second. Zero if the endpoint doesn't say: the token is then used until it is
 	// refused.
 	ExpiresIn time.Duration
+	// RefreshExpiresIn is how long the refresh token is good for if it is not used; zero
+	// if the endpoint doesn't say.
+	RefreshExpiresIn time.Duration
 }
 
 // String tells how long the grant is good for, not the tokens.
@@ -75,7 +80,10 @@ func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
 	if g.RefreshToken != "" {
 		next.RefreshToken = g.RefreshToken
 	}
-	next.AccessToken, next.ReceivedAt = g.AccessToken, now
+	next.AccessToken, next.ReceivedAt, next.RefreshExpiresAt = g.AccessToken, now, time.Time{}
+	if g.RefreshExpiresIn > 0 {
+		next.RefreshExpiresAt = now.Add(g.RefreshExpiresIn)
+	}
 	switch {
 	case !isVisible(g.AccessToken):
 		return Pair{}, errors.New("grant has no access token, or one that fits into no header")
@@ -103,33 +111,17 @@ func isVisible(s string) bool {
 	return s != ""
 }
 
-// fetch makes one attempt at a refresh. A refresh token that comes with an error is
-// in the pair, beside the access token that there was.
-func (s *Session) fetch(kept Pair) (Pair, error) {
-	ctx, cancel := s.fetchContext()
-	defer cancel()
-	grant, err := s.refresher.Refresh(ctx, kept)
-	if err == nil {
-		var next Pair
-		if next, err = grant.apply(kept, s.config.Now()); err == nil {
-			return next, nil
-		}
-	}
-	_, ended := errors.AsType[*EndedError](err)
-	if ended || !isVisible(grant.RefreshToken) || grant.RefreshToken == kept.RefreshToken {
-		return Pair{}, err
-	}
-	next := kept
-	next.RefreshToken = grant.RefreshToken
-	return next, err
+// A Forgiver is a [Refresher] that says whether its server forgives.
+type Forgiver interface {
+	// ForgivesRetry reports whether the server has Tandem's protocol: a refresh token may
+	// be presented again until a successor of it is presented. Without this method, a
+	// server is taken to accept each refresh token once.
+	ForgivesRetry() bool
 }
 
-// fetchContext bounds one attempt. Tandem's own server forgives one that is cut
-// short; at others it may have spent the only refresh token.
-func (s *Session) fetchContext() (context.Context, context.CancelFunc) {
-	ctx := s.fetchCtx
-	if s.config.Refresher != nil {
-		ctx = context.WithoutCancel(ctx)
+func serverOf(r Refresher) renewal.Server {
+	if f, ok := r.(Forgiver); ok && f.ForgivesRetry() {
+		return renewal.Forgiving
 	}
-	return context.WithTimeout(ctx, s.config.RefreshTimeout)
+	return renewal.Strict
 }

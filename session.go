@@ -15,31 +15,23 @@ import (
 type Session struct {
 	config    Config
 	origins   origins
-	store     Store
-	auth      authServer // of no use if config has a Refresher
+	keeper    keeper
 	refresher Refresher
+	server    *authServer // Tandem's own; nil if config has a Refresher
 
-	// live is the pair in use; nil while there is none. Whoever replaces it says
-	// what it replaces, so that the loser of a race changes nothing.
-	live atomic.Pointer[credential]
-
-	mu        sync.Mutex
-	flight    *flight      // the refresh under way, if there is one
-	failure   failure      // what the latest refresh met with, if it failed
-	looked    time.Time    // when the store was last read while a failure is remembered
-	ended     *EndedError  // why there is no live pair, if there was one
-	unsaved   *unsaved     // a pair that the store has failed to keep
-	saving    bool         // whether saveLater runs
-	lastUsed  Pair         // what Tandem's own server was last given
-	overtaken overtakenSet // refresh tokens that the store had before
-	revoke    []string     // the refresh tokens of sign-outs that the server has not heard of
-	stats     stats
+	mu       sync.Mutex
+	flight   *flight   // the refresh under way, if there is one
+	failure  failure   // what the latest refresh met with, if it failed
+	lookedAt time.Time // when the store was last read while a failure is remembered
+	saving   bool      // whether saveLater runs
+	revoke   []string  // the refresh tokens of sign-outs that the server has not heard of
+	stats    stats
 
 	ctx         context.Context // ends with Close
 	cancel      context.CancelFunc
 	fetchCtx    context.Context // ends closeGrace later
 	cancelFetch context.CancelFunc
-	closed      atomic.Bool // set with mu held, so that no flight starts after it
+	closed      atomic.Bool // set with mu held, so that no task starts after it
 	tasks       sync.WaitGroup
 }
 
@@ -63,50 +55,27 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 	if store == nil {
 		return nil, errors.New("tandem: no store; NewMemoryStore makes one")
 	}
-	allowed := newOrigins()
-	var base *url.URL
-	if config.Refresher == nil {
-		var err error
-		if base, err = parseBase(config.URL); err != nil {
-			return nil, fmt.Errorf("tandem: Config.URL: %w", err)
-		}
-		allowed.add(base)
-	} else if config.URL != "" {
-		return nil, errors.New("tandem: Config.URL: it is the address of a Tandem server, and there is a Refresher in its place; name the APIs in Config.Origins")
-	}
-	for _, origin := range config.Origins {
-		u, err := parseBase(origin)
-		if err == nil && u.Path != "" {
-			err = fmt.Errorf("%q has a path; an origin is scheme, host and port", origin)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("tandem: Config.Origins: %w", err)
-		}
-		allowed.add(u)
-	}
-	if config.RefreshTimeout < 0 {
-		return nil, fmt.Errorf("tandem: Config.RefreshTimeout: %s is negative", config.RefreshTimeout)
-	}
-	config = config.withDefaults()
-
-	kept, err := store.Load(ctx)
+	config, base, err := config.resolve()
 	if err != nil {
-		return nil, fmt.Errorf("tandem: load the session: %w", err)
+		return nil, fmt.Errorf("tandem: Config.%w", err)
 	}
-	s := &Session{
-		config:    config,
-		origins:   allowed,
-		store:     store,
-		auth:      newAuthServer(base, config),
-		refresher: config.Refresher,
+	s := &Session{config: config, refresher: config.Refresher}
+	if s.origins, err = config.origins(base); err != nil {
+		return nil, fmt.Errorf("tandem: Config.Origins: %w", err)
 	}
 	if s.refresher == nil {
-		s.refresher = s.auth
+		s.server = newAuthServer(base, config)
+		s.refresher = s.server
+	}
+	s.keeper = keeper{
+		store: store, issuer: config.Issuer, formerIssuers: config.FormerIssuers, server: serverOf(s.refresher),
+		now: config.Now, dress: s.newCredential,
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.fetchCtx, s.cancelFetch = context.WithCancel(context.Background())
-	if !kept.IsZero() {
-		s.live.Store(s.newCredential(kept))
+	var other *OtherServerError
+	if _, err := s.keeper.adopt(ctx); err != nil && !errors.As(err, &other) {
+		return nil, fmt.Errorf("tandem: %w", err)
 	}
 	return s, nil
 }
@@ -116,11 +85,14 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 const closeGrace = time.Second
 
 // Close ends what the session does in the background and waits for it: for a refresh
-// under way up to a second, or, with a [Config.Refresher], until it returns. Calls
-// that wait for it return [ErrClosed]. It signs nobody out: the store
+// under way up to a second, or, at a server that takes a refresh token once, until it
+// returns. Calls that wait for it return [ErrClosed]. It signs nobody out: the store
 // keeps the session. An OnEnd or Observe callback that is running is not waited for,
 // so that it may call Close itself; the context of OnEnd ends. Close may be called
 // twice.
+//
+// The error is the store's, if it has failed to keep the latest pair and fails once more
+// within a second: whoever opens the session next may have to sign in again.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	s.closed.Store(true)
@@ -132,7 +104,9 @@ func (s *Session) Close() error {
 	s.cancelFetch()
 	ctx, cancel := context.WithTimeout(context.Background(), closeGrace)
 	defer cancel()
-	s.save(ctx)
+	if err := s.keeper.flush(ctx); err != nil {
+		return fmt.Errorf("keep the session: %w", err)
+	}
 	return nil
 }
 
@@ -158,11 +132,11 @@ func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until tim
 
 // Invalidate says that a server refused the given access token though it should
 // be good. If it is still the one in use, the next call that needs one refreshes
-// first; if it has been replaced meanwhile, nothing happens. Each is believed, and
-// costs a refresh: where even a fresh token is refused, it is the API that does not
-// want it, and going on is no use. [Session.Transport] and [Session.Call] know that.
+// first; if it has been replaced meanwhile, nothing happens. Each call costs a refresh:
+// don't repeat it when the API refuses the fresh token too. [Session.Transport] and
+// [Session.Call] don't.
 func (s *Session) Invalidate(accessToken string) {
-	if c := s.live.Load(); c != nil && c.AccessToken == accessToken {
+	if c := s.keeper.live.Load(); c != nil && c.AccessToken == accessToken {
 		c.invalid.Store(true)
 	}
 }
@@ -172,33 +146,37 @@ func (s *Session) Invalidate(accessToken string) {
 // by itself before every refresh; a program in which that has to be noticed at once, at
 // the price of reading the store, calls Reload before it makes a request.
 //
-// The error is the store's, or the context's. The session then goes on as it is.
+// The error is the store's, the context's, or an [*OtherServerError]. The session then
+// goes on as it is.
 func (s *Session) Reload(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	c := s.live.Load()
+	c := s.keeper.live.Load()
 	if c == nil {
 		return s.adopt(ctx)
 	}
-	kept, err := s.store.Load(ctx)
+	adopted, gone, err := s.keeper.reload(ctx, c)
 	switch {
-	case err != nil:
-		return fmt.Errorf("load the session: %w", err)
-	case s.notSaved() != nil, kept.same(c.Pair), s.outdated(kept):
-	case kept.IsZero(): // the next call that needs a token finds out, and tells
+	case gone: // the next call that needs a token finds out, and tells
 		c.invalid.Store(true)
-	case s.live.CompareAndSwap(c, s.newCredential(kept)):
-		s.tell(ctx, Event{Kind: EventAdopt, SessionID: kept.SessionID, Begun: s.config.Now()})
+	case adopted:
+		s.tellAdopted(ctx)
 	}
-	return nil
+	return err
+}
+
+// Allows reports whether requests to u are sent the access token: u is of the server's
+// origin or of one of Config.Origins, and no sign-in or refresh.
+func (s *Session) Allows(u *url.URL) bool {
+	return s.origins.has(u) && (s.server == nil || !s.server.isAuthCall(u))
 }
 
 // user returns the credential that says in whose name a request begins now; nil if
 // that is nobody yet. A session that has just ended, and may be signed in again in
 // place, is its user's still.
 func (s *Session) user() *credential {
-	if c := s.live.Load(); c != nil {
+	if c := s.keeper.live.Load(); c != nil {
 		return c
 	}
 	s.mu.Lock()
@@ -221,7 +199,7 @@ type Status struct {
 
 // Status returns the session as it is now, without asking the server.
 func (s *Session) Status() Status {
-	c := s.live.Load()
+	c := s.keeper.live.Load()
 	if c == nil {
 		return Status{}
 	}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -18,11 +19,11 @@ func (s *Session) SignIn(ctx context.Context, username, password string) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	if s.config.Refresher != nil {
+	if s.server == nil {
 		return errors.New("sign in: there is a Config.Refresher, whose server knows no names and passwords; take SignInWith")
 	}
 	begun := s.config.Now()
-	pair, err := s.auth.signIn(ctx, username, password)
+	pair, err := s.server.signIn(ctx, username, password)
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
@@ -41,7 +42,7 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	if s.config.Refresher == nil {
+	if s.server != nil {
 		return errors.New("sign in: SignInWith is for sessions with a Config.Refresher; this one's server signs in with SignIn")
 	}
 	now := s.config.Now()
@@ -55,66 +56,94 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 	return s.begin(ctx, pair, now)
 }
 
+// begin makes pair the session, whatever was before. The store comes first.
 func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
-	if err := s.overwrite(ctx, pair); err != nil {
+	pair.Issuer, pair.Revision = s.config.Issuer, 1
+	replaced, err := s.keeper.swapStored(ctx, pair)
+	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
+	c := s.newCredential(pair)
+	s.keeper.begin(c, replaced)
+	s.mu.Lock()
+	s.failure = failure{}
+	s.mu.Unlock()
+	s.keeper.yieldToStore(ctx, c)
 	s.tell(ctx, s.took(EventSignIn, pair.SessionID, begun, nil))
 	return nil
 }
 
-// overwrite makes pair the session, whatever was before.
-func (s *Session) overwrite(ctx context.Context, pair Pair) error {
-	if _, err := s.replaceKept(ctx, pair); err != nil {
-		return err
+// SignOut ends the session: here first, so that it is signed out whatever
+// happens next, then at the server, where there is a way to tell it (see [Revoker]).
+// A refresh under way is void. Without a session it does nothing.
+//
+// If the server could not be told, the error is a [*TemporaryError]; calling
+// SignOut again tells it again.
+func (s *Session) SignOut(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
 	}
-	c := s.newCredential(pair)
+	begun, last := s.config.Now(), s.keeper.giveUp()
+	signedOut, storeErr := s.keeper.swapStored(ctx, Pair{})
+	if signedOut.IsZero() || signedOut.SessionID == last.SessionID && !signedOut.decided().NewerThan(last.decided()) {
+		signedOut = last // the store lacked it
+	}
+
 	s.mu.Lock()
-	s.live.Store(c)
-	s.ended, s.unsaved, s.failure = nil, nil, failure{}
+	if !signedOut.IsZero() {
+		s.revoke = append(s.revoke, signedOut.RefreshToken)
+	}
+	untold := slices.Clone(s.revoke)
 	s.mu.Unlock()
+	if !signedOut.IsZero() {
+		s.keeper.noteSignedOut(signedOut.SessionID)
+	}
+	s.keeper.yieldToStore(ctx, nil)
 
-	s.follow(ctx, c)
-	return nil
+	if len(untold) == 0 {
+		return storeErr
+	}
+	err := s.tellServer(ctx, untold)
+	s.tell(ctx, s.took(EventSignOut, signedOut.SessionID, begun, err))
+	if err != nil {
+		err = &untoldError{err}
+	}
+	return errors.Join(storeErr, err)
 }
 
-// follow gives up c, which this session has just put in use, if the store keeps
-// something else: of two calls at once, the one that the store has stands.
-func (s *Session) follow(ctx context.Context, c *credential) {
-	kept, err := s.store.Load(ctx)
-	switch {
-	case err != nil || kept.IsZero():
-		return
-	case c == nil:
-		s.takeUp(kept)
-		return
-	case kept.RefreshToken == c.RefreshToken:
-		return
+// An untoldError is of a sign-out that the server has not heard of.
+type untoldError struct{ err error }
+
+// Error says what to do. What a TemporaryError says of the session's life would be odd
+// here.
+func (e *untoldError) Error() string {
+	err := e.err
+	if temporary, ok := errors.AsType[*TemporaryError](err); ok && temporary.Err != nil {
+		err = temporary.Err
 	}
-	s.live.CompareAndSwap(c, s.newCredential(kept))
+	return "signed out here, but the server does not know yet (call SignOut again): " + err.Error()
 }
 
-// mostRaces is how many other writers replaceKept lets come between.
-const mostRaces = 50
+func (e *untoldError) Unwrap() error { return e.err }
 
-// replaceKept makes the store keep next, and returns what it kept before. It goes on
-// until no other writer comes between, or ctx ends. A store that fails may have done it.
-func (s *Session) replaceKept(ctx context.Context, next Pair) (Pair, error) {
-	for range mostRaces {
-		kept, err := s.store.Load(ctx)
-		if err != nil {
-			return Pair{}, fmt.Errorf("load the session: %w", err)
+// tellServer tells the server of sign-outs. One that it could not be told of is kept for
+// the next time, one that it does not want to hear of is not.
+func (s *Session) tellServer(ctx context.Context, refreshTokens []string) error {
+	ctx, cancel := context.WithTimeout(ctx, maxAttempts*(s.config.RefreshTimeout+maxPause))
+	defer cancel()
+	var errs []error
+	for _, token := range refreshTokens {
+		var err error
+		if revoker, ok := s.refresher.(Revoker); ok {
+			err = revoker.Revoke(ctx, token)
+			errs = append(errs, err)
 		}
-		swapped, err := s.store.CompareAndSwap(ctx, kept, next)
-		if err != nil {
-			if now, loadErr := s.store.Load(ctx); loadErr == nil && now.same(next) {
-				return kept, nil
-			}
-			return Pair{}, fmt.Errorf("keep the session: %w", err)
+		if _, temporary := errors.AsType[*TemporaryError](err); temporary || ctx.Err() != nil {
+			continue
 		}
-		if swapped {
-			return kept, nil
-		}
+		s.mu.Lock()
+		s.revoke = slices.DeleteFunc(s.revoke, func(t string) bool { return t == token })
+		s.mu.Unlock()
 	}
-	return Pair{}, fmt.Errorf("keep the session: %w", errFickle)
+	return errors.Join(errs...)
 }

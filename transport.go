@@ -1,6 +1,7 @@
 package tandem
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -46,13 +47,13 @@ func (t *transport) CloseIdleConnections() {
 // RoundTrip is described at [Session.Transport].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := t.session
-	n := s.nameOf(req)
+	who := s.principalOf(req)
 	if _, own := req.Header["Authorization"]; own {
-		n.own = true
+		who.own = true
 	}
-	if n.own || !s.origins.has(req.URL) || s.auth.isAuthCall(req.URL) {
+	if who.own || !s.Allows(req.URL) {
 		resp, err := t.base.RoundTrip(req)
-		return s.markRedirect(resp, n), err
+		return s.markRedirect(resp, who), err
 	}
 
 	req, done, err := s.ready(req)
@@ -60,67 +61,55 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	defer done()
-	begun := n.user
-	if begun == nil {
-		begun = s.user()
-	}
-	c, err := t.credentialFor(req, begun)
+	use, err := t.begin(req, who.user)
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	if begun == nil {
-		begun = c
-	}
-	s.stats.requests.Add(1)
-	resp, err := t.send(req, c, req.Body)
-	if err != nil || !s.rejected(resp) || !s.worthARefresh(begun, c, originOf(req.URL)) {
-		return s.markRedirect(resp, name{user: begun}), err
+	resp, err := t.send(req, use.credential, req.Body)
+	if err != nil || !s.rejected(resp) || !use.worthARefresh(originOf(req.URL)) {
+		return s.markRedirect(resp, principal{user: use.begun}), err
 	}
 	if s.config.MayReplay != nil && !s.config.MayReplay(req) {
-		s.Invalidate(c.AccessToken)
+		s.Invalidate(use.credential.AccessToken)
 		return resp, nil
 	}
-	return t.replay(req, resp, begun, c)
+	return t.replay(req, resp, use)
 }
 
-// credentialFor returns the credential to send a request with. A body that can
-// be read only once is not risked on an access token that is about to expire.
-func (t *transport) credentialFor(req *http.Request, begun *credential) (*credential, error) {
+// begin finds the credential to send a request with. A body that can be read only once
+// is not risked on an access token that is about to expire.
+func (t *transport) begin(req *http.Request, user *credential) (usage, error) {
 	s := t.session
-	if begun != nil && !replayable(req) && begun.refreshDue(s.config.Now()) && begun.usable(s.config.Now()) {
-		if err := s.refresh(req.Context(), begun); err != nil && !begun.usable(s.config.Now()) {
-			return nil, err
+	if user == nil {
+		user = s.user()
+	}
+	if user != nil && !replayable(req) && user.refreshDue(s.config.Now()) && user.usable(s.config.Now()) {
+		if err := s.refresh(req.Context(), user); err != nil && !user.usable(s.config.Now()) {
+			return usage{}, err
 		}
 	}
-	c, err := s.credential(req.Context(), nil)
-	if err != nil {
-		return nil, err
-	}
-	if begun != nil && !begun.sameUser(c) {
-		return nil, ErrUserChanged
-	}
-	return c, nil
+	return s.use(req.Context(), user)
 }
 
-// replay sends the request once more, with another access token than the one
-// that was refused.
-func (t *transport) replay(req *http.Request, refusal *http.Response, begun, refused *credential) (*http.Response, error) {
-	s := t.session
+// replay sends the request once more, with another access token than the one that was
+// refused. The refresh does not wait for the refusal's body, which may never end.
+func (t *transport) replay(req *http.Request, refusal *http.Response, use usage) (*http.Response, error) {
+	s, target := t.session, originOf(req.URL)
 	if !replayable(req) {
-		kept := bufferBody(refusal)
-		if _, err := s.credential(req.Context(), refused); err != nil {
+		buffered, wait := bufferBody(refusal)
+		_, err := s.credential(req.Context(), use.credential)
+		wait()
+		if err != nil {
 			return nil, err
 		}
-		return nil, &BodyNotReplayableError{Response: kept}
+		return nil, &BodyNotReplayableError{Response: buffered}
 	}
-	drain(refusal)
-	c, err := s.credential(req.Context(), refused)
+	wait := drain(refusal)
+	err := use.refresh(req.Context())
+	wait()
 	if err != nil {
 		return nil, err
-	}
-	if !begun.sameUser(c) {
-		return nil, ErrUserChanged
 	}
 	body := req.Body
 	if req.GetBody != nil {
@@ -128,40 +117,12 @@ func (t *transport) replay(req *http.Request, refusal *http.Response, begun, ref
 			return nil, fmt.Errorf("get the body to send the request again: %w", err)
 		}
 	}
-	s.replaying(req.Context(), c)
-	resp, err := t.send(req, c, body)
-	if err == nil && s.rejected(resp) && c.fetched {
-		c.refusedFresh(originOf(req.URL), s.config.Now())
+	use.replay(req.Context())
+	resp, err := t.send(req, use.credential, body)
+	if err == nil && s.rejected(resp) {
+		use.refusedAgain(target)
 	}
-	return s.markRedirect(resp, name{user: begun}), err
-}
-
-// A redirected request goes on in the name in which it began.
-type redirected struct{ session *Session }
-
-// A name is in whose name a request is made: that of a user, or the program's own.
-type name struct {
-	user *credential
-	own  bool // the request had an Authorization of its own
-}
-
-// markRedirect notes on an answer that is a redirect in whose name the request was
-// made.
-func (s *Session) markRedirect(resp *http.Response, n name) *http.Response {
-	if resp != nil && resp.Request != nil && resp.StatusCode/100 == 3 && resp.Header.Get("Location") != "" {
-		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), redirected{s}, n))
-	}
-	return resp
-}
-
-// nameOf returns in whose name the request was made that was redirected to this one, if
-// one was.
-func (s *Session) nameOf(req *http.Request) name {
-	if from := req.Response; from != nil && from.Request != nil {
-		n, _ := from.Request.Context().Value(redirected{s}).(name)
-		return n
-	}
-	return name{}
+	return s.markRedirect(resp, principal{user: use.begun}), err
 }
 
 // send sends a copy of the request: the caller's stays as it is.
@@ -177,3 +138,158 @@ func (t *transport) send(req *http.Request, c *credential, body io.ReadCloser) (
 	}
 	return resp, err
 }
+
+// Call is [Session.Transport] for what is not an [http.Request], such as a call of
+// another protocol. It calls do with an access token; if do says that the token was
+// refused, the next one is fetched and do is called once more. Refused means that
+// nothing was done, so that it can be tried again.
+//
+// The target names the API, such as "grpc://orders": one that refuses even a fresh
+// access token has its refusals handed on for 10 seconds, rather than causing a
+// refresh for each. Config.Origins doesn't apply: do must send the token to nobody else.
+//
+// The error is that of do, one of [Session.Token], or [ErrUserChanged].
+func (s *Session) Call(ctx context.Context, target string, do func(ctx context.Context, accessToken string) (refused bool, err error)) error {
+	use, err := s.use(ctx, s.user())
+	if err != nil {
+		return err
+	}
+	refused, doErr := do(ctx, use.credential.AccessToken)
+	if !refused || !use.worthARefresh(target) {
+		return doErr
+	}
+	if err := use.refresh(ctx); err != nil {
+		return err
+	}
+	use.replay(ctx)
+	if refused, doErr = do(ctx, use.credential.AccessToken); refused {
+		use.refusedAgain(target)
+	}
+	return doErr
+}
+
+// A usage is how one request or call uses the session: it is sent, refused, worth a
+// refresh, and sent again, in the name of the user that it began with.
+type usage struct {
+	session    *Session
+	begun      *credential // says in whose name
+	credential *credential // to be sent
+}
+
+// use begins a usage in the name of a user; nil stands for whoever is signed in now.
+func (s *Session) use(ctx context.Context, user *credential) (usage, error) {
+	c, err := s.credential(ctx, nil)
+	if err != nil {
+		return usage{}, err
+	}
+	if user == nil {
+		user = c
+	}
+	if !user.sameUser(c) {
+		return usage{}, ErrUserChanged
+	}
+	s.stats.requests.Add(1)
+	return usage{session: s, begun: user, credential: c}, nil
+}
+
+// worthARefresh reports whether the access token that target has refused should be
+// replaced. It is not if it was fresh: fetched since the request began, or refused
+// elsewhere for what it is. One that another process had fetched may be old.
+func (u *usage) worthARefresh(target string) bool {
+	now := u.session.config.Now()
+	if u.credential != u.begun && u.credential.fetched {
+		u.credential.refusedFresh(target, now)
+	}
+	return !u.credential.wasRefusedFresh(target, now)
+}
+
+// refresh finds another credential than the one that was refused, of the same user.
+func (u *usage) refresh(ctx context.Context) error {
+	c, err := u.session.credential(ctx, u.credential)
+	if err != nil {
+		return err
+	}
+	if !u.begun.sameUser(c) {
+		return ErrUserChanged
+	}
+	u.credential = c
+	return nil
+}
+
+// replay notes that the request is sent a second time.
+func (u *usage) replay(ctx context.Context) {
+	s := u.session
+	s.stats.replays.Add(1)
+	s.tell(ctx, Event{Kind: EventReplay, SessionID: u.credential.SessionID, Begun: s.config.Now()})
+}
+
+// refusedAgain notes that target has refused a fresh access token.
+func (u *usage) refusedAgain(target string) {
+	if u.credential.fetched {
+		u.credential.refusedFresh(target, u.session.config.Now())
+	}
+}
+
+// A principal is in whose name a request is made: that of a user, or the program's own.
+type principal struct {
+	user *credential
+	own  bool // the request had an Authorization of its own
+}
+
+// A redirected request goes on in the name in which it began.
+type redirected struct{ session *Session }
+
+// markRedirect notes on an answer that is a redirect in whose name the request was
+// made.
+func (s *Session) markRedirect(resp *http.Response, who principal) *http.Response {
+	if resp != nil && resp.Request != nil && resp.StatusCode/100 == 3 && resp.Header.Get("Location") != "" {
+		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), redirected{s}, who))
+	}
+	return resp
+}
+
+// principalOf returns in whose name the request was made that was redirected to this
+// one, if one was.
+func (s *Session) principalOf(req *http.Request) principal {
+	if from := req.Response; from != nil && from.Request != nil {
+		who, _ := from.Request.Context().Value(redirected{s}).(principal)
+		return who
+	}
+	return principal{}
+}
+
+// maxPeek is how much of an answer's body Config.Rejected gets to see.
+const maxPeek = 64 << 10
+
+// rejected reports whether an answer refuses the access token.
+func (s *Session) rejected(resp *http.Response) bool {
+	if resp.StatusCode == http.StatusUnauthorized {
+		return true
+	}
+	if s.config.Rejected == nil || resp.StatusCode == http.StatusSwitchingProtocols {
+		return false
+	}
+	body := resp.Body
+	peek := &peekedBody{from: io.LimitReader(body, maxPeek)}
+	resp.Body = peek
+	verdict := s.config.Rejected(resp)
+	resp.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(&peek.seen, body), body}
+	return verdict
+}
+
+// A peekedBody remembers what was read of it. Closing it does nothing.
+type peekedBody struct {
+	from io.Reader
+	seen bytes.Buffer
+}
+
+func (p *peekedBody) Read(b []byte) (int, error) {
+	n, err := p.from.Read(b)
+	p.seen.Write(b[:n])
+	return n, err
+}
+
+func (p *peekedBody) Close() error { return nil }

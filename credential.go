@@ -1,0 +1,67 @@
+package tandem
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tandem-auth/tandem/renewal"
+)
+
+// A credential is a pair in use. Its address is its identity: two credentials
+// are the same only if they are one.
+type credential struct {
+	Pair
+	// authorization is the header that the access token goes in.
+	authorization string
+	// refreshAt is when a refresh ahead of expiry is due.
+	refreshAt time.Time
+	// invalid is set once the program said that the access token is no good.
+	invalid atomic.Bool
+	// fetched says that this session has it from the server, at a refresh.
+	fetched bool
+	// counted is set once a request has had to wait for the next credential.
+	counted atomic.Bool
+	// refusals has, for each origin that refused the access token when it was
+	// fresh, the time of the latest refusal.
+	refusals sync.Map
+}
+
+// usable reports whether the access token may be sent.
+func (c *credential) usable(now time.Time) bool {
+	return !c.invalid.Load() && c.decided().Usable(now)
+}
+
+// refreshDue reports whether a refresh ahead of expiry is due.
+func (c *credential) refreshDue(now time.Time) bool { return !within(now, c.ReceivedAt, c.refreshAt) }
+
+// within reports whether now lies between two times, by the monotonic clock, which stands
+// still while a machine sleeps, and by the wall clock, which can be set: what was noted
+// by a clock that was wrong, or has been set back since, does not hold for hours.
+func within(now, from, to time.Time) bool {
+	wall := now.Round(0)
+	return now.Before(to) && wall.Before(to.Round(0)) && !wall.Before(from.Round(0).Add(-renewal.ClockTolerance))
+}
+
+// refusalMemory is how long an origin that refused a fresh access token is not
+// taken to mean that the token has expired. An API that refuses whatever it is
+// given would otherwise cause a refresh for every request.
+const refusalMemory = 10 * time.Second
+
+func (c *credential) refusedFresh(origin string, now time.Time) {
+	c.refusals.Store(origin, now)
+}
+
+func (c *credential) wasRefusedFresh(origin string, now time.Time) bool {
+	value, ok := c.refusals.Load(origin)
+	if !ok {
+		return false
+	}
+	at, _ := value.(time.Time)
+	return within(now, at, at.Add(refusalMemory))
+}
+
+// sameUser reports whether a request begun with c may go on with other.
+func (c *credential) sameUser(other *credential) bool {
+	return c.SessionID == other.SessionID || c.Username != "" && c.Username == other.Username
+}
