@@ -143,7 +143,7 @@ func (k *keeper) prepare(ctx context.Context, live *credential) (p presentation,
 	}
 	for {
 		now := k.now()
-		switch renewal.Before(k.view(live, stored), now) {
+		switch step := renewal.Before(k.view(live, stored), now); step {
 		case renewal.Foreign:
 			return presentation{}, false, k.foreign(stored)
 		case renewal.Adopt:
@@ -154,30 +154,30 @@ func (k *keeper) prepare(ctx context.Context, live *credential) (p presentation,
 			if live, adopted = newer, true; newer.usable(now) {
 				return presentation{live: live}, true, nil
 			}
-		case renewal.PresentLive:
-			return k.present(live, live.Pair, stored, now), adopted, nil
-		case renewal.PresentBase:
-			return k.present(live, k.lastBase(), stored, now), adopted, nil
+		case renewal.PresentLive, renewal.PresentBase:
+			p, err := k.present(live, step, now)
+			p.stored = stored
+			return p, adopted, err
 		default:
 			return presentation{}, false, &EndedError{SessionID: live.SessionID, Reason: rotation.SignedOut}
 		}
 	}
 }
 
-// present notes that a pair is about to be presented.
-func (k *keeper) present(live *credential, pair, stored Pair, now time.Time) presentation {
+// present notes that live, or base, is about to be presented.
+func (k *keeper) present(live *credential, which renewal.Step, now time.Time) (presentation, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.base.same(pair) || k.basePresentedAt.IsZero() {
-		k.base, k.basePresentedAt = pair, now
+	if k.live.Load() != live {
+		return presentation{}, errReplaced
 	}
-	return presentation{live: live, pair: pair, stored: stored}
-}
-
-func (k *keeper) lastBase() Pair {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.base
+	if which == renewal.PresentLive && !k.base.same(live.Pair) {
+		k.base, k.basePresentedAt = live.Pair, time.Time{}
+	}
+	if k.basePresentedAt.IsZero() {
+		k.basePresentedAt = now
+	}
+	return presentation{live: live, pair: k.base}, nil
 }
 
 // An outcome is what became of the pair that a server gave.
@@ -186,7 +186,7 @@ type outcome uint8
 const (
 	inUse     outcome = iota // it is the pair in use
 	overtaken                // the store has a newer one, which is in use instead
-	discarded                // nobody needs it: the session was signed out meanwhile
+	discarded                // it is given up: something else was done with the session meanwhile
 )
 
 // keep stores the pair that p was answered with, and uses it. A store that fails does not

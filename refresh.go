@@ -304,11 +304,12 @@ func (s *Session) prepare(f *flight, live *credential) (_ presentation, done boo
 	case errors.Is(err, errReplaced), err == nil && adopted && p.pair.IsZero():
 		return p, true, nil
 	case errors.As(err, &end):
-		if s.keeper.unsavedError() != nil {
-			s.discard(ctx, live.Pair) // nobody else has it
-		}
+		unsaved := s.keeper.unsavedError() != nil
 		if !s.keeper.markEnded(live, end) {
 			return p, true, nil
+		}
+		if unsaved { // nobody else has it
+			s.discard(ctx, live.Pair)
 		}
 		s.stats.ends.Add(1)
 		return p, false, end
@@ -334,6 +335,7 @@ func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 		return nil
 	case discarded:
 		s.discard(ctx, next)
+		return nil // waiters find out what is there instead
 	case inUse:
 		if storeErr != nil {
 			f.note(s, EventStoreFailed, storeErr)
@@ -350,10 +352,12 @@ func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 
 // discard tells a strict server of a pair that came when its session had been signed
 // out: nobody else knows that it is there. A forgiving server has ended the session.
-func (s *Session) discard(ctx context.Context, next Pair) {
-	if revoker, ok := s.refresher.(Revoker); ok && s.keeper.server == renewal.Strict {
-		_ = revoker.Revoke(ctx, next.RefreshToken)
+func (s *Session) discard(ctx context.Context, p Pair) {
+	revoker, ok := s.refresher.(Revoker)
+	if live := s.keeper.live.Load(); !ok || s.keeper.server == renewal.Forgiving || live != nil && live.SessionID == p.SessionID {
+		return
 	}
+	_ = revoker.Revoke(ctx, p.RefreshToken)
 }
 
 // refused has the keeper look into the store once more before verdict is taken for true.

@@ -128,7 +128,7 @@ func Before(v View, now time.Time) Step {
 func After(v View, presented Pair, answer Answer, next Pair) Step {
 	switch answer {
 	case Granted:
-		return v.afterGrant(next)
+		return v.afterGrant(presented, next)
 	case Ended, Stale:
 		switch {
 		case v.Stored.IsZero() || !v.ours(v.Stored):
@@ -144,7 +144,7 @@ func After(v View, presented Pair, answer Answer, next Pair) Step {
 	return Retry
 }
 
-func (v *View) afterGrant(next Pair) Step {
+func (v *View) afterGrant(presented, next Pair) Step {
 	stored := v.Stored
 	switch {
 	case stored.IsZero() || !v.ours(stored):
@@ -152,7 +152,7 @@ func (v *View) afterGrant(next Pair) Step {
 	case stored.Same(next):
 		return Kept
 	case stored.SessionID != next.SessionID && !v.endedHere(stored),
-		stored.SessionID == next.SessionID && !stored.Same(v.Base) && stored.NewerThan(next):
+		stored.SessionID == next.SessionID && !stored.Same(presented) && stored.NewerThan(next):
 		return Adopt
 	}
 	return Keep

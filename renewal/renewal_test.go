@@ -126,7 +126,6 @@ func TestAfter(t *testing.T) {
 		"given a pair, another process was faster":             {renewal.View{}, renewal.Granted, sibling, renewal.Adopt},
 		"given a pair, another process is ahead":               {renewal.View{}, renewal.Granted, newer, renewal.Adopt},
 		"given a pair, the stored one has no revision":         {renewal.View{}, renewal.Granted, unnumbered, renewal.Adopt},
-		"given a pair for one without a revision":              {renewal.View{Base: unnumbered}, renewal.Granted, unnumbered, renewal.Keep},
 		"ended, and the store has what was presented":          {renewal.View{}, renewal.Ended, base, renewal.End},
 		"ended, and the store has an older pair":               {renewal.View{}, renewal.Ended, older, renewal.End},
 		"ended, and the store has nothing":                     {renewal.View{}, renewal.Ended, none, renewal.End},
@@ -146,17 +145,28 @@ func TestAfter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := c.view
-			v.Issuer, v.Server, v.Stored = ours, renewal.Forgiving, c.stored
-			presented := base
-			if v.Base.IsZero() {
-				v.Base = base
-			} else {
-				presented = v.Base
-			}
-			if got := renewal.After(v, presented, c.answer, live); got != c.want {
+			v.Issuer, v.Server, v.Base, v.Stored = ours, renewal.Forgiving, base, c.stored
+			if got := renewal.After(v, base, c.answer, live); got != c.want {
 				t.Errorf("%v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// What was presented is older than its successor, whatever its revision.
+func TestAfterAPairWithoutARevision(t *testing.T) {
+	v := renewal.View{Live: unnumbered, Base: unnumbered, Stored: unnumbered, Issuer: ours, Server: renewal.Forgiving}
+	if got := renewal.After(v, unnumbered, renewal.Granted, older); got != renewal.Keep {
+		t.Errorf("%v, want %v", got, renewal.Keep)
+	}
+}
+
+// Live and base may have changed while the refresh was under way: what another process
+// stored is ahead of the answer all the same.
+func TestAfterAReloadDuringTheRefresh(t *testing.T) {
+	v := renewal.View{Live: sibling, Base: sibling, Stored: sibling, Issuer: ours, Server: renewal.Forgiving}
+	if got := renewal.After(v, base, renewal.Granted, live); got != renewal.Adopt {
+		t.Errorf("%v, want %v", got, renewal.Adopt)
 	}
 }
 
