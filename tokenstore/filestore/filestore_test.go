@@ -70,7 +70,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		"empty":          {"", "is damaged: delete it, and sign in again"},
 		"cut short":      {`{"version":1,"pair":{"refreshToken":"gehe`, "is damaged"},
 		"of wrong types": {`{"version":1,"pair":{"refreshToken":["geheim"]}}`, "is damaged"},
-		"newer":          {`{"version":2,"pair":{}}`, "was written by a newer version (format 2"},
+		"newer":          {`{"version":3,"pair":{}}`, "was written by a newer version (format 3"},
 		"something else": {`{"refreshToken":"geheim"}`, "is not a session"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -52,7 +52,7 @@ func TestKeyring(t *testing.T) {
 
 	for text, want := range map[string]string{
 		"geheim":                    "is damaged: delete it",
-		`{"version":2,"pair":{}}`:   "was written by a newer version",
+		`{"version":3,"pair":{}}`:   "was written by a newer version",
 		`{"refreshToken":"geheim"}`: "is not a session",
 	} {
 		if err := keyring.Set(service, "bob", text); err != nil {
