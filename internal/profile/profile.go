@@ -14,6 +14,7 @@ import (
 	"slices"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/wholefile"
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
 	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
@@ -100,16 +101,8 @@ func (p *Profile) Save() error {
 	if err := os.MkdirAll(p.folder, 0o700); err != nil {
 		return fmt.Errorf("make the profile: %w", err)
 	}
-	f, err := os.CreateTemp(p.folder, settingsFile+".*.new") // mode 0600
-	if err != nil {
+	if err := wholefile.Write(filepath.Join(p.folder, settingsFile), append(text, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write the profile: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), filepath.Join(p.folder, settingsFile))
-	}
-	if err != nil {
-		return fmt.Errorf("write the profile: %w", errors.Join(err, os.Remove(f.Name())))
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/tandem-auth/tandem/internal/wholefile"
 )
 
 // A backup is a tar file of the database and its master key. The database is the
@@ -45,7 +47,7 @@ func Backup(ctx context.Context, path, file string, copyDatabase func(ctx contex
 	if err := os.Link(whole, file); err != nil { // fails if somebody was faster
 		return fmt.Errorf("put the backup in its place: %w", err)
 	}
-	return syncFolder(filepath.Dir(file))
+	return wholefile.SyncFolder(filepath.Dir(file))
 }
 
 // An entry is a file, and its name in the backup.
@@ -109,7 +111,7 @@ func Restore(path, file string) (err error) {
 	if isNew(path) {
 		return fmt.Errorf("%s has no database in it: it is no backup, or was cut short", file)
 	}
-	return syncFolder(filepath.Dir(path))
+	return wholefile.SyncFolder(filepath.Dir(path))
 }
 
 func isNew(path string) bool {
@@ -145,5 +147,5 @@ func unpackFile(path string, content io.Reader) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already", path)
 	}
-	return writeWhole(path, content)
+	return wholefile.WriteFrom(path, content, 0o600)
 }

@@ -4,10 +4,8 @@
 package sqlitefile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -15,6 +13,7 @@ import (
 
 	"github.com/gofrs/flock"
 
+	"github.com/tandem-auth/tandem/internal/wholefile"
 	"github.com/tandem-auth/tandem/keys"
 )
 
@@ -81,7 +80,7 @@ func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := writeWhole(path, bytes.NewReader(made.Marshal())); err != nil {
+	if err := wholefile.Write(path, made.Marshal(), 0o600); err != nil {
 		return nil, fmt.Errorf("write the master key: %w", err)
 	}
 	return []keys.MasterKey{made}, nil
@@ -114,46 +113,5 @@ func WriteMasterKey(path string, key keys.MasterKey) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already; a master key overwrites nothing", path)
 	}
-	return writeWhole(path, bytes.NewReader(key.Marshal()))
-}
-
-// writeWhole makes a file that only its owner may read. It is there whole or not
-// at all, whatever happens.
-func writeWhole(path string, content io.Reader) (err error) {
-	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.new") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(f.Name())
-		}
-	}()
-	if _, err := io.Copy(f, content); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	return syncFolder(filepath.Dir(path))
-}
-
-// syncFolder makes a rename durable, where folders can be synced.
-func syncFolder(path string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
+	return wholefile.Write(path, key.Marshal(), 0o600)
 }

@@ -1,4 +1,5 @@
-// Package wholefile writes a file that is there whole or not at all.
+// Package wholefile writes a file that is there whole or not at all: [Write] for what
+// is in memory and must outlive a crash, [Create] for what a program downloads.
 package wholefile
 
 import (
@@ -54,7 +55,7 @@ func (f *File) Commit() error {
 	if f.path == "" {
 		return nil
 	}
-	if err := os.Rename(f.Name(), f.path); err != nil {
+	if err := rename(f.Name(), f.path); err != nil {
 		return errors.Join(err, f.remove())
 	}
 	return nil
