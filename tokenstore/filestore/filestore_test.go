@@ -83,7 +83,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 			_, loadErr := s.Load(t.Context())
 			_, swapErr := s.CompareAndSwap(t.Context(), tandem.Pair{}, somePair())
 			for call, err := range map[string]error{"Open": openErr, "Load": loadErr, "CompareAndSwap": swapErr} {
-				if err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "gehe") {
+				if !errors.Is(err, filestore.ErrUnusable) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "gehe") {
 					t.Errorf("%s: %v, want %q", call, err, c.want)
 				}
 			}
@@ -92,7 +92,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := filestore.Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is not a file") {
+	if _, err := filestore.Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "is a folder, not a file") {
 		t.Errorf("a folder: %v", err)
 	}
 }

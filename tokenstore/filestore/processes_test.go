@@ -32,6 +32,10 @@ const (
 
 func TestMain(m *testing.M) {
 	if file := os.Getenv(childFile); file != "" {
+		if os.Getenv(childKeeps) != "" {
+			keepingChild(file)
+			return
+		}
 		if os.Getenv(childTraced) != "" {
 			tracedChild(file, os.Getenv(childURL))
 			return

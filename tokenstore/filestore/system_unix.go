@@ -1,0 +1,19 @@
+//go:build unix
+
+package filestore
+
+import (
+	"io/fs"
+	"syscall"
+)
+
+const nonBlocking = syscall.O_NONBLOCK
+
+// ownerOf returns the number of the user that a file belongs to, where it is known.
+func ownerOf(info fs.FileInfo) (uid int, known bool) {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return int(stat.Uid), true
+}
