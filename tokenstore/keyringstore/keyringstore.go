@@ -7,9 +7,17 @@
 // returns [ErrUnavailable]. Package filestore is the choice then: the pair in a file for
 // its owner alone. Nothing falls back to that by itself, for it is another promise.
 //
-// A keyring may ask its owner for a password: calls wait for that, and their context
-// ends the wait. Some take only so much: 2,560 bytes on Windows, some 2,900 on macOS. The
-// pair of a Tandem server has about 1,000; the error says so if one is too long.
+// A keyring may ask its owner for a password. Every call waits two minutes for that at
+// most, and returns [ErrLocked] then. One that says nothing at all is given up within
+// ten seconds, with [ErrNotAnswering]: on Linux, the keyring is asked whether it is still
+// there every five seconds of a call, and may take five to say so; elsewhere nothing
+// tells the two apart, and the two minutes hold. A context that ends earlier ends the
+// call. The keyring knows nothing of that: what it was asked is in a goroutine until it
+// answers or goes away, and a swap may be done yet. A store has no more than eight such
+// goroutines that read, and one that swaps.
+//
+// Some take only so much: 2,560 bytes on Windows, some 2,900 on macOS. The pair of a
+// Tandem server has about 1,000; the error says so if one is too long.
 //
 // Keyrings have neither locks nor a compare-and-set, so two files for locks are kept
 // beside, in the user's cache folder. They have no secret in them.
@@ -31,20 +39,38 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/internal/filelock"
 )
 
-// ErrUnavailable is wrapped by the error of [Open] where there is no keyring, or it
-// is locked and nobody is there to open it.
-var ErrUnavailable = errors.New("there is no keyring to be had; keep the session in a file instead")
+// Errors of [Open] and of every call. They are wrapped, together with what the system
+// said.
+var (
+	// ErrUnavailable is returned where there is no keyring.
+	ErrUnavailable = errors.New("there is no keyring to be had; keep the session in a file instead")
+	// ErrLocked is returned if the keyring is locked and nobody unlocked it: its owner
+	// closed the prompt, did not answer it, or is not where it could appear.
+	ErrLocked = errors.New("the keyring is locked: unlock it and try again, or keep the session in a file")
+	// ErrNotAnswering is returned if there is a keyring that does not answer. To try
+	// again may help.
+	ErrNotAnswering = errors.New("the keyring does not answer: restart it, or keep the session in a file")
+)
+
+// mostReads is how many reads a store has under way at once.
+const mostReads = 8
 
 // A Store is an entry of the keyring. It is a [tandem.Store] and a [tandem.Locker],
 // and safe for concurrent use, by several processes too.
 type Store struct {
 	service, user string
-	locks         string // the path of the files for locks, without what they end in
+	locks         string        // the path of the files for locks, without what they end in
+	reads         chan struct{} // has one for every read that is under way
+	limits        limits
 }
 
 // Open returns the entry of a service, such as the name of your program, for a user,
-// such as the address of the server. It need not be there yet.
-func Open(service, user string) (*Store, error) {
+// such as the address of the server. It need not be there yet. The error wraps
+// [ErrUnavailable], [ErrLocked] or [ErrNotAnswering], or says what is wrong with the
+// entry.
+func Open(service, user string) (*Store, error) { return open(service, user, defaultLimits) }
+
+func open(service, user string, limits limits) (*Store, error) {
 	if service == "" || user == "" {
 		return nil, errors.New("an entry of the keyring needs a service and a user")
 	}
@@ -57,66 +83,62 @@ func Open(service, user string) (*Store, error) {
 		return nil, fmt.Errorf("make the folder for locks: %w", err)
 	}
 	sum := sha256.Sum256([]byte(service + "\x00" + user))
-	s := &Store{service: service, user: user, locks: filepath.Join(folder, hex.EncodeToString(sum[:12]))}
-	if _, err := keyring.Get(service, user); err != nil && !errors.Is(err, keyring.ErrNotFound) {
-		return nil, fmt.Errorf("%w (%w)", ErrUnavailable, err)
+	s := &Store{
+		service: service, user: user, locks: filepath.Join(folder, hex.EncodeToString(sum[:12])),
+		reads: make(chan struct{}, mostReads), limits: limits,
 	}
-	_, err = s.read()
-	return s, err
+	if _, err := s.load(context.Background(), ErrUnavailable); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // Load returns the pair in the keyring, or the zero Pair if there is none.
-func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
-	return within(ctx, s.read)
+func (s *Store) Load(ctx context.Context) (tandem.Pair, error) { return s.load(ctx, nil) }
+
+// load is Load. An error that nobody can explain is taken for otherwise.
+func (s *Store) load(ctx context.Context, otherwise error) (tandem.Pair, error) {
+	ctx, stop := s.bound(ctx)
+	defer stop()
+	select {
+	case s.reads <- struct{}{}:
+	case <-ctx.Done():
+		return tandem.Pair{}, context.Cause(ctx)
+	}
+	return within(ctx, func() (tandem.Pair, error) {
+		defer func() { <-s.reads }()
+		return s.read(ctx, otherwise)
+	})
 }
 
 // CompareAndSwap replaces the entry if it has prev, and removes it for the zero Pair. If
-// ctx ends while the keyring is at it, the swap may be done yet; nobody else's comes
+// the call ends while the keyring is at it, the swap may be done yet; nobody else's comes
 // before that.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
+	ctx, stop := s.bound(ctx)
+	defer stop()
 	unlock, _, err := filelock.Lock(ctx, s.locks+".swap")
+	if ctx.Err() != nil && err != nil {
+		return false, context.Cause(ctx)
+	}
 	if err != nil {
 		return false, err
 	}
 	return within(ctx, func() (bool, error) {
 		defer unlock()
-		return s.swap(prev, next)
+		return s.swap(ctx, prev, next)
 	})
 }
 
-// within calls do, which knows no context, and returns once ctx ends: do goes on by
-// itself then.
-func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	var none T
-	if err := ctx.Err(); err != nil {
-		return none, err
-	}
-	type outcome struct {
-		value T
-		err   error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		value, err := do()
-		done <- outcome{value, err}
-	}()
-	select {
-	case o := <-done:
-		return o.value, o.err
-	case <-ctx.Done():
-		return none, ctx.Err()
-	}
-}
-
 // swap is CompareAndSwap with the lock held.
-func (s *Store) swap(prev, next tandem.Pair) (bool, error) {
-	kept, err := s.read()
+func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
+	kept, err := s.read(ctx, nil)
 	if err != nil || kept.RefreshToken != prev.RefreshToken {
 		return false, err
 	}
 	if next.IsZero() {
 		if err := keyring.Delete(s.service, s.user); err != nil && !errors.Is(err, keyring.ErrNotFound) {
-			return false, fmt.Errorf("remove the session from the keyring: %w", err)
+			return false, fmt.Errorf("remove the session from the keyring: %w", s.explain(ctx, err, nil))
 		}
 		return true, nil
 	}
@@ -128,7 +150,7 @@ func (s *Store) swap(prev, next tandem.Pair) (bool, error) {
 	case errors.Is(err, keyring.ErrSetDataTooBig):
 		return false, fmt.Errorf("the session is too long for this system's keyring (%d bytes): have the server give out shorter access tokens, or keep it in a file", len(text))
 	case err != nil:
-		return false, fmt.Errorf("keep the session in the keyring: %w", err)
+		return false, fmt.Errorf("keep the session in the keyring: %w", s.explain(ctx, err, nil))
 	}
 	return true, nil
 }
@@ -140,13 +162,15 @@ func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	return unlock, err
 }
 
-func (s *Store) read() (tandem.Pair, error) {
+func (s *Store) read(ctx context.Context, otherwise error) (tandem.Pair, error) {
 	text, err := keyring.Get(s.service, s.user)
 	switch {
 	case errors.Is(err, keyring.ErrNotFound):
 		return tandem.Pair{}, nil
+	case err != nil && otherwise != nil:
+		return tandem.Pair{}, s.explain(ctx, err, otherwise)
 	case err != nil:
-		return tandem.Pair{}, fmt.Errorf("read the session from the keyring: %w", err)
+		return tandem.Pair{}, fmt.Errorf("read the session from the keyring: %w", s.explain(ctx, err, nil))
 	}
 	pair, err := document.Parse([]byte(text))
 	if err != nil {

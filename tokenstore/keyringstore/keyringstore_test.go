@@ -32,7 +32,6 @@ func open(t testing.TB, user string) *keyringstore.Store {
 	return s
 }
 
-// One test, for the library connects to one bus in the life of a process.
 func TestKeyring(t *testing.T) {
 	t.Run("where there is none", func(t *testing.T) {
 		t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
@@ -85,6 +84,10 @@ func aKeyringThatDoesNotAnswer(t *testing.T, daemon *os.Process) {
 	first := tandem.Pair{SessionID: "1", AccessToken: "a", RefreshToken: "first"}
 	second := tandem.Pair{SessionID: "1", AccessToken: "b", RefreshToken: "second"}
 	s := open(t, "carol")
+	impatient, err := keyringstore.OpenWithin(service, "carol", impatience, time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if swapped, err := s.CompareAndSwap(t.Context(), tandem.Pair{}, first); !swapped || err != nil {
 		t.Fatal(swapped, err)
 	}
@@ -100,6 +103,13 @@ func aKeyringThatDoesNotAnswer(t *testing.T, daemon *os.Process) {
 	defer cancel()
 	if _, err := s.CompareAndSwap(ctx, first, second); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("CompareAndSwap: %v, want context.DeadlineExceeded", err)
+	}
+	if _, err := impatient.Load(t.Context()); !errors.Is(err, keyringstore.ErrNotAnswering) {
+		t.Errorf("Load without a time limit: %v, want ErrNotAnswering", err)
+	}
+	// It waits for the swap that is under way, and no longer than for the keyring.
+	if _, err := impatient.CompareAndSwap(t.Context(), first, second); !errors.Is(err, keyringstore.ErrNotAnswering) {
+		t.Errorf("CompareAndSwap without a time limit: %v, want ErrNotAnswering", err)
 	}
 	if err := daemon.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)

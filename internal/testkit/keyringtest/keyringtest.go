@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/godbus/dbus/v5"
 	"github.com/zalando/go-keyring"
 
 	"github.com/tandem-auth/tandem/internal/testkit/need"
@@ -32,34 +33,11 @@ const patience = time.Minute
 
 // Start starts a message bus and a GNOME Keyring of the test's own, with an open
 // keyring that is empty, and returns the latter's process. The environment has them
-// for as long as the test runs, and a home of the test's own; the library connects to
-// one bus in the life of a process, so call it once.
+// for as long as the test runs, and a home of the test's own.
 func Start(t *testing.T) *os.Process {
 	t.Helper()
-	home := t.TempDir()
-	for name, value := range map[string]string{
-		"HOME": home, "XDG_DATA_HOME": home, "XDG_CACHE_HOME": home, "XDG_RUNTIME_DIR": home, "XDG_CONFIG_HOME": home,
-	} {
-		t.Setenv(name, value)
-	}
-	config := filepath.Join(home, "bus.conf")
-	if err := os.WriteFile(config, []byte(busConfig), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	bus := exec.CommandContext(t.Context(), need.Program(t, "dbus-daemon"), "--config-file="+config, "--nofork", "--print-address=1")       //nolint:gosec // a program of the system's
-	daemon := exec.CommandContext(t.Context(), need.Program(t, "gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets") //nolint:gosec // the same
-
-	bus.Stderr = t.Output()
-	address, err := bus.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	run(t, bus)
-	line, err := bufio.NewReader(address).ReadString('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(line))
+	startBus(t)
+	daemon := exec.CommandContext(t.Context(), need.Program(t, "gnome-keyring-daemon"), "--foreground", "--unlock", "--components=secrets") //nolint:gosec // a program of the system's
 	daemon.Stdin = strings.NewReader("geheim")
 	daemon.Stderr = t.Output()
 	run(t, daemon)
@@ -90,4 +68,38 @@ func run(t *testing.T, cmd *exec.Cmd) {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
+}
+
+// startBus starts a message bus, with nobody on it, and a home, as [Start] does. In the
+// end it closes the connection that the library has for the life of a process.
+func startBus(t *testing.T) *os.Process {
+	t.Helper()
+	home := t.TempDir()
+	for name, value := range map[string]string{
+		"HOME": home, "XDG_DATA_HOME": home, "XDG_CACHE_HOME": home, "XDG_RUNTIME_DIR": home, "XDG_CONFIG_HOME": home,
+	} {
+		t.Setenv(name, value)
+	}
+	config := filepath.Join(home, "bus.conf")
+	if err := os.WriteFile(config, []byte(busConfig), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bus := exec.CommandContext(t.Context(), need.Program(t, "dbus-daemon"), "--config-file="+config, "--nofork", "--print-address=1") //nolint:gosec // a program of the system's
+	bus.Stderr = t.Output()
+	address, err := bus.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	run(t, bus)
+	line, err := bufio.NewReader(address).ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", strings.TrimSpace(line))
+	t.Cleanup(func() {
+		if conn, err := dbus.SessionBus(); err == nil {
+			_ = conn.Close()
+		}
+	})
+	return bus.Process
 }
