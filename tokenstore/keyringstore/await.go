@@ -96,15 +96,8 @@ func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	}
 	done := make(chan outcome, 1)
 	go func() {
-		var o outcome
-		defer func() {
-			// The library follows a nil pointer if the bus goes away during a prompt.
-			if r := recover(); r != nil { //nolint:revive // it is deferred here
-				o.err = errors.New("the keyring went away")
-			}
-			done <- o
-		}()
-		o.value, o.err = do()
+		value, err := do()
+		done <- outcome{value, err}
 	}()
 	select {
 	case o := <-done:
@@ -114,9 +107,20 @@ func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	}
 }
 
+// guarded calls the library, which follows a nil pointer if the bus goes away while a
+// prompt is on the screen.
+func guarded(call func() error) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errors.New("the keyring went away")
+		}
+	}()
+	return call()
+}
+
 // explain wraps which of [ErrUnavailable], [ErrLocked] and [ErrNotAnswering] is the
-// reason for what the library said, if one is. where there is nobody to ask,
-// otherwise says what it is taken for.
+// reason for what the library said, if one is. Where nobody can be asked, otherwise is
+// taken for the reason, if it is not nil.
 func (s *Store) explain(ctx context.Context, err, otherwise error) error {
 	asking, cancel := context.WithTimeout(ctx, s.limits.answer)
 	defer cancel()

@@ -137,7 +137,8 @@ func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) 
 		return false, err
 	}
 	if next.IsZero() {
-		if err := keyring.Delete(s.service, s.user); err != nil && !errors.Is(err, keyring.ErrNotFound) {
+		err := guarded(func() error { return keyring.Delete(s.service, s.user) })
+		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
 			return false, fmt.Errorf("remove the session from the keyring: %w", s.explain(ctx, err, nil))
 		}
 		return true, nil
@@ -146,7 +147,8 @@ func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) 
 	if err != nil {
 		return false, err
 	}
-	switch err := keyring.Set(s.service, s.user, string(text)); {
+	err = guarded(func() error { return keyring.Set(s.service, s.user, string(text)) })
+	switch {
 	case errors.Is(err, keyring.ErrSetDataTooBig):
 		return false, fmt.Errorf("the session is too long for this system's keyring (%d bytes): have the server give out shorter access tokens, or keep it in a file", len(text))
 	case err != nil:
@@ -163,7 +165,11 @@ func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 }
 
 func (s *Store) read(ctx context.Context, otherwise error) (tandem.Pair, error) {
-	text, err := keyring.Get(s.service, s.user)
+	var text string
+	err := guarded(func() (err error) {
+		text, err = keyring.Get(s.service, s.user)
+		return err
+	})
 	switch {
 	case errors.Is(err, keyring.ErrNotFound):
 		return tandem.Pair{}, nil

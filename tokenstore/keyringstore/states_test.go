@@ -21,30 +21,31 @@ const impatience = 500 * time.Millisecond
 // is locked unlocks it; one that does not answer is worth another attempt.
 func TestWhatIsWrongWithTheKeyring(t *testing.T) {
 	for name, c := range map[string]struct {
-		start func(t *testing.T)
-		want  error
+		start  func(t *testing.T)
+		want   error
+		prompt time.Duration
 	}{
 		"there is no bus": {func(t *testing.T) {
 			t.Helper()
 			t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nowhere")
-		}, keyringstore.ErrUnavailable},
-		"nobody on the bus has one":         {keyringtest.Empty, keyringstore.ErrUnavailable},
-		"the bus accepts and never answers": {silentBus, keyringstore.ErrNotAnswering},
-		"it accepts and never answers":      {keyringtest.Silent, keyringstore.ErrNotAnswering},
+		}, keyringstore.ErrUnavailable, time.Hour},
+		"nobody on the bus has one":         {keyringtest.Empty, keyringstore.ErrUnavailable, time.Hour},
+		"the bus accepts and never answers": {silentBus, keyringstore.ErrNotAnswering, time.Hour},
+		"it accepts and never answers":      {keyringtest.Silent, keyringstore.ErrNotAnswering, time.Hour},
 		"it is locked, and no prompt can appear": {func(t *testing.T) {
 			t.Helper()
 			keyringtest.Start(t)
 			keyringtest.LockKeyring(t)
-		}, keyringstore.ErrLocked},
+		}, keyringstore.ErrLocked, time.Hour},
 		"it is locked, and nobody answers its prompt": {func(t *testing.T) {
 			t.Helper()
 			keyringtest.Prompting(t)
-		}, keyringstore.ErrLocked},
+		}, keyringstore.ErrLocked, 4 * impatience},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("HOME", t.TempDir())
 			c.start(t)
-			_, err := keyringstore.OpenWithin(service, "ann", impatience, 4*impatience)
+			_, err := keyringstore.OpenWithin(service, "ann", impatience, c.prompt)
 			for _, kind := range []error{keyringstore.ErrUnavailable, keyringstore.ErrLocked, keyringstore.ErrNotAnswering} {
 				if errors.Is(err, kind) != errors.Is(kind, c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
