@@ -27,9 +27,6 @@ type limits struct {
 	prompt time.Duration // how long a call may take in all: its owner may be asked for a password
 }
 
-// defaultLimits are documented in the package's comment.
-var defaultLimits = limits{answer: 5 * time.Second, prompt: 2 * time.Minute}
-
 // bound returns a context that ends with the caller's, once the keyring stops to answer,
 // or after the time for a prompt; its cause says which. Call stop in the end: it waits
 // for the goroutine that watches the keyring.
@@ -83,13 +80,9 @@ func (s *Store) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
 	}
 }
 
-// within calls do, which knows no context, and returns once ctx ends: do goes on by
-// itself then, in a goroutine that ends when the keyring answers or goes away.
+// within calls do, in any case, and returns once ctx ends: do goes on by itself then, in
+// a goroutine that ends when the keyring answers or goes away.
 func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
-	var none T
-	if ctx.Err() != nil {
-		return none, context.Cause(ctx)
-	}
 	type outcome struct {
 		value T
 		err   error
@@ -103,6 +96,7 @@ func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	case o := <-done:
 		return o.value, o.err
 	case <-ctx.Done():
+		var none T
 		return none, context.Cause(ctx)
 	}
 }

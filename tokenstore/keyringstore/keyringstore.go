@@ -31,6 +31,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/zalando/go-keyring"
 
@@ -68,7 +69,9 @@ type Store struct {
 // such as the address of the server. It need not be there yet. The error wraps
 // [ErrUnavailable], [ErrLocked] or [ErrNotAnswering], or says what is wrong with the
 // entry.
-func Open(service, user string) (*Store, error) { return open(service, user, defaultLimits) }
+func Open(service, user string) (*Store, error) {
+	return open(service, user, limits{answer: 5 * time.Second, prompt: 2 * time.Minute})
+}
 
 func open(service, user string, limits limits) (*Store, error) {
 	if service == "" || user == "" {
@@ -107,6 +110,9 @@ func (s *Store) load(ctx context.Context, otherwise error) (tandem.Pair, error) 
 	}
 	return within(ctx, func() (tandem.Pair, error) {
 		defer func() { <-s.reads }()
+		if ctx.Err() != nil {
+			return tandem.Pair{}, context.Cause(ctx)
+		}
 		return s.read(ctx, otherwise)
 	})
 }
@@ -126,6 +132,9 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 	}
 	return within(ctx, func() (bool, error) {
 		defer unlock()
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
 		return s.swap(ctx, prev, next)
 	})
 }

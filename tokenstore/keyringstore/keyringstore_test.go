@@ -65,6 +65,7 @@ func TestKeyring(t *testing.T) {
 	if _, err := keyringstore.Open("", "ann"); err == nil {
 		t.Error("an entry without a service was opened")
 	}
+	callsThatAreGivenUp(t)
 	aKeyringThatDoesNotAnswer(t, daemon)
 
 	home, err := os.UserCacheDir()
@@ -74,6 +75,29 @@ func TestKeyring(t *testing.T) {
 	out, _ := exec.CommandContext(t.Context(), "grep", "-rl", "tandem_rt_", home+"/tandem").CombinedOutput()
 	if len(out) > 0 {
 		t.Errorf("there are tokens in files: %s", out)
+	}
+}
+
+// Calls that were given up before they began take nothing with them: neither the lock
+// nor a turn at reading.
+func callsThatAreGivenUp(t *testing.T) {
+	t.Helper()
+	s := open(t, "dora")
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 50 {
+		if _, err := s.Load(gone); !errors.Is(err, context.Canceled) {
+			t.Fatalf("Load: %v, want context.Canceled", err)
+		}
+		if _, err := s.CompareAndSwap(gone, tandem.Pair{}, tandem.Pair{}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("CompareAndSwap: %v, want context.Canceled", err)
+		}
+	}
+	if swapped, err := s.CompareAndSwap(t.Context(), tandem.Pair{}, tandem.Pair{}); !swapped || err != nil {
+		t.Errorf("CompareAndSwap: %v, %v", swapped, err)
+	}
+	if _, err := s.Load(t.Context()); err != nil {
+		t.Error(err)
 	}
 }
 
