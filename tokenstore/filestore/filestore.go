@@ -130,7 +130,7 @@ func (s *Store) read() (tandem.Pair, error) {
 	}
 	pair, err := document.Parse(text)
 	if err != nil {
-		return tandem.Pair{}, unusable{fmt.Errorf("%s %w", s.path, err)}
+		return tandem.Pair{}, unusableError{fmt.Errorf("%s %w", s.path, err)}
 	}
 	return pair, nil
 }

@@ -37,15 +37,15 @@ func (e *UnsafeError) Unwrap() error { return e.Err }
 // Is reports whether target is [ErrUnusable].
 func (e *UnsafeError) Is(target error) bool { return target == ErrUnusable }
 
-// unusable is what a file has that cannot be read as a session. It matches ErrUnusable.
-type unusable struct{ error }
+// An unusableError is what a file has that cannot be read as a session. It matches ErrUnusable.
+type unusableError struct{ error }
 
-func (u unusable) Unwrap() error      { return u.error }
-func (unusable) Is(target error) bool { return target == ErrUnusable }
+func (u unusableError) Unwrap() error      { return u.error }
+func (unusableError) Is(target error) bool { return target == ErrUnusable }
 
 // notAFile returns the error for what is in place of a file.
 func notAFile(path string, mode fs.FileMode) error {
-	kind := "a device"
+	var kind string
 	switch mode.Type() {
 	case fs.ModeDir:
 		kind = "a folder"
@@ -53,6 +53,8 @@ func notAFile(path string, mode fs.FileMode) error {
 		kind = "a named pipe"
 	case fs.ModeSocket:
 		kind = "a socket"
+	default:
+		kind = "a device"
 	}
 	return &UnsafeError{Path: path, Problem: "is " + kind + ", not a file", Cure: "move it away, or name another place"}
 }

@@ -41,7 +41,7 @@ func openFolder(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
 	for _, path := range []string{filepath.Dir(folder), folder} {
-		if err := os.Chmod(path, 0o755); err != nil { //nolint:gosec // that is what it is for
+		if err := os.Chmod(path, 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -127,7 +127,7 @@ func TestForgettingAFileOfAnotherUser(t *testing.T) {
 	folder := filepath.Join(openFolder(t), "session")
 	path := filepath.Join(folder, "session.json")
 	keep(t, open(t, path), tandem.Pair{}, somePair())
-	if err := os.Chmod(folder, 0o755); err != nil { //nolint:gosec // a folder that others can look into is what this is about
+	if err := os.Chmod(folder, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	var denied, alone error
