@@ -1,6 +1,7 @@
 package tandemws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/coder/websocket"
@@ -34,10 +36,30 @@ type Options struct {
 	// 30 seconds.
 	Timeout time.Duration
 
+	// Refused says which answers to a handshake refuse the access token besides those
+	// with status 401. Many gateways in front of WebSockets answer an expired token with
+	// 403: there, let it return true for that status. The session then refreshes, and the
+	// handshake is made once more; if that is refused too, the error is a [*RefusedError].
+	// Refused may read the body. Defaults to none: 403 is a matter of rights.
+	Refused func(*http.Response) bool
+
 	// RefusedCodes are the close codes with which the server says that it does not
 	// accept the access token any more. Defaults to 1008 (policy violation) and
 	// [StatusUnauthorized]; none if it is empty but not nil.
 	RefusedCodes []websocket.StatusCode
+
+	// PingInterval is how long nothing may come from the server before the client pings
+	// it (RFC 6455 section 5.5.2). Only the program's reads take the answer in, so the
+	// time counts while the program waits in a read of the connection, and not while it
+	// is busy with a message; a program that only writes calls
+	// [websocket.Conn.CloseRead]. Defaults to 30 seconds; negative means never.
+	PingInterval time.Duration
+
+	// PongTimeout is how long nothing may come after a ping, neither the answer nor
+	// anything else, before the client gives the connection up: the read fails, and
+	// [Run] connects again. A server that breaks the protocol and leaves pings
+	// unanswered needs a negative PingInterval. Defaults to 15 seconds.
+	PongTimeout time.Duration
 
 	// MinWait is how long [Run] waits before it connects again, less a random part of
 	// up to a half; it doubles with each further failure. A connection that lasted 10
@@ -78,6 +100,9 @@ type Conn struct {
 	session *tandem.Session
 	token   string
 	refused []websocket.StatusCode
+
+	wire  *wire          // nil if the session's transport has one that cannot be watched
+	pings sync.WaitGroup // the goroutine that pings
 }
 
 // Lost says with which error of its methods the connection ended. If that is one of
@@ -130,9 +155,12 @@ func newDialer(session *tandem.Session, address string, options Options) (*diale
 	switch {
 	case options.Timeout < 0:
 		return nil, fmt.Errorf("tandemws: Options.Timeout: %s is negative", options.Timeout)
-	case options.Timeout == 0:
-		options.Timeout = 30 * time.Second
+	case options.PongTimeout < 0:
+		return nil, fmt.Errorf("tandemws: Options.PongTimeout: %s is negative", options.PongTimeout)
 	}
+	options.Timeout = cmp.Or(options.Timeout, 30*time.Second)
+	options.PingInterval = cmp.Or(options.PingInterval, 30*time.Second)
+	options.PongTimeout = cmp.Or(options.PongTimeout, 15*time.Second)
 	handshakes, err := reconnect.NewHandshakes(session, options.Timeout, options.Handshake.HTTPHeader)
 	if err == nil {
 		err = options.loop().Check()
@@ -140,6 +168,7 @@ func newDialer(session *tandem.Session, address string, options Options) (*diale
 	if err != nil {
 		return nil, fmt.Errorf("tandemws: %w", err)
 	}
+	handshakes.Refused = options.Refused
 	return &dialer{session: session, url: address, options: options, handshakes: handshakes}, nil
 }
 
@@ -152,10 +181,14 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 	defer cancel()
 	how := d.options.Handshake
 	how.HTTPClient = d.handshakes.Client()
+	opened := &tap{RoundTripper: how.HTTPClient.Transport}
+	how.HTTPClient.Transport = opened
 	conn, resp, err := websocket.Dial(ctx, d.url, &how) //nolint:bodyclose // Dial has read it
 	switch {
 	case err == nil:
-		return &Conn{Conn: conn, session: d.session, token: d.handshakes.Token(), refused: d.options.RefusedCodes}, nil
+		c := &Conn{Conn: conn, session: d.session, token: d.handshakes.Token(), refused: d.options.RefusedCodes, wire: opened.wire}
+		c.startPings(d.options.PingInterval, d.options.PongTimeout)
+		return c, nil
 	case ctx.Err() != nil:
 		return nil, ctx.Err()
 	case resp != nil && resp.StatusCode != http.StatusSwitchingProtocols:

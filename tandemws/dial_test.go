@@ -1,9 +1,12 @@
 package tandemws_test
 
 import (
+	"context"
 	"errors"
+	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,6 +90,53 @@ func TestARefusalSaysWhenToTryAgain(t *testing.T) {
 	})
 }
 
+// Gateways in front of a WebSocket often answer an expired token with 403.
+func TestAStatusThatRefusesTheTokenAsThe401Does(t *testing.T) {
+	forbidden := func(resp *http.Response) bool { return resp.StatusCode == http.StatusForbidden }
+	expired := func(resp *http.Response) bool {
+		text, err := io.ReadAll(resp.Body)
+		if resp.Request.Header.Get("Authorization") != "" {
+			t.Error("the program sees the access token")
+		}
+		return err == nil && strings.Contains(string(text), "token expired")
+	}
+	const always = 100
+	for _, c := range []struct {
+		name                string
+		refused             func(*http.Response) bool
+		refusals            int // this many handshakes are answered with 403
+		handshakes, refresh int
+		status              int // of the RefusedError; 0 if there is none
+	}{
+		{"by its status", forbidden, 1, 2, 1, 0},
+		{"by what it says", expired, 1, 2, 1, 0},
+		{"for a fresh token, too", forbidden, always, 2, 1, http.StatusForbidden},
+		{"that is a matter of rights", func(*http.Response) bool { return false }, always, 1, 0, http.StatusForbidden},
+		{"that nobody declared one", nil, always, 1, 0, http.StatusForbidden},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var asked atomic.Int64
+			stream := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if int(asked.Add(1)) <= c.refusals {
+					http.Error(w, "token expired", http.StatusForbidden)
+					return
+				}
+				echo.ServeHTTP(w, r)
+			})
+			streamtest.Run(t, stream, func(w *streamtest.World) {
+				options := tandemws.Options{Refused: c.refused}
+				err := tandemws.Run(w.Context(), w.Session, streamtest.URL, options, func(context.Context, *websocket.Conn) error { return nil })
+				no, refused := errors.AsType[*tandemws.RefusedError](err)
+				if refused != (c.status != 0) || refused && no.Status != c.status || !refused && err != nil {
+					t.Errorf("got %v", err)
+				}
+				w.WantServed(streamtest.Path, c.handshakes)
+				w.WantServed(testserver.Refresh, c.refresh)
+			})
+		})
+	}
+}
+
 func TestWhatIsWrongIsNamed(t *testing.T) {
 	streamtest.Run(t, echo, func(w *streamtest.World) {
 		for want, c := range map[string]struct {
@@ -97,6 +147,7 @@ func TestWhatIsWrongIsNamed(t *testing.T) {
 			"want a ws, wss":                   {url: "/stream"},
 			"invalid control character in URL": {url: "ws://\x7f"},
 			"Options.Timeout":                  {options: tandemws.Options{Timeout: -1}},
+			"Options.PongTimeout":              {options: tandemws.Options{PongTimeout: -1}},
 			"Options.MinWait":                  {options: tandemws.Options{MinWait: -1}},
 			"Options.MaxWait":                  {options: tandemws.Options{MaxWait: -1}},
 			"HTTPClient":                       {options: tandemws.Options{Handshake: websocket.DialOptions{HTTPClient: http.DefaultClient}}},

@@ -44,6 +44,12 @@ func say(ctx context.Context, conn *websocket.Conn, text string) {
 // wait keeps a connection until the client or the server has had enough of it.
 func wait(ctx context.Context, conn *websocket.Conn) { _, _, _ = conn.Read(ctx) }
 
+// stay keeps a connection for a while; the server answers pings.
+func stay(ctx context.Context, conn *websocket.Conn, while time.Duration) {
+	conn.CloseRead(ctx)
+	time.Sleep(while)
+}
+
 // echo says what it hears.
 var echo = serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
 	for {
@@ -76,8 +82,8 @@ func run(w *streamtest.World, handle func(context.Context, *websocket.Conn) erro
 func TestATokenThatRunsOutBetweenTwoConnections(t *testing.T) {
 	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 		if n == 1 {
-			time.Sleep(2 * testserver.AccessTTL) // the connection outlives its token
-			return                               // and is cut
+			stay(ctx, conn, 2*testserver.AccessTTL) // the connection outlives its token
+			return                                  // and is cut
 		}
 		say(ctx, conn, "welcome back")
 		wait(ctx, conn)
@@ -172,6 +178,7 @@ func TestALateRefusalDoesNotHarmTheTokenInUse(t *testing.T) {
 	var refuse chan struct{}
 	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 		if n == 1 {
+			conn.CloseRead(ctx) // and answers pings
 			<-refuse
 			conn.Close(tandemws.StatusUnauthorized, "")
 			return
@@ -204,7 +211,7 @@ func TestManyStreamsOfOneSessionCauseOneRefresh(t *testing.T) {
 	const streams = 50
 	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 		if n <= streams {
-			time.Sleep(testserver.AccessTTL)
+			stay(ctx, conn, testserver.AccessTTL)
 			conn.Close(tandemws.StatusUnauthorized, "token expired")
 			return
 		}
@@ -236,7 +243,7 @@ func TestTokensThatWereGoodForAWhileAreNotRefusedForGood(t *testing.T) {
 	} {
 		stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 			if n < 10 {
-				time.Sleep(lasts)
+				stay(ctx, conn, lasts)
 				conn.Close(tandemws.StatusUnauthorized, "token expired")
 				return
 			}
@@ -372,7 +379,7 @@ func TestSigningInAgainInPlace(t *testing.T) {
 	stream := func() http.Handler {
 		return serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 			if n == 1 {
-				time.Sleep(testserver.AccessTTL)
+				stay(ctx, conn, testserver.AccessTTL)
 				return
 			}
 			say(ctx, conn, "welcome back")

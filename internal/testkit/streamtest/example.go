@@ -12,9 +12,9 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
-// Example starts a server on loopback and signs ann in, for an example. It returns
-// the URL of the stream.
-func Example(stream http.Handler) (session *tandem.Session, url string, end func()) {
+// Example starts a server on loopback and signs ann in, for an example or for a test that
+// needs real sockets. It returns the URL of the stream.
+func Example(stream http.Handler, changes ...func(*tandem.Config)) (session *tandem.Session, url string, end func()) {
 	dir, err := os.MkdirTemp("", "tandem-example")
 	if err != nil {
 		log.Fatal(err)
@@ -27,7 +27,11 @@ func Example(stream http.Handler) (session *tandem.Session, url string, end func
 	mux.Handle("/", auth)
 	mux.Handle(Path, auth.RequireSession(stream))
 	server := httptest.NewServer(mux)
-	session, err = tandem.Open(context.Background(), tandem.NewMemoryStore(), tandem.Config{URL: server.URL, Transport: server.Client().Transport})
+	config := tandem.Config{URL: server.URL, Transport: server.Client().Transport}
+	for _, change := range changes {
+		change(&config)
+	}
+	session, err = tandem.Open(context.Background(), tandem.NewMemoryStore(), config)
 	if err != nil {
 		log.Fatal(err)
 	}
