@@ -29,7 +29,9 @@ type Options struct {
 	LastEventID string
 
 	// Header has further headers of the requests. There must be no Authorization among
-	// them: that is the session's.
+	// them: that is the session's. Without an Accept-Encoding the client asks the server
+	// not to compress the stream; streams with the encodings gzip and deflate are
+	// understood all the same.
 	Header http.Header
 
 	// Method and Body make a request other than a GET; they are sent anew with each
@@ -37,10 +39,14 @@ type Options struct {
 	Method string
 	Body   []byte
 
-	// IdleTimeout is how long nothing may come, not even a comment, before the
-	// connection is taken for dead and another one is made. It bounds the wait for the
-	// answer, too, but not that for an access token. Give it more than the time in which
-	// the server sends something in any case. Defaults to none.
+	// IdleTimeout is how long nothing may come, not even a comment, before the client
+	// gives the connection up and makes another one. It bounds the wait for the answer,
+	// too, but not the wait for an access token, nor the time that handle takes. Set it
+	// to two or three times the interval at which the server sends comments: without it
+	// a connection that a proxy holds open in front of a dead server is never noticed.
+	// Defaults to none, because a server may say nothing for hours while it has no event;
+	// a router that forgets the connection is then noticed by TCP keep-alives alone,
+	// within minutes.
 	IdleTimeout time.Duration
 
 	// MaxEventSize is how many bytes of data one event may have, or a line of the stream. Defaults to 1 MiB.
@@ -59,17 +65,22 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// A RefusedError reports that the server answered with something else than a stream of
-// events.
+// A RefusedError reports that the server answered with something other than a stream of
+// events that the client can read.
 type RefusedError struct {
 	Status      int
 	ContentType string
+	// ContentEncoding is how the answer is compressed; empty if it is not.
+	ContentEncoding string
 	// RetryAfter is how long the server asked to be left alone; 0 if it didn't.
 	RetryAfter time.Duration
 }
 
 // Error says what the server answered.
 func (e *RefusedError) Error() string {
+	if e.Status == http.StatusOK && !canDecode(e.ContentEncoding) {
+		return fmt.Sprintf("server compressed the stream with %q, which the client cannot decode, only gzip and deflate", e.ContentEncoding)
+	}
 	if e.Status == http.StatusOK {
 		return fmt.Sprintf("server answered with %q instead of text/event-stream; is the URL right?", e.ContentType)
 	}
@@ -90,8 +101,8 @@ func (e *RefusedError) Error() string {
 //     signed in: no stream goes on in another user's name. A stream that is open stays
 //     so; the session's end is met with at the next request;
 //   - a [*RefusedError] when the server refuses a request for good (403, 404 and other
-//     such answers, but not 429 or 503), or answers with something else than events from
-//     the first;
+//     such answers, but not 429 or 503), answers the first request with something other
+//     than events, or compresses them in a way that the client cannot decode;
 //   - [ErrEventTooLarge] and [ErrForeignOrigin].
 //
 // Anything else passes: a [*tandem.TemporaryError], say, is waited out.
@@ -185,17 +196,22 @@ func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 		return reconnect.Attempt{Done: true}
 	case resp.StatusCode != http.StatusOK || !isEvents(resp):
 		return s.refused(resp)
+	case !canDecode(encodingOf(resp)):
+		a := s.refused(resp)
+		a.Done = true // the server would compress the next stream, too
+		return a
 	}
 	s.opened = true
-	body := newWatched(resp.Body, s.options.IdleTimeout, cancel)
+	body := decode(newWatched(resp.Body, s.options.IdleTimeout, cancel), encodingOf(resp))
 	return s.read(ctx, newParser(body, s.lastID, s.options.MaxEventSize))
 }
 
 func (s *stream) refused(resp *http.Response) reconnect.Attempt {
 	no := &RefusedError{
-		Status:      resp.StatusCode,
-		ContentType: resp.Header.Get("Content-Type"),
-		RetryAfter:  reconnect.RetryAfter(resp.Header),
+		Status:          resp.StatusCode,
+		ContentType:     resp.Header.Get("Content-Type"),
+		ContentEncoding: encodingOf(resp),
+		RetryAfter:      reconnect.RetryAfter(resp.Header),
 	}
 	return reconnect.Attempt{
 		Err:     no,
