@@ -18,22 +18,24 @@ import (
 	"github.com/tandem-auth/tandem/internal/reconnect"
 )
 
-// StatusUnauthorized is the close code that many servers use for what status 401 is to
-// a request. RFC 6455 leaves the codes from 4000 on to applications.
+// StatusUnauthorized is the close code with which many servers refuse an access token, as
+// they do with status 401 in HTTP. RFC 6455 section 7.4.2 leaves the codes from 4000 on to
+// applications.
 const StatusUnauthorized websocket.StatusCode = 4401
 
-// ErrForeignOrigin: the URL, or what it redirects to, is at an origin that is none of
-// the session's; see [tandem.Config].Origins. Nothing was sent there.
+// ErrForeignOrigin reports that the URL, or the target of a redirect, has an origin that
+// the session does not send its access token to; see [tandem.Config].Origins. The client
+// sent nothing there.
 var ErrForeignOrigin = reconnect.ErrForeignOrigin
 
 // Options say how to connect. The zero value is ready to use.
 type Options struct {
-	// Handshake has the headers, subprotocols and compression to ask for. HTTPClient
-	// must be nil, and there must be no Authorization header: both are the session's.
+	// Handshake has the headers, subprotocols and compression to ask for. Leave HTTPClient
+	// nil and the Authorization header out: the session sets both.
 	Handshake websocket.DialOptions
 
-	// Timeout bounds the handshake, but not the wait for an access token. Defaults to
-	// 30 seconds.
+	// Timeout bounds the wait for the answer to a handshake, but not the wait for an access
+	// token. Defaults to 30 seconds.
 	Timeout time.Duration
 
 	// Refused says which answers to a handshake refuse the access token besides those
@@ -61,28 +63,34 @@ type Options struct {
 	// unanswered needs a negative PingInterval. Defaults to 15 seconds.
 	PongTimeout time.Duration
 
-	// MinWait is how long [Run] waits before it connects again, less a random part of
-	// up to a half; it doubles with each further failure. A connection that lasted 10
-	// seconds begins anew. Defaults to 1 second.
+	// MaxMessageSize is how many bytes a message from the server may have. A larger one
+	// ends the connection with [websocket.ErrMessageTooBig]. Defaults to 1 MiB; negative
+	// means that there is no limit.
+	MaxMessageSize int64
+
+	// MinWait is how long [Run] waits before it connects again. Each further failure
+	// doubles the wait, and a connection that lasted 10 seconds resets it; a random part
+	// of up to a half is taken off. Defaults to 1 second.
 	MinWait time.Duration
 
-	// MaxWait is what the wait grows to. Defaults to 30 seconds. A server that asks
-	// for more with Retry-After gets it, up to an hour.
+	// MaxWait is the longest wait that the doubling leads to. A server that asks for a
+	// longer one with Retry-After gets it, up to an hour. Defaults to 30 seconds.
 	MaxWait time.Duration
 
-	// Logger hears of connections that were lost. Defaults to none.
+	// Logger has a line for each connection that was lost or could not be made, with the
+	// error and the wait until the next attempt. Defaults to none.
 	Logger *slog.Logger
 }
 
-// A RefusedError reports that the server does not want the connection.
+// A RefusedError reports that the server refused the connection.
 type RefusedError struct {
-	// Status is how the handshake was answered; 101 if it was accepted, and the
-	// connection closed again with Code.
+	// Status is the status that the server answered the handshake with; 101 if it
+	// accepted the handshake and then closed the connection with Code.
 	Status int
-	// Code and Reason are those of the close frame.
+	// Code and Reason are those of the server's close frame.
 	Code   websocket.StatusCode
 	Reason string
-	// RetryAfter is how long the server asked to be left alone; 0 if it didn't.
+	// RetryAfter is how long the server asked the client to wait; 0 if it did not ask.
 	RetryAfter time.Duration
 }
 
@@ -105,10 +113,10 @@ type Conn struct {
 	pings sync.WaitGroup // the goroutine that pings
 }
 
-// Lost says with which error of its methods the connection ended. If that is one of
-// Options.RefusedCodes, and the access token that this connection was opened with is
-// still in use, the session's next request or handshake uses a fresh one: Lost then
-// returns true.
+// Lost tells the session about the error that the connection ended with. If its close
+// code is one of Options.RefusedCodes, Lost returns true, and the session's next request
+// or handshake uses another access token than the one that this connection was opened
+// with: a fresh one, if the session has not replaced that token already.
 func (c *Conn) Lost(err error) bool {
 	if !slices.Contains(c.refused, websocket.CloseStatus(err)) {
 		return false
@@ -117,11 +125,12 @@ func (c *Conn) Lost(err error) bool {
 	return true
 }
 
-// Dial opens one WebSocket. The address is a URL with the scheme ws, wss, http or https. Close the
-// connection when it is no longer needed, and tell [Conn.Lost] how it ended otherwise.
+// Dial opens one WebSocket. The address is a URL with the scheme ws, wss, http or https.
+// The caller closes the connection when it is done, and passes the error of a connection
+// that ended by itself to [Conn.Lost].
 //
-// The error is a [*RefusedError], [ErrForeignOrigin], one of [tandem.Session.Token]'s,
-// the context's or the network's. ctx bounds the handshake alone.
+// The error is a [*RefusedError], [ErrForeignOrigin], one of [tandem.Session.Token], the
+// context's or the network's. ctx bounds the handshake alone.
 func Dial(ctx context.Context, session *tandem.Session, address string, options Options) (*Conn, error) {
 	d, err := newDialer(session, address, options)
 	if err != nil {
@@ -160,6 +169,7 @@ func newDialer(session *tandem.Session, address string, options Options) (*diale
 	}
 	options.Timeout = cmp.Or(options.Timeout, 30*time.Second)
 	options.PingInterval = cmp.Or(options.PingInterval, 30*time.Second)
+	options.MaxMessageSize = cmp.Or(options.MaxMessageSize, 1<<20)
 	options.PongTimeout = cmp.Or(options.PongTimeout, 15*time.Second)
 	handshakes, err := reconnect.NewHandshakes(session, options.Timeout, options.Handshake.HTTPHeader)
 	if err == nil {
@@ -187,6 +197,7 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 	switch {
 	case err == nil:
 		c := &Conn{Conn: conn, session: d.session, token: d.handshakes.Token(), refused: d.options.RefusedCodes, wire: opened.wire}
+		c.SetReadLimit(max(d.options.MaxMessageSize, -1))
 		c.startPings(d.options.PingInterval, d.options.PongTimeout)
 		return c, nil
 	case ctx.Err() != nil:

@@ -12,14 +12,17 @@ import (
 	"github.com/tandem-auth/tandem/internal/reconnect"
 )
 
-// Run opens a WebSocket, calls handle with it, and does so again and again when the
-// connection is lost, until there is no point in it any more. The address is a URL with
-// the scheme ws, wss, http or https.
+// Run opens a WebSocket and calls handle with it. Whenever the connection is lost, Run
+// opens another one and calls handle again. The address is a URL with the scheme ws, wss,
+// http or https.
 //
-// What handle returns says how to go on: nil that all is done, an error that the
-// connection is lost (whatever its close code is, 1000 included), an error from [Stop]
-// that it is all over. handle must pass on the ctx that it is given. The connection is
-// closed after it; do not keep it.
+// handle reads until the connection fails, and returns the error: Run then connects
+// again, whatever the close code is, 1000 included. If handle returns nil, the program is
+// done; if it returns an error from [Stop], Run fails with that error. handle must pass on
+// the ctx that it is given. Run closes the connection after handle has returned.
+//
+// While handle reads, the client notices a connection that has gone silent, and the read
+// fails; see Options.PingInterval.
 //
 // Run returns
 //   - nil, once handle does;
@@ -27,14 +30,16 @@ import (
 //   - the context's error, as soon as ctx ends;
 //   - an [*tandem.EndedError] when the session has ended, [tandem.ErrClosed] when it was
 //     closed, [tandem.ErrNotSignedIn], and [tandem.ErrUserChanged] when another user has
-//     signed in: no connection goes on in another user's name. A connection that is open
-//     stays so; the session's end is met with at the next handshake, or by handle;
+//     signed in: no connection goes on in another user's name. An open connection stays
+//     open when the session ends; Run notices the end at the next handshake;
 //   - a [*RefusedError] when the server refuses a handshake for good (403, 404 and other
 //     such answers, but not 429 or 503), or goes on closing connections with one of
 //     Options.RefusedCodes though their tokens are fresh;
+//   - [websocket.ErrMessageTooBig], as handle returned it, when the server sent a message
+//     larger than Options.MaxMessageSize: it would send it again;
 //   - [ErrForeignOrigin].
 //
-// Anything else passes: a [*tandem.TemporaryError], say, is waited out.
+// Run waits out every other error, a [*tandem.TemporaryError] for example.
 func Run(ctx context.Context, session *tandem.Session, address string, options Options,
 	handle func(ctx context.Context, conn *websocket.Conn) error,
 ) error {
@@ -55,15 +60,17 @@ func (e *stopError) Error() string { return e.err.Error() }
 func (e *stopError) Unwrap() error { return e.err }
 
 const (
-	// maxRefusals: the first refused token may be an old one, and so may the second,
-	// which others had fetched meanwhile. The third is a fresh one.
+	// maxRefusals is how many refusals in a row show that the server refuses fresh tokens:
+	// the first refused token may be an old one, and so may the second, which another
+	// request has fetched meanwhile. The third is a fresh one.
 	maxRefusals = 3
 
-	// expiryLeeway is how much earlier than here a token may run out at the server.
+	// expiryLeeway is how much earlier than by the client's clock a token may expire at the
+	// server.
 	expiryLeeway = 5 * time.Second
 
-	// servedFor is how long a connection lasts at least whose token was not refused at
-	// once.
+	// servedFor is how long a connection lasts at least if the server accepted its token
+	// at first.
 	servedFor = time.Second
 )
 
@@ -95,6 +102,10 @@ func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 		a.Err, a.Done = stop.err, true
 		return a
 	}
+	if errors.Is(a.Err, websocket.ErrMessageTooBig) {
+		a.Done = true
+		return a
+	}
 	if a.Err == nil {
 		a.Done = true
 		_ = conn.Close(websocket.StatusNormalClosure, "") // whether or not the server says goodbye
@@ -103,9 +114,9 @@ func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 	return s.lost(conn, a)
 }
 
-// lost sees to it that a connection which the server closed because of its token is
-// followed by one with a fresh token, at once; and that no other follows if the server
-// goes on to refuse fresh ones.
+// lost decides what follows a connection that ended. If the server closed it because of
+// its token, the next one is opened at once with a fresh token; if the server goes on to
+// refuse fresh tokens, there is no next one.
 func (s *stream) lost(conn *Conn, a reconnect.Attempt) reconnect.Attempt {
 	ranOut := time.Until(s.handshakes.TokenExpiry()) < expiryLeeway && time.Since(a.Opened) >= servedFor
 	switch {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -503,6 +504,25 @@ func TestWhatTheHandlerSays(t *testing.T) {
 			_ = run(w, func(context.Context, *websocket.Conn) error { panic("a bug") })
 		})
 	})
+}
+
+// A message that is too large would come again with the next connection.
+func TestAMessageThatIsTooLarge(t *testing.T) {
+	stream := serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
+		say(ctx, conn, strings.Repeat("x", 100_000))
+		say(ctx, conn, "welcome")
+		wait(ctx, conn)
+	})
+	for limit, fits := range map[int64]bool{0: true, -1: true, 100_000: true, 99_999: false} {
+		streamtest.Run(t, stream, func(w *streamtest.World) {
+			options := tandemws.Options{MaxMessageSize: limit}
+			err := tandemws.Run(w.Context(), w.Session, streamtest.URL, options, until("welcome"))
+			if fits && err != nil || !fits && !errors.Is(err, websocket.ErrMessageTooBig) {
+				t.Errorf("a limit of %d: %v", limit, err)
+			}
+			w.WantServed(streamtest.Path, 1)
+		})
+	}
 }
 
 func TestACallerThatGivesUpLeavesAtOnce(t *testing.T) {
