@@ -18,24 +18,25 @@ import (
 	"github.com/tandem-auth/tandem/internal/reconnect"
 )
 
-// ErrForeignOrigin: the URL, or what it redirects to, is at an origin that is none of
-// the session's; see [tandem.Config].Origins. Nothing was sent there.
+// ErrForeignOrigin reports that the URL, or the target of a redirect, has an origin that
+// the session does not send its access token to; see [tandem.Config].Origins. The client
+// sent nothing there.
 var ErrForeignOrigin = reconnect.ErrForeignOrigin
 
 // Options say how to subscribe. The zero value is ready to use.
 type Options struct {
-	// LastEventID is the id of the event after which to begin. Defaults to none: with
-	// whatever the server sends.
+	// LastEventID is the id of the event after which the server is asked to begin. Defaults
+	// to none: the server decides.
 	LastEventID string
 
-	// Header has further headers of the requests. There must be no Authorization among
-	// them: that is the session's. Without an Accept-Encoding the client asks the server
+	// Header has further headers of the requests. Leave Authorization out: the session
+	// sets it. Without an Accept-Encoding the client asks the server
 	// not to compress the stream; streams with the encodings gzip and deflate are
 	// understood all the same.
 	Header http.Header
 
-	// Method and Body make a request other than a GET; they are sent anew with each
-	// connection. Method defaults to POST if there is a body.
+	// Method and Body are those of the request; the client sends the body anew with each
+	// connection. Method defaults to GET, or to POST if there is a body.
 	Method string
 	Body   []byte
 
@@ -49,19 +50,21 @@ type Options struct {
 	// within minutes.
 	IdleTimeout time.Duration
 
-	// MaxEventSize is how many bytes of data one event may have, or a line of the stream. Defaults to 1 MiB.
+	// MaxEventSize is how many bytes the data of one event may have, and each line of the
+	// stream. Defaults to 1 MiB.
 	MaxEventSize int
 
-	// MinWait is how long to wait before connecting again, less a random part of up to
-	// a half; it doubles with each further failure. A connection that brought an event
-	// or lasted 10 seconds begins anew. Defaults to 1 second. A server that asks for
-	// more, with a "retry" field or Retry-After, gets it, up to an hour.
+	// MinWait is how long the client waits before it connects again. Each further failure
+	// doubles the wait, and a connection that brought an event or lasted 10 seconds resets
+	// it; a random part of up to a half is taken off. A server that asks for a longer wait,
+	// with a "retry" field or with Retry-After, gets it, up to an hour. Defaults to 1 second.
 	MinWait time.Duration
 
-	// MaxWait is what the wait grows to. Defaults to 30 seconds.
+	// MaxWait is the longest wait that the doubling leads to. Defaults to 30 seconds.
 	MaxWait time.Duration
 
-	// Logger hears of connections that were lost. Defaults to none.
+	// Logger has a line for each connection that was lost or could not be made, with the
+	// error and the wait until the next attempt. Defaults to none.
 	Logger *slog.Logger
 }
 
@@ -72,7 +75,7 @@ type RefusedError struct {
 	ContentType string
 	// ContentEncoding is how the answer is compressed; empty if it is not.
 	ContentEncoding string
-	// RetryAfter is how long the server asked to be left alone; 0 if it didn't.
+	// RetryAfter is how long the server asked the client to wait; 0 if it did not ask.
 	RetryAfter time.Duration
 }
 
@@ -87,10 +90,9 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("server refused the stream: it answered %d %s", e.Status, http.StatusText(e.Status))
 }
 
-// Subscribe asks for a stream of events and calls handle with each, one after another.
-// When the stream breaks off it asks for what comes after the last event that it got,
-// again and again, until there is no point in it any more. The address is an http or
-// https URL.
+// Subscribe asks the server for a stream of events and calls handle with each event, one
+// after another. Whenever the stream breaks off, it asks again, for what comes after the
+// last event that it received. The address is an http or https URL.
 //
 // Subscribe returns
 //   - nil, when the server says with status 204 that there is no more;
@@ -98,14 +100,14 @@ func (e *RefusedError) Error() string {
 //   - the context's error, as soon as ctx ends;
 //   - an [*tandem.EndedError] when the session has ended, [tandem.ErrClosed] when it was
 //     closed, [tandem.ErrNotSignedIn], and [tandem.ErrUserChanged] when another user has
-//     signed in: no stream goes on in another user's name. A stream that is open stays
-//     so; the session's end is met with at the next request;
+//     signed in: no stream goes on in another user's name. An open stream stays open when
+//     the session ends; Subscribe notices the end at the next request;
 //   - a [*RefusedError] when the server refuses a request for good (403, 404 and other
 //     such answers, but not 429 or 503), answers the first request with something other
 //     than events, or compresses them in a way that the client cannot decode;
 //   - [ErrEventTooLarge] and [ErrForeignOrigin].
 //
-// Anything else passes: a [*tandem.TemporaryError], say, is waited out.
+// Subscribe waits out every other error, a [*tandem.TemporaryError] for example.
 func Subscribe(ctx context.Context, session *tandem.Session, address string, options Options, handle func(Event) error) error {
 	s, err := newStream(session, address, options)
 	if err != nil {
@@ -160,7 +162,7 @@ func newStream(session *tandem.Session, address string, o Options) (*stream, err
 	return s, err
 }
 
-// request returns the request for what comes after the last event.
+// request returns the request for the events after the last one.
 func (s *stream) request(ctx context.Context) (*http.Request, error) {
 	req, err := http.NewRequestWithContext(ctx, s.options.Method, s.url, bytes.NewReader(s.options.Body))
 	if err != nil {
@@ -178,7 +180,7 @@ func (s *stream) request(ctx context.Context) (*http.Request, error) {
 	return req, nil
 }
 
-// connect asks for the stream once and handles what comes of it.
+// connect asks for the stream once and handles its events.
 func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -220,7 +222,7 @@ func (s *stream) refused(resp *http.Response) reconnect.Attempt {
 	}
 }
 
-// read handles events until there are no more of them.
+// read handles events until the stream ends.
 func (s *stream) read(ctx context.Context, p *parser) reconnect.Attempt {
 	a := reconnect.Attempt{Opened: time.Now()}
 	for {
@@ -252,8 +254,8 @@ func isEvents(resp *http.Response) bool {
 	return err == nil && kind == "text/event-stream"
 }
 
-// A watched reader ends the connection if nothing comes for too long. The time that
-// events are handled in does not count.
+// A watched reader ends the connection if nothing comes for too long. Only the time that
+// the client spends in a read counts, not the time in which handle works.
 type watched struct {
 	io.Reader
 	limit time.Duration

@@ -1,5 +1,6 @@
-// Package reconnect is what long-lived streams of a session share: a loop that
-// connects again and again, and handshakes that carry the session's access token.
+// Package reconnect contains what the long-lived streams of a session share: a loop that
+// connects again when a connection is lost, and handshakes that carry the session's access
+// token.
 package reconnect
 
 import (
@@ -16,25 +17,26 @@ import (
 )
 
 const (
-	// settled is how long a connection has to last for what failed before it to be
-	// forgotten.
+	// settled is how long a connection has to last to reset the wait.
 	settled = 10 * time.Second
 
-	// maxAsked is the longest wait that a server is believed.
+	// maxAsked is the longest wait that a server can ask for.
 	maxAsked = time.Hour
 )
 
-// A Loop connects until there is no point in it any more. Its zero value is ready to
-// use.
+// A Loop connects again and again, until an attempt says that it was the last one. Its
+// zero value is ready to use.
 type Loop struct {
-	// MinWait is the wait after a first failure, less a random part of up to a half;
-	// each further one doubles it. Defaults to 1 second.
+	// MinWait is the wait after a first failure. Each further failure doubles the wait; a
+	// random part of up to a half is taken off. Defaults to 1 second.
 	MinWait time.Duration
 
-	// MaxWait is what it grows to. Defaults to 30 seconds, or MinWait if that is more.
+	// MaxWait is the longest wait that the doubling leads to. Defaults to 30 seconds, or
+	// to MinWait if that is longer.
 	MaxWait time.Duration
 
-	// Logger hears of connections that were lost. Defaults to none.
+	// Logger has a line for each connection that was lost or could not be made. Defaults
+	// to none.
 	Logger *slog.Logger
 
 	// Jitter draws from [0, limit), for limit > 0. Defaults to drawing at random.
@@ -52,31 +54,32 @@ func (l Loop) Check() error {
 	return nil
 }
 
-// An Attempt is how one connection came to its end.
+// An Attempt says how one connection ended.
 type Attempt struct {
-	// Err is what ended it.
+	// Err is the error that ended the connection.
 	Err error
-	// Done: it was the last one, and Err is how the stream has ended.
+	// Done says that the loop ends here, and returns Err.
 	Done bool
-	// Opened is when the handshake was answered well; zero if it wasn't.
+	// Opened is when the server accepted the handshake; zero if it did not.
 	Opened time.Time
-	// Useful: it did its work, however short it was. What failed before is forgotten.
+	// Useful says that the connection did its work, however short it was: the wait is
+	// reset.
 	Useful bool
-	// AtOnce: the next one is not to be waited for.
+	// AtOnce says that the next attempt follows without a wait.
 	AtOnce bool
-	// AtLeast is how long the server asked to be left alone.
+	// AtLeast is how long the server asked the client to wait.
 	AtLeast time.Duration
 }
 
-// Settled reports whether the connection was up for long enough to say that it worked.
+// Settled reports whether the connection lasted long enough to reset the wait.
 func (a Attempt) Settled() bool {
 	return !a.Opened.IsZero() && time.Since(a.Opened) >= settled
 }
 
-// Run calls connect, waits and calls it again, until it is done, ctx ends or the
-// session does: an [*tandem.EndedError], [tandem.ErrClosed], [tandem.ErrNotSignedIn],
-// [tandem.ErrUserChanged] and [ErrForeignOrigin] are returned as they are. A
-// [*tandem.TemporaryError] is waited out.
+// Run calls connect, waits and calls it again, until an attempt is done, ctx ends or the
+// session ends. It returns an [*tandem.EndedError], [tandem.ErrClosed],
+// [tandem.ErrNotSignedIn], [tandem.ErrUserChanged] and [ErrForeignOrigin] as they are, and
+// waits out a [*tandem.TemporaryError].
 func (l Loop) Run(ctx context.Context, connect func(context.Context) Attempt) error {
 	l = l.withDefaults()
 	for failures := 1; ; failures++ {
@@ -90,21 +93,25 @@ func (l Loop) Run(ctx context.Context, connect func(context.Context) Attempt) er
 			failures = 1
 		}
 		wait := l.wait(failures, a)
-		l.Logger.InfoContext(ctx, "connection lost", "error", a.Err, "again_in", wait)
+		if a.Opened.IsZero() {
+			l.Logger.InfoContext(ctx, "connection failed", "error", a.Err, "again_in", wait)
+		} else {
+			l.Logger.InfoContext(ctx, "connection lost", "error", a.Err, "again_in", wait)
+		}
 		if !sleep(ctx, wait) {
 			return ctx.Err()
 		}
 	}
 }
 
-// attempt ends the context of a connection along with the connection.
+// attempt gives connect a context that ends with the connection.
 func (l Loop) attempt(ctx context.Context, connect func(context.Context) Attempt) Attempt {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	return connect(ctx)
 }
 
-// isEnd reports whether err says that no later handshake of the stream can fare better.
+// isEnd reports whether err says that no later handshake of the stream can succeed.
 func isEnd(err error) bool {
 	if _, ok := errors.AsType[*tandem.EndedError](err); ok {
 		return true
@@ -117,9 +124,8 @@ func isEnd(err error) bool {
 	return false
 }
 
-// wait returns how long to wait after so many failures in a row. What the server asked
-// for is waited out in full, and a random part on top keeps many clients from coming
-// at once.
+// wait returns how long to wait after so many failures in a row. It is never shorter than
+// the server asked for; a random part on top spreads many clients out.
 func (l Loop) wait(failures int, a Attempt) time.Duration {
 	asked := a.AtLeast
 	if temporary, ok := errors.AsType[*tandem.TemporaryError](a.Err); ok {
@@ -168,10 +174,10 @@ func (l Loop) withDefaults() Loop {
 	return l
 }
 
-// Definitive reports whether a status that refuses a handshake is the server's last
-// word. A busy server's is not. What is no answer to a handshake at all (200 with a
-// page in it) tells of a wrong URL, unless the stream has been open before: then
-// something in between is showing a page of its own.
+// Definitive reports whether a status that refuses a handshake is final. The status of a
+// busy server is not. A status below 400 (200 with an HTML page, say) means that the URL
+// is wrong, unless the stream has been open before: then a proxy or a captive portal shows
+// a page of its own, and a later handshake may succeed.
 func Definitive(status int, openedBefore bool) bool {
 	switch {
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
@@ -184,8 +190,8 @@ func Definitive(status int, openedBefore bool) bool {
 	return !openedBefore
 }
 
-// RetryAfter reads the header of that name (RFC 9110 section 10.2.3); 0 if there is
-// none.
+// RetryAfter returns the wait that the Retry-After header asks for (RFC 9110 section
+// 10.2.3), at most an hour; 0 if there is none.
 func RetryAfter(header http.Header) time.Duration {
 	text := header.Get("Retry-After")
 	if seconds, err := strconv.Atoi(text); err == nil {
