@@ -11,23 +11,25 @@ import (
 	"time"
 )
 
-// An Event is what a server sent.
+// An Event is one event of a stream.
 type Event struct {
-	// ID is that of the latest event that had one, up to this. Empty if there was none.
+	// ID is the id of this event, or of the latest one before it that had an id; empty if
+	// none had.
 	ID string
-	// Type is the event's name; "message" if it has none.
+	// Type is the name that the server gave the event; "message" if it gave none.
 	Type string
-	// Data is what it says, the lines of it separated by "\n".
+	// Data is the content of the event; "\n" separates its lines.
 	Data string
 }
 
-// ErrEventTooLarge: an event is larger than Options.MaxEventSize.
+// ErrEventTooLarge reports that the server sent an event, or a line, that is larger than
+// Options.MaxEventSize.
 var ErrEventTooLarge = errors.New("event is larger than Options.MaxEventSize")
 
 // A parser reads the events of one stream as WHATWG HTML section 9.2.6 has it, with two
-// differences. The id of the latest event of an earlier stream stays, as it does in
-// browsers. And one with a control character in it is ignored, not only one with NUL:
-// the Last-Event-ID header could not carry it.
+// differences. The parser begins with the id of the latest event of the stream before, as
+// browsers do. And it ignores an id that contains any control character, not only NUL,
+// because the Last-Event-ID header could not carry it.
 type parser struct {
 	r     *bufio.Reader
 	limit int // bytes that an event may have
@@ -39,7 +41,7 @@ type parser struct {
 
 	line    []byte
 	first   bool // the line is the stream's first
-	afterCR bool // the line before ended with CR: a LF belongs to that
+	afterCR bool // the line before ended with CR: a LF that follows belongs to it
 
 	id, kind string
 	data     []byte // each line with its LF
@@ -49,8 +51,8 @@ func newParser(r io.Reader, lastID string, limit int) *parser {
 	return &parser{r: bufio.NewReader(r), limit: limit, lastID: lastID, id: lastID, retry: -1, first: true}
 }
 
-// next returns the next event: as soon as its last byte is there. At the end of the
-// stream it returns [io.EOF], and drops an event that is not complete.
+// next returns the next event as soon as its last byte has arrived. At the end of the
+// stream it returns [io.EOF], and drops an incomplete event.
 func (p *parser) next() (Event, error) {
 	for {
 		line, err := p.readLine()
@@ -77,7 +79,7 @@ func (p *parser) next() (Event, error) {
 	}
 }
 
-// field takes in one line that is not empty.
+// field interprets one line that is not empty.
 func (p *parser) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	value = bytes.TrimPrefix(value, []byte{' '})
@@ -101,8 +103,8 @@ func (p *parser) field(line []byte) error {
 	return nil
 }
 
-// readLine returns the next line without its end, which is CR, LF or both. It does not
-// wait for what may come after a CR.
+// readLine returns the next line without its end, which is CR, LF or both. After a CR it
+// does not wait for the next byte.
 func (p *parser) readLine() ([]byte, error) {
 	p.line = p.line[:0]
 	for {
@@ -139,12 +141,13 @@ func (p *parser) readLine() ([]byte, error) {
 	}
 }
 
-// text decodes UTF-8; what is none becomes U+FFFD.
+// text decodes UTF-8, and replaces invalid bytes with U+FFFD.
 func text(b []byte) string { return strings.ToValidUTF8(string(b), "\uFFFD") }
 
 func isControl(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }
 
-// milliseconds reads a number of ASCII digits. One that is too large is a long time.
+// milliseconds parses a number of ASCII digits; a number that is too large becomes the
+// longest duration.
 func milliseconds(digits string) (time.Duration, bool) {
 	for _, c := range []byte(digits) {
 		if c < '0' || c > '9' {
