@@ -242,6 +242,35 @@ func TestAConnectionThatDiedUnseenIsGivenUp(t *testing.T) {
 	})
 }
 
+// A router between client and server forgets the connection: nothing arrives any more,
+// and neither end is told.
+func TestAConnectionThatTheNetworkForgotIsGivenUp(t *testing.T) {
+	stream := serve(func(o out) {
+		o.send(fmt.Sprintf("id: %d\ndata: after %q\n\n", o.n, o.Request.Header.Get("Last-Event-ID")))
+		o.wait()
+	})
+	var proxy *streamtest.Proxy
+	transport := &http.Transport{}
+	session, url, end := streamtest.Example(stream, func(c *tandem.Config) {
+		proxy = streamtest.StartProxy(t, strings.TrimPrefix(c.URL, "http://"))
+		transport.DialContext = proxy.DialContext
+		c.Transport = transport
+	})
+	defer end()
+	defer transport.CloseIdleConnections()
+
+	options := tandemsse.Options{IdleTimeout: 500 * time.Millisecond, MinWait: time.Millisecond}
+	err := tandemsse.Subscribe(t.Context(), session, url, options, func(event tandemsse.Event) error {
+		if event.ID == "1" {
+			proxy.Forget()
+		}
+		return until(`after "1"`)(event)
+	})
+	if !errors.Is(err, errFound) {
+		t.Error(err)
+	}
+}
+
 // Many servers say nothing until there is an event: without an idle timeout, they may
 // take their time.
 func TestAServerThatAnswersLate(t *testing.T) {
