@@ -16,7 +16,7 @@ type Session struct {
 	config    Config
 	origins   origins
 	store     Store
-	auth      authServer // of no use if config has a Refresher
+	auth      tandemServer // of no use if config has a Refresher
 	refresher Refresher
 
 	// live is the pair in use; nil while there is none. Whoever replaces it says
@@ -97,7 +97,7 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 		config:    config,
 		origins:   allowed,
 		store:     store,
-		auth:      newAuthServer(base, config),
+		auth:      newTandemServer(base, config),
 		refresher: config.Refresher,
 	}
 	if s.refresher == nil {

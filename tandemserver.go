@@ -19,9 +19,9 @@ const (
 	logoutPath  = "/auth/logout"
 )
 
-// An authServer makes the calls that sign in, refresh and sign out, of Tandem's own
+// A tandemServer makes the calls that sign in, refresh and sign out, of Tandem's own
 // server. It is a [Refresher] and a [Revoker], and keeps no state.
-type authServer struct {
+type tandemServer struct {
 	endpoint
 	base    *url.URL
 	device  string
@@ -29,8 +29,8 @@ type authServer struct {
 	jitter  func(limit time.Duration) time.Duration
 }
 
-func newAuthServer(base *url.URL, config Config) authServer {
-	return authServer{
+func newTandemServer(base *url.URL, config Config) tandemServer {
+	return tandemServer{
 		endpoint: newEndpoint(config.Transport, config.Now),
 		base:     base,
 		device:   config.Device,
@@ -45,20 +45,20 @@ var errStale = errors.New("refresh token is stale: another holder of the session
 
 // isAuthCall reports whether u is a call that must not carry an access token,
 // and whose 401 has nothing to do with one.
-func (a authServer) isAuthCall(u *url.URL) bool {
-	if a.base == nil {
+func (t tandemServer) isAuthCall(u *url.URL) bool {
+	if t.base == nil {
 		return false
 	}
-	path, ok := strings.CutPrefix(u.Path, a.base.Path)
-	return ok && (path == loginPath || path == refreshPath) && originOf(u) == originOf(a.base)
+	path, ok := strings.CutPrefix(u.Path, t.base.Path)
+	return ok && (path == loginPath || path == refreshPath) && originOf(u) == originOf(t.base)
 }
 
-func (a authServer) signIn(ctx context.Context, username, password string) (Pair, error) {
+func (t tandemServer) signIn(ctx context.Context, username, password string) (Pair, error) {
 	body := map[string]string{"username": username, "password": password}
-	if a.device != "" {
-		body["device"] = a.device
+	if t.device != "" {
+		body["device"] = t.device
 	}
-	pair, err := a.pair(ctx, loginPath, body)
+	pair, err := t.pair(ctx, loginPath, body)
 	var no *refusal
 	switch {
 	case err == nil:
@@ -71,15 +71,15 @@ func (a authServer) signIn(ctx context.Context, username, password string) (Pair
 	case no.status == http.StatusUnauthorized:
 		return Pair{}, ErrInvalidCredentials
 	case no.temporary() || no.status < http.StatusBadRequest: // a redirect, of what is in between
-		return Pair{}, a.temporary(no)
+		return Pair{}, t.temporary(no)
 	}
 	return Pair{}, no
 }
 
 // Refresh makes one attempt. The error is an *EndedError, errStale, or something
 // that may pass, maybe a *refusal.
-func (a authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
-	pair, err := a.pair(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
+func (t tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
+	pair, err := t.pair(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
 	var no *refusal
 	if errors.As(err, &no) && !no.temporary() {
 		switch no.code {
@@ -100,9 +100,9 @@ func (a authServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 
 // Revoke tells the server that the session has ended. It tries more than once:
 // a sign-out that is only half done is worse than one that takes a second.
-func (a authServer) Revoke(ctx context.Context, refreshToken string) error {
+func (t tandemServer) Revoke(ctx context.Context, refreshToken string) error {
 	for attempt := 1; ; attempt++ {
-		err := a.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken}, nil)
+		err := t.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken}, nil)
 		var no *refusal
 		switch {
 		case err == nil:
@@ -111,18 +111,18 @@ func (a authServer) Revoke(ctx context.Context, refreshToken string) error {
 			return ctx.Err()
 		case errors.As(err, &no) && !no.temporary():
 			return no
-		case attempt == maxAttempts || !pause(ctx, a.jitter, attempt, retryAfter(err, a.now())):
-			return a.temporary(err)
+		case attempt == maxAttempts || !pause(ctx, t.jitter, attempt, retryAfter(err, t.now())):
+			return t.temporary(err)
 		}
 	}
 }
 
-func (a authServer) temporary(err error) *TemporaryError {
-	return &TemporaryError{RetryAt: a.now().Add(retryAfter(err, a.now())), Err: err}
+func (t tandemServer) temporary(err error) *TemporaryError {
+	return &TemporaryError{RetryAt: t.now().Add(retryAfter(err, t.now())), Err: err}
 }
 
 // pair posts body and returns the pair that is answered, its shape checked.
-func (a authServer) pair(ctx context.Context, path string, body map[string]string) (Pair, error) {
+func (t tandemServer) pair(ctx context.Context, path string, body map[string]string) (Pair, error) {
 	var answer struct {
 		AccessToken  string  `json:"accessToken"`
 		RefreshToken string  `json:"refreshToken"`
@@ -130,7 +130,7 @@ func (a authServer) pair(ctx context.Context, path string, body map[string]strin
 		ExpiresIn    float64 `json:"expiresIn"`
 		SessionID    string  `json:"sessionId"`
 	}
-	if err := a.post(ctx, path, body, &answer); err != nil {
+	if err := t.post(ctx, path, body, &answer); err != nil {
 		return Pair{}, err
 	}
 	switch {
@@ -141,7 +141,7 @@ func (a authServer) pair(ctx context.Context, path string, body map[string]strin
 	case answer.ExpiresIn < 1 || answer.ExpiresIn > maxLifeSeconds:
 		return Pair{}, errors.New("server answered without a sensible expiresIn")
 	}
-	now := a.now()
+	now := t.now()
 	return Pair{
 		SessionID:    answer.SessionID,
 		AccessToken:  answer.AccessToken,
@@ -152,17 +152,17 @@ func (a authServer) pair(ctx context.Context, path string, body map[string]strin
 }
 
 // post sends body as JSON and reads the answer into answer, which may be nil.
-func (a authServer) post(ctx context.Context, path string, body map[string]string, answer any) error {
-	ctx, cancel := context.WithTimeout(ctx, a.timeout)
+func (t tandemServer) post(ctx context.Context, path string, body map[string]string, answer any) error {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	text, err := json.Marshal(body)
 	if err != nil {
 		return err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, a.base.JoinPath(path).String(), bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.base.JoinPath(path).String(), bytes.NewReader(text))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return a.do(req, answer, body["password"], body["refreshToken"])
+	return t.do(req, answer, body["password"], body["refreshToken"])
 }
