@@ -1,10 +1,12 @@
 package tandem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -14,13 +16,16 @@ import (
 //
 // Refresh makes one attempt, with pair.RefreshToken; its errors are:
 //   - an [*EndedError] if the answer is definitive: the endpoint was reached, and says
-//     that this refresh token is no good any more. The session ends.
+//     that this refresh token is no good any more. The session ends. Its Err may say
+//     more; it must be no [*TemporaryError].
+//   - [ErrStale] if the endpoint is that of a Tandem server, and says so.
 //   - anything else may pass: the session lives on, and Refresh is called again, at once
 //     up to twice and then after a back-off that callers share; for a [*TemporaryError]
-//     with RetryAt set, not before that.
+//     with RetryAt set, or a [*ServerError] with RetryAfter, not before that.
 //
 // A refresh token that comes with an error is kept all the same: where tokens are good
-// for one use, it is the only one that is left.
+// for one use, it is the only one that is left. So Refresh returns the next refresh
+// token whenever it has read it in full, whatever else is wrong with the answer.
 //
 // Only one call is under way in a process, and in all processes that share a store
 // with a [Locker]. The context has a deadline, see [Config.RefreshTimeout], and is
@@ -44,6 +49,21 @@ type Revoker interface {
 	Revoke(ctx context.Context, refreshToken string) error
 }
 
+// A Forgiver is a [Refresher] that knows whether its server follows Tandem's protocol,
+// in which a lost answer costs nothing. A Refresher that is no Forgiver is taken to have
+// a server at which each refresh token is good for one use.
+type Forgiver interface {
+	// ForgivesRetry reports whether a refresh token may be presented again until a
+	// successor of it is presented.
+	ForgivesRetry() bool
+}
+
+// ErrStale is returned by a [Refresher] whose server is Tandem's when it answers
+// stale_refresh_token: the refresh token is neither current nor newer, while the session
+// lives. Another process has refreshed meanwhile, so the session looks into the store
+// again.
+var ErrStale = errors.New("refresh token is stale: another holder of the session has refreshed since")
+
 // A Grant is what a refresh endpoint gives out (RFC 6749 section 5.1). Printing one
 // shows neither token.
 type Grant struct {
@@ -55,6 +75,10 @@ type Grant struct {
 	// second. Zero if the endpoint doesn't say: the token is then used until it is
 	// refused.
 	ExpiresIn time.Duration
+	// RefreshExpiresIn is how long the refresh token is good for if it is not used,
+	// counted from now. Zero if the endpoint doesn't say; what is negative, or more than
+	// a century, counts as that.
+	RefreshExpiresIn time.Duration
 }
 
 // String tells how long the grant is good for, not the tokens.
@@ -69,17 +93,15 @@ func (g Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }
 // forEver stands for a life that the endpoint doesn't tell.
 const forEver = maxLifeSeconds * time.Second
 
-// apply returns the pair that a grant makes of old.
+// apply returns the pair that a grant makes of old: of the same session, and one
+// revision further.
 func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
-	next := old
-	if g.RefreshToken != "" {
-		next.RefreshToken = g.RefreshToken
-	}
+	next := g.rotate(old, now)
 	next.AccessToken, next.ReceivedAt = g.AccessToken, now
 	switch {
 	case !isVisible(g.AccessToken):
 		return Pair{}, errors.New("grant has no access token, or one that fits into no header")
-	case !isVisible(next.RefreshToken):
+	case !isRefreshToken(next.RefreshToken):
 		return Pair{}, errors.New("grant has no refresh token, or one that is no text")
 	case g.ExpiresIn == 0:
 		next.ExpiresAt = now.Add(forEver)
@@ -89,6 +111,18 @@ func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
 		next.ExpiresAt = now.Add(g.ExpiresIn)
 	}
 	return next, nil
+}
+
+// rotate returns old, one revision further, with the refresh token of the grant.
+func (g Grant) rotate(old Pair, now time.Time) Pair {
+	next := old
+	next.Revision++
+	next.RefreshToken = cmp.Or(g.RefreshToken, old.RefreshToken)
+	next.RefreshExpiresAt = time.Time{}
+	if g.RefreshExpiresIn > 0 && g.RefreshExpiresIn <= forEver {
+		next.RefreshExpiresAt = now.Add(g.RefreshExpiresIn)
+	}
+	return next
 }
 
 // isVisible reports whether s is made of visible ASCII characters: of more than RFC
@@ -103,6 +137,10 @@ func isVisible(s string) bool {
 	return s != ""
 }
 
+// isRefreshToken reports whether s is what RFC 6749 appendix A.17 allows: it goes into
+// no header, and so may have spaces in it.
+func isRefreshToken(s string) bool { return isVisible(strings.ReplaceAll(s, " ", "_")) }
+
 // fetch makes one attempt at a refresh. A refresh token that comes with an error is
 // in the pair, beside the access token that there was.
 func (s *Session) fetch(kept Pair) (Pair, error) {
@@ -116,12 +154,10 @@ func (s *Session) fetch(kept Pair) (Pair, error) {
 		}
 	}
 	_, ended := errors.AsType[*EndedError](err)
-	if ended || !isVisible(grant.RefreshToken) || grant.RefreshToken == kept.RefreshToken {
+	if ended || !isRefreshToken(grant.RefreshToken) || grant.RefreshToken == kept.RefreshToken {
 		return Pair{}, err
 	}
-	next := kept
-	next.RefreshToken = grant.RefreshToken
-	return next, err
+	return grant.rotate(kept, s.config.Now()), err
 }
 
 // fetchContext bounds one attempt. Tandem's own server forgives one that is cut

@@ -38,8 +38,8 @@ func (s *Session) replace(f *flight) error {
 		var end *EndedError
 		switch {
 		case errors.As(err, &end):
-			return s.lastLook(f, at, &EndedError{SessionID: at.use.SessionID, Reason: cmp.Or(end.Reason, rotation.Unknown)})
-		case errors.Is(err, errStale):
+			return s.lastLook(f, at, &EndedError{SessionID: at.use.SessionID, Reason: cmp.Or(end.Reason, rotation.Unknown), Err: end.Err})
+		case errors.Is(err, ErrStale):
 			return s.lastLook(f, at, &TemporaryError{Err: err})
 		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
 			return s.temporary(err)

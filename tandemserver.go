@@ -2,6 +2,7 @@ package tandem
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,7 +21,7 @@ const (
 )
 
 // A tandemServer makes the calls that sign in, refresh and sign out, of Tandem's own
-// server. It is a [Refresher] and a [Revoker], and keeps no state.
+// server. It is a [Refresher], a [Revoker] and a [Forgiver], and keeps no state.
 type tandemServer struct {
 	endpoint
 	base    *url.URL
@@ -28,6 +29,8 @@ type tandemServer struct {
 	timeout time.Duration
 	jitter  func(limit time.Duration) time.Duration
 }
+
+var _ Forgiver = tandemServer{}
 
 func newTandemServer(base *url.URL, config Config) tandemServer {
 	return tandemServer{
@@ -39,9 +42,8 @@ func newTandemServer(base *url.URL, config Config) tandemServer {
 	}
 }
 
-// errStale is what becomes of a refresh token that is neither current nor newer
-// while the session lives.
-var errStale = errors.New("refresh token is stale: another holder of the session has refreshed since")
+// ForgivesRetry is true: see [Forgiver].
+func (t tandemServer) ForgivesRetry() bool { return true }
 
 // isAuthCall reports whether u is a call that must not carry an access token,
 // and whose 401 has nothing to do with one.
@@ -58,52 +60,52 @@ func (t tandemServer) signIn(ctx context.Context, username, password string) (Pa
 	if t.device != "" {
 		body["device"] = t.device
 	}
-	pair, err := t.pair(ctx, loginPath, body)
-	var no *refusal
+	grant, sessionID, err := t.grant(ctx, loginPath, body)
+	var no *ServerError
 	switch {
 	case err == nil:
-		pair.Username = username
-		return pair, nil
+		return grant.apply(Pair{SessionID: sessionID, Username: username}, t.now())
 	case ctx.Err() != nil:
 		return Pair{}, ctx.Err()
 	case !errors.As(err, &no):
 		return Pair{}, &TemporaryError{Err: err}
-	case no.status == http.StatusUnauthorized:
+	case no.Status == http.StatusUnauthorized:
 		return Pair{}, ErrInvalidCredentials
-	case no.temporary() || no.status < http.StatusBadRequest: // a redirect, of what is in between
+	case no.temporary() || no.Status < http.StatusBadRequest: // a redirect, of what is in between
 		return Pair{}, t.temporary(no)
 	}
 	return Pair{}, no
 }
 
-// Refresh makes one attempt. The error is an *EndedError, errStale, or something
-// that may pass, maybe a *refusal.
+// Refresh makes one attempt. The error is an *EndedError, [ErrStale], or something
+// that may pass, maybe a *ServerError. No refresh token comes with it: one that was
+// given out and not read costs nothing here, for the old one may be presented again.
 func (t tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
-	pair, err := t.pair(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
-	var no *refusal
-	if errors.As(err, &no) && !no.temporary() {
-		switch no.code {
+	grant, sessionID, err := t.grant(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
+	var no *ServerError
+	if errors.As(err, &no) && no.definitive() {
+		switch no.Code {
 		case "invalid_grant", "session_ended":
-			return Grant{}, &EndedError{Reason: rotation.EndReason(no.reason)}
+			return Grant{}, &EndedError{SessionID: old.SessionID, Reason: rotation.EndReason(no.reason), Err: no}
 		case "stale_refresh_token":
-			return Grant{}, errStale
+			return Grant{}, ErrStale
 		}
 	}
 	if err != nil {
 		return Grant{}, err
 	}
-	if pair.SessionID != old.SessionID {
+	if sessionID != old.SessionID {
 		return Grant{}, errors.New("server answered with another session than was asked for")
 	}
-	return Grant{AccessToken: pair.AccessToken, RefreshToken: pair.RefreshToken, ExpiresIn: pair.ExpiresAt.Sub(pair.ReceivedAt)}, nil
+	return grant, nil
 }
 
 // Revoke tells the server that the session has ended. It tries more than once:
 // a sign-out that is only half done is worse than one that takes a second.
 func (t tandemServer) Revoke(ctx context.Context, refreshToken string) error {
 	for attempt := 1; ; attempt++ {
-		err := t.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken}, nil)
-		var no *refusal
+		_, err := t.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken})
+		var no *ServerError
 		switch {
 		case err == nil:
 			return nil
@@ -121,48 +123,43 @@ func (t tandemServer) temporary(err error) *TemporaryError {
 	return &TemporaryError{RetryAt: t.now().Add(retryAfter(err, t.now())), Err: err}
 }
 
-// pair posts body and returns the pair that is answered, its shape checked.
-func (t tandemServer) pair(ctx context.Context, path string, body map[string]string) (Pair, error) {
-	var answer struct {
-		AccessToken  string  `json:"accessToken"`
-		RefreshToken string  `json:"refreshToken"`
-		TokenType    string  `json:"tokenType"`
-		ExpiresIn    float64 `json:"expiresIn"`
-		SessionID    string  `json:"sessionId"`
+// grant posts body and returns the tokens that are answered, their shape checked, and
+// the session that they are of.
+func (t tandemServer) grant(ctx context.Context, path string, body map[string]string) (Grant, string, error) {
+	a, err := t.post(ctx, path, body)
+	if err = cmp.Or(err, a.err); err != nil {
+		return Grant{}, "", err
 	}
-	if err := t.post(ctx, path, body, &answer); err != nil {
-		return Pair{}, err
+	grant := Grant{
+		AccessToken:      a.text("accessToken"),
+		RefreshToken:     a.text("refreshToken"),
+		ExpiresIn:        a.seconds("expiresIn"),
+		RefreshExpiresIn: a.seconds("refreshExpiresIn"),
 	}
+	sessionID := a.text("sessionId")
 	switch {
-	case !isToken(answer.AccessToken), !isToken(answer.RefreshToken), answer.SessionID == "":
-		return Pair{}, errors.New("server answered without a pair of tokens")
-	case !strings.EqualFold(answer.TokenType, "Bearer"):
-		return Pair{}, errors.New("server answered with a token type other than Bearer")
-	case answer.ExpiresIn < 1 || answer.ExpiresIn > maxLifeSeconds:
-		return Pair{}, errors.New("server answered without a sensible expiresIn")
+	case !isToken(grant.AccessToken), !isToken(grant.RefreshToken), sessionID == "":
+		err = errors.New("server answered without a pair of tokens")
+	case !strings.EqualFold(a.text("tokenType"), "Bearer"):
+		err = errors.New("server answered with a token type other than Bearer")
+	case grant.ExpiresIn == 0:
+		err = errors.New("server answered without a sensible expiresIn")
 	}
-	now := t.now()
-	return Pair{
-		SessionID:    answer.SessionID,
-		AccessToken:  answer.AccessToken,
-		RefreshToken: answer.RefreshToken,
-		ReceivedAt:   now,
-		ExpiresAt:    now.Add(time.Duration(answer.ExpiresIn * float64(time.Second))),
-	}, nil
+	return grant, sessionID, err
 }
 
-// post sends body as JSON and reads the answer into answer, which may be nil.
-func (t tandemServer) post(ctx context.Context, path string, body map[string]string, answer any) error {
+// post sends body as JSON and reads the answer.
+func (t tandemServer) post(ctx context.Context, path string, body map[string]string) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
 	text, err := json.Marshal(body)
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, t.base.JoinPath(path).String(), bytes.NewReader(text))
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	return t.do(req, answer, body["password"], body["refreshToken"])
+	return t.do(req, body["password"], body["refreshToken"])
 }
