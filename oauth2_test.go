@@ -447,13 +447,15 @@ func TestARefreshTokenWithASpace(t *testing.T) {
 // A refresher in front of a Tandem server says that a token is stale: the session lives.
 func TestARefresherThatSaysStale(t *testing.T) {
 	withTextbook(t, func(c *client) {
+		calls := 0
 		s := c.openWith(tandem.RefresherFunc(func(context.Context, tandem.Pair) (tandem.Grant, error) {
+			calls++
 			return tandem.Grant{}, fmt.Errorf("proxy: %w", tandem.ErrStale)
 		}))
 		c.expire()
 		_, err := get(s.Client(), ordersURL)
-		if _, ok := errors.AsType[*tandem.TemporaryError](err); !ok || !errors.Is(err, tandem.ErrStale) {
-			t.Errorf("got %v, want a temporary error that says stale", err)
+		if _, ok := errors.AsType[*tandem.TemporaryError](err); !ok || !errors.Is(err, tandem.ErrStale) || calls != 1 {
+			t.Errorf("got %v after %d refreshes, want a temporary error that says stale after one", err, calls)
 		}
 	})
 }
