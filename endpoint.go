@@ -42,9 +42,9 @@ func newEndpoint(transport http.RoundTripper, now func() time.Time) endpoint {
 	}}
 }
 
-// do sends a request and reads the answer. The error is a [*ServerError] if the status
-// is not 2xx, and then comes with the answer all the same; otherwise the request did
-// not get through. No error quotes one of the secrets.
+// do sends a request and reads the answer. If the status is not 2xx, do returns a
+// [*ServerError] beside the answer; any other error says that no answer has arrived. No
+// error quotes one of the secrets.
 func (e endpoint) do(req *http.Request, secrets ...string) (answer, error) {
 	req.Header.Set("Accept", "application/json")
 	resp, err := e.client.Do(req) //nolint:gosec // the program says where its server is
@@ -52,7 +52,7 @@ func (e endpoint) do(req *http.Request, secrets ...string) (answer, error) {
 		return answer{}, err
 	}
 	defer resp.Body.Close()
-	a := readAnswer(resp)
+	a := readAnswer(resp, secrets)
 	a.said = e.serverError(resp, a, secrets)
 	if resp.StatusCode >= http.StatusMultipleChoices {
 		return a, a.said
@@ -66,13 +66,23 @@ type answer struct {
 	// err is why members are missing; nil if the answer was read in full. It never
 	// quotes the answer.
 	err error
-	// said is the error that the answer names, if it names one.
+	// said has the status, and the error that the answer names: its Code is empty if the
+	// answer names none, or was not read in full.
 	said *ServerError
+}
+
+// code returns the error code for comparisons: as sent, though a short secret may be in
+// it. It is empty if the answer is no definitive one.
+func (a answer) code() string {
+	if a.said == nil || !a.said.definitive() {
+		return ""
+	}
+	return a.text("error")
 }
 
 // readAnswer reads JSON or a form, whatever the Content-Type says: the refresh token in
 // it may be the only one left.
-func readAnswer(resp *http.Response) answer {
+func readAnswer(resp *http.Response, secrets []string) answer {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenAnswer+1))
 	tooLong := len(text) > maxTokenAnswer
 	found, complete := parseAnswer(text, tooLong || err != nil)
@@ -84,28 +94,27 @@ func readAnswer(resp *http.Response) answer {
 	case tooLong:
 		err = errors.New("server's answer is longer than 1 MiB")
 	case !isJSON(resp):
-		err = fmt.Errorf("server answered %d with %q instead of JSON; is the URL right?", resp.StatusCode, printable(resp.Header.Get("Content-Type")))
+		err = fmt.Errorf("server answered %d with %q instead of JSON; is the URL right?", resp.StatusCode, printable(resp.Header.Get("Content-Type"), secrets...))
 	default:
 		err = errors.New("server answered with JSON of another shape")
 	}
 	return answer{members: found, err: err}
 }
 
-// serverError reads the error that an answer names. An answer that was not read in full
-// names none.
+// serverError reads the status of an answer and the error that it names.
 func (e endpoint) serverError(resp *http.Response, a answer, secrets []string) *ServerError {
 	said := &ServerError{Status: resp.StatusCode, RetryAfter: e.retryAfter(resp)}
 	if a.err == nil {
-		said.Code = redacted(a.text("error"), secrets)
-		said.Description = redacted(a.text("error_description"), secrets)
-		said.URI = redacted(a.text("error_uri"), secrets)
-		said.reason = redacted(a.text("reason"), secrets)
+		said.Code = printable(a.text("error"), secrets...)
+		said.Description = printable(a.text("error_description"), secrets...)
+		said.URI = printable(a.text("error_uri"), secrets...)
+		said.reason = printable(a.text("reason"), secrets...)
 	}
 	return said
 }
 
-// members are the members of a JSON object, or the fields of a form as JSON strings.
-// One of an unexpected type is as good as missing, and spoils no other.
+// members are the members of a JSON object, or the fields of a form as JSON strings. A
+// member of an unexpected type counts as missing; the others can be read all the same.
 type members map[string]json.RawMessage
 
 // text returns a member that is a string; empty if it is missing or something else.
@@ -129,7 +138,8 @@ func (m members) seconds(names ...string) time.Duration {
 	return 0
 }
 
-// set adds a member. Of several with one name the last counts that is not empty.
+// set adds a member. If a server sends a name twice, the last value counts that is
+// neither null nor empty.
 func (m members) set(name string, value json.RawMessage) {
 	if text := string(value); m[name] != nil && (text == "null" || text == `""`) {
 		return
@@ -137,8 +147,8 @@ func (m members) set(name string, value json.RawMessage) {
 	m[name] = value
 }
 
-// parseAnswer returns the members of an answer, and whether those are all. If the text
-// was cut, or is damaged, they are those that were whole by then.
+// parseAnswer returns the members of an answer, and whether those are all. Of a text that
+// was cut or is damaged it returns the members that are whole.
 func parseAnswer(text []byte, cut bool) (_ members, complete bool) {
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
 	if isForm(text) {
@@ -244,8 +254,8 @@ func isToken(s string) bool {
 // maxRetryAfter is the longest wait that a server is believed.
 const maxRetryAfter = 5 * time.Minute
 
-// retryAfter reads the Retry-After header (RFC 9110 section 10.2.3). A date in it is
-// compared with the server's own, if the server says what time it is there.
+// retryAfter reads the Retry-After header (RFC 9110 section 10.2.3). It compares a date in
+// it with the Date header, so that a wrong clock of either machine makes no difference.
 func (e endpoint) retryAfter(resp *http.Response) time.Duration {
 	text := resp.Header.Get("Retry-After")
 	var asked time.Duration
@@ -266,10 +276,11 @@ func isJSON(resp *http.Response) bool {
 	return err == nil && kind == "application/json"
 }
 
-// redacted returns what a server said as an error text can show it, without secrets
-// that the server has sent back.
-func redacted(s string, secrets []string) string {
-	for range 2 { // again without what was invisible in between
+// printable makes what a server said fit for a terminal and a log: without control
+// characters, without what is invisible or changes the direction of writing, of 200
+// characters at most, and without secrets of the request that the server has sent back.
+func printable(s string, secrets ...string) string {
+	for range 2 { // the second time without what was invisible inside a secret
 		for _, secret := range secrets {
 			for _, form := range []string{secret, url.QueryEscape(secret)} {
 				if form != "" {
@@ -279,13 +290,11 @@ func redacted(s string, secrets []string) string {
 		}
 		s = visible(s)
 	}
-	return shortened(s)
+	if runes := []rune(s); len(runes) > 200 {
+		return string(runes[:200]) + "…"
+	}
+	return s
 }
-
-// printable makes what a server said fit for a terminal and a log: without control
-// characters, without what is invisible or changes the direction of writing, and of
-// 200 characters at most.
-func printable(s string) string { return shortened(visible(s)) }
 
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
@@ -297,11 +306,4 @@ func visible(s string) string {
 		}
 		return r
 	}, s)
-}
-
-func shortened(s string) string {
-	if runes := []rune(s); len(runes) > 200 {
-		return string(runes[:200]) + "…"
-	}
-	return s
 }

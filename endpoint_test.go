@@ -76,6 +76,7 @@ func TestWhatTokenEndpointsAnswer(t *testing.T) {
 		"an access token alone":    {tokenAnswer{body: `{"access_token":"a","refresh_token":null}`}, tandem.Grant{AccessToken: "a"}, ""},
 		"a list around it":         {tokenAnswer{body: `[{"access_token":"a","refresh_token":"r"}]`}, tandem.Grant{}, "another shape"},
 		"a page":                   {tokenAnswer{header: form("text/html"), body: `<a href="?access_token=a&refresh_token=r">`}, tandem.Grant{}, "text/html"},
+		"a type with the token":    {tokenAnswer{header: form("text/sent-token"), body: "-"}, tandem.Grant{}, `"text/…"`},
 		"nothing":                  {tokenAnswer{status: http.StatusNoContent}, tandem.Grant{}, "another shape"},
 
 		"a form":            {tokenAnswer{header: form("application/x-www-form-urlencoded"), body: "access_token=a&expires_in=60&refresh_token=r"}, tandem.Grant{AccessToken: "a", RefreshToken: "r", ExpiresIn: time.Minute}, ""},
@@ -130,6 +131,66 @@ func TestWhatTokenEndpointsAnswer(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What expires_in says is believed if it makes sense.
+func TestExpiresIn(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		`60`: time.Minute, `"60"`: time.Minute, `" 60 "`: time.Minute, `59.5`: 59500 * time.Millisecond, `"6e1"`: time.Minute,
+		`0`: 0, `-1`: 0, `0.5`: 0, `null`: 0, `""`: 0, `"soon"`: 0, `"NaN"`: 0, `"Inf"`: 0, `3153600001`: 0, `1e300`: 0, `1e999`: 0,
+		`99999999999999999999`: 0, `{}`: 0, `[60]`: 0, `true`: 0,
+	} {
+		grant, err := tokenAnswer{body: `{"expires_in":` + text + `,"access_token":"a"}`}.refresh(t)
+		if want := (tandem.Grant{AccessToken: "a", ExpiresIn: want}); err != nil || grant != want {
+			t.Errorf("expires_in %s: %v, %v; want %v", text, grant, err, want)
+		}
+	}
+}
+
+// An answer that breaks off has often told the one refresh token that is left, and the
+// spent one must not be sent again.
+func TestAnAnswerThatBreaksOff(t *testing.T) {
+	for name, c := range map[string]struct {
+		arrives string // of the first answer
+		used    string
+		failed  int
+	}{
+		"in the access token": {`{"refresh_token":"refresh-2","access_token":"acc`, "refresh-1 refresh-2", 1},
+		"behind both":         {`{"refresh_token":"refresh-2","access_token":"access-2","expires_in":60`, "refresh-1", 0},
+		"before the refresh token: some give it again": {`{"access_token":"access-2","refresh_token":"ref`, "refresh-1 refresh-1", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withTextbook(t, func(cl *client) {
+				cl.expire()
+				failed := 0
+				for range 2 {
+					if _, err := get(cl.session.Client(), ordersURL); err != nil {
+						failed++
+					}
+					time.Sleep(2 * time.Second)
+				}
+				if got := strings.Join(cl.server.used, " "); got != c.used || failed != c.failed {
+					t.Errorf("the server was given %s, and %d calls have failed; want %s, and %d", got, failed, c.used, c.failed)
+				}
+			}, func(o *tandem.OAuth2Config) { o.Transport = &cutter{RoundTripper: o.Transport, arrives: c.arrives} })
+		})
+	}
+}
+
+// A cutter breaks the first answer off.
+type cutter struct {
+	http.RoundTripper
+	arrives string
+	done    bool
+}
+
+func (c *cutter) RoundTrip(req *http.Request) (*http.Response, error) {
+	resp, err := c.RoundTripper.RoundTrip(req)
+	if err == nil && !c.done {
+		c.done = true
+		resp.Body = io.NopCloser(io.MultiReader(strings.NewReader(c.arrives), iotest.ErrReader(io.ErrUnexpectedEOF)))
+	}
+	return resp, err
 }
 
 // Without a date of the server's own, the client's clock counts.

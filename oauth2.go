@@ -51,17 +51,18 @@ type OAuth2Config struct {
 	// Params are further parameters of the refresh, such as scope or resource.
 	Params url.Values
 
-	// EndCodes are further error codes that end the session, such as
-	// interaction_required or Slack's invalid_refresh_token: the user must sign in
-	// again, and asking once more is no use. They are believed with a 2xx status
-	// without an access token, and with 4xx except 408, 425 and 429. invalid_grant
-	// always ends it (RFC 6749 section 5.2), and so does GitHub's bad_refresh_token with
-	// status 200. Defaults to none: the session lives on.
+	// EndCodes are further error codes that end the session because the user must sign
+	// in again, such as interaction_required, or Slack's invalid_refresh_token. invalid_grant
+	// (RFC 6749 section 5.2) ends it in any case, and so does GitHub's bad_refresh_token
+	// with status 200. A code ends the session if the answer has a 2xx status and no
+	// access token, or a 4xx status other than 408, 425 and 429. Defaults to none: other
+	// errors are temporary.
 	EndCodes []string
 
 	// ForgivesRetry says that the server follows Tandem's protocol: a refresh token may
-	// be presented again until a successor of it is presented (see [Forgiver]). At any
-	// other server that ends the session sooner or later. Defaults to false.
+	// be presented again until a successor of it is presented (see [Forgiver]). Any other
+	// server takes the second presentation for theft and ends the session. Defaults to
+	// false.
 	ForgivesRetry bool
 
 	// Transport carries the requests. Defaults to http.DefaultTransport.
@@ -136,19 +137,22 @@ func checkEndpoint(s string) error {
 	return nil
 }
 
-// Refresh makes one attempt. The error is an [*EndedError] for the reason
-// [rotation.Unknown], with a [*ServerError] in it, if the server says that the grant has
-// ended (see [OAuth2Config.EndCodes]); all else may pass, and is a [*ServerError] if the
-// server has named an error or answered with a status other than 2xx.
+// Refresh makes one attempt. If the server says that the grant has ended, the error is an
+// [*EndedError] for the reason [rotation.Unknown], with a [*ServerError] in it (see
+// [OAuth2Config.EndCodes]). All other errors may pass; one is a [*ServerError] if the
+// server has named an error or answered with a status other than 2xx. A server that
+// forgives may answer stale_refresh_token: the error is then [ErrStale].
 //
-// The answer may be JSON or a form. An answer of more than 1 MiB, and one that breaks
-// off, counts as far as it was read, if the next refresh token was: it comes with an
-// error only if there is no access token to go with it. If it was not, Refresh fails,
-// for a server that rotates may give the answer again when it is asked at once. The
-// tokens of an answer with 4xx or 5xx are not used, but its refresh token comes with the
-// error if an access token is beside it and no error code: something on the way may have
-// changed the status, while an error that repeats the request must not be taken for a
-// grant.
+// Refresh reads JSON and form-encoded answers. Of an answer that breaks off, or is longer
+// than 1 MiB, it uses the members that have arrived whole, if the next refresh token is
+// among them; if the access token is not, the refresh token comes with an error. Without
+// the next refresh token Refresh returns an error alone: the session asks again at once,
+// and a server with a grace period gives the answer again.
+//
+// If an answer with a 4xx or 5xx status has both tokens and no error code, a proxy may
+// have changed the status of a grant: the refresh token comes with the error. Refresh
+// takes no refresh token from any other answer with such a status, because servers
+// repeat the request in those, with a part of the token or a mask.
 func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	form := url.Values{}
 	maps.Copy(form, o.config.Params)
@@ -163,8 +167,10 @@ func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	}
 	rotated := Grant{RefreshToken: grant.RefreshToken, RefreshExpiresIn: grant.RefreshExpiresIn}
 	switch {
-	case a.said != nil && (err != nil || grant.AccessToken == "") && o.ends(a.said):
+	case (err != nil || grant.AccessToken == "") && o.ends(a.code(), a.said):
 		return Grant{}, &EndedError{SessionID: pair.SessionID, Reason: rotation.Unknown, Err: a.said}
+	case (err != nil || grant.AccessToken == "") && a.code() == codeStale && o.config.ForgivesRetry:
+		return Grant{}, ErrStale
 	case err != nil && (grant.AccessToken == "" || a.text("error") != ""):
 		return Grant{}, err
 	case err != nil:
@@ -181,11 +187,10 @@ func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	return grant, nil
 }
 
-// ends reports whether the server has said that the grant is over.
-func (o *OAuth2) ends(said *ServerError) bool {
-	return said.definitive() && (said.Code == "invalid_grant" ||
-		said.Code == "bad_refresh_token" && said.Status == http.StatusOK ||
-		slices.Contains(o.config.EndCodes, said.Code))
+// ends reports whether a definitive answer with the code says that the grant is over.
+func (o *OAuth2) ends(code string, said *ServerError) bool {
+	return code == "invalid_grant" || code == "bad_refresh_token" && said.Status == http.StatusOK ||
+		slices.Contains(o.config.EndCodes, code)
 }
 
 // isBearer reports whether a token_type is one whose token is sent as a Bearer token,

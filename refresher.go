@@ -76,8 +76,8 @@ type Grant struct {
 	// refused.
 	ExpiresIn time.Duration
 	// RefreshExpiresIn is how long the refresh token is good for if it is not used,
-	// counted from now. Zero if the endpoint doesn't say; what is negative, or more than
-	// a century, counts as that.
+	// counted from now. Zero if the endpoint doesn't say; a negative duration, and one of
+	// more than a century, count as zero.
 	RefreshExpiresIn time.Duration
 }
 
@@ -137,8 +137,8 @@ func isVisible(s string) bool {
 	return s != ""
 }
 
-// isRefreshToken reports whether s is what RFC 6749 appendix A.17 allows: it goes into
-// no header, and so may have spaces in it.
+// isRefreshToken reports whether s is what RFC 6749 appendix A.17 allows: visible ASCII
+// characters and spaces. No header has to carry it.
 func isRefreshToken(s string) bool { return isVisible(strings.ReplaceAll(s, " ", "_")) }
 
 // fetch makes one attempt at a refresh. A refresh token that comes with an error is

@@ -20,6 +20,10 @@ const (
 	logoutPath  = "/auth/logout"
 )
 
+// codeStale is the error code of a refresh token that is neither current nor newer while
+// the session lives.
+const codeStale = "stale_refresh_token"
+
 // A tandemServer makes the calls that sign in, refresh and sign out, of Tandem's own
 // server. It is a [Refresher], a [Revoker] and a [Forgiver], and keeps no state.
 type tandemServer struct {
@@ -78,8 +82,8 @@ func (t tandemServer) signIn(ctx context.Context, username, password string) (Pa
 }
 
 // Refresh makes one attempt. The error is an *EndedError, [ErrStale], or something
-// that may pass, maybe a *ServerError. No refresh token comes with it: one that was
-// given out and not read costs nothing here, for the old one may be presented again.
+// that may pass, maybe a *ServerError. No refresh token comes with an error: the session
+// may present the old one again, and the server then gives another successor.
 func (t tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	grant, sessionID, err := t.grant(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
 	var no *ServerError
@@ -87,7 +91,7 @@ func (t tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 		switch no.Code {
 		case "invalid_grant", "session_ended":
 			return Grant{}, &EndedError{SessionID: old.SessionID, Reason: rotation.EndReason(no.reason), Err: no}
-		case "stale_refresh_token":
+		case codeStale:
 			return Grant{}, ErrStale
 		}
 	}
