@@ -1,6 +1,7 @@
 package tandem
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -30,11 +31,70 @@ type EndedError struct {
 	SessionID string
 	// Reason is why, as the server said; [rotation.Unknown] if it didn't.
 	Reason rotation.EndReason
+	// Err is what the server answered, such as a [*ServerError] whose Code tells
+	// interaction_required from invalid_grant; nil if the end was not the server's.
+	Err error
 }
 
 // Error says why the session ended.
 func (e *EndedError) Error() string {
-	return fmt.Sprintf("session has ended (%s): sign in again", e.Reason)
+	text := fmt.Sprintf("session has ended (%s): sign in again", e.Reason)
+	if e.Reason == rotation.Unknown && e.Err != nil {
+		text += " (" + e.Err.Error() + ")"
+	}
+	return text
+}
+
+// Unwrap returns Err.
+func (e *EndedError) Unwrap() error { return e.Err }
+
+// A ServerError is an answer of a sign-in, refresh or revocation endpoint that says no
+// (RFC 6749 section 5.2). [errors.As] finds it in a [*TemporaryError] and in an
+// [*EndedError]: the first says that the session lives on, the second that it doesn't,
+// and the ServerError what the server has against it. A program can tell by its Code
+// what to do, such as to send the user to the browser for interaction_required.
+//
+// Its texts are the server's, made fit for a terminal: no control characters, nothing
+// invisible, no token or secret of the request, and each of 200 characters at most.
+type ServerError struct {
+	// Status is the HTTP status. Some servers name an error with status 200.
+	Status int
+	// Code is the "error" of the answer: one of RFC 6749 section 5.2, such as
+	// invalid_grant, invalid_client, unauthorized_client or invalid_scope; of OpenID
+	// Connect Core section 3.1.2.6, such as interaction_required, login_required or
+	// consent_required; or a word of the server's own. Empty if the answer names none,
+	// or could not be read in full.
+	Code string
+	// Description and URI are what the server tells people: error_description and
+	// error_uri. They may be empty.
+	Description, URI string
+	// RetryAfter is how long the server asked to wait (RFC 9110 section 10.2.3), at
+	// most five minutes; 0 if it didn't.
+	RetryAfter time.Duration
+
+	reason string // why a session has ended, in the words of Tandem's server
+}
+
+// Error says what the server answered.
+func (e *ServerError) Error() string {
+	text := fmt.Sprintf("server answered %d %s", e.Status, cmp.Or(e.Code, http.StatusText(e.Status)))
+	if e.Description != "" {
+		text += ": " + e.Description
+	}
+	return text
+}
+
+// temporary reports whether the same call may be answered otherwise later.
+func (e *ServerError) temporary() bool {
+	return e.Status >= http.StatusInternalServerError || e.Status == http.StatusTooManyRequests ||
+		e.Status == http.StatusRequestTimeout || e.Status == http.StatusTooEarly
+}
+
+// definitive reports whether the server itself has said its last word: a redirect is
+// the answer of something in between.
+func (e *ServerError) definitive() bool {
+	redirect := e.Status >= http.StatusMultipleChoices && e.Status < http.StatusBadRequest
+	return e.Code != "" && !redirect && !e.temporary()
 }
 
 // An OtherServerError reports that the store has a session of another server than

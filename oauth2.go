@@ -3,7 +3,6 @@ package tandem
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -39,6 +37,10 @@ type OAuth2Config struct {
 	// TokenURL is the token endpoint.
 	TokenURL string
 
+	// Issuer names the server (RFC 8414 section 2), as in [Config.Issuer]. Defaults to
+	// TokenURL.
+	Issuer string
+
 	// RevocationURL is the revocation endpoint (RFC 7009), for [Session.SignOut].
 	// Defaults to none: signing out then forgets the tokens here alone.
 	RevocationURL string
@@ -54,12 +56,27 @@ type OAuth2Config struct {
 	// Params are further parameters of the refresh, such as scope or resource.
 	Params url.Values
 
+	// EndCodes are further error codes that end the session because the user must sign
+	// in again, such as interaction_required, or Slack's invalid_refresh_token. invalid_grant
+	// (RFC 6749 section 5.2) ends it in any case, and so does GitHub's bad_refresh_token
+	// with status 200. A code ends the session if the answer has a 2xx status and no
+	// access token, or a 4xx status other than 408, 425 and 429. Defaults to none: other
+	// errors are temporary.
+	EndCodes []string
+
+	// ForgivesRetry says that the server follows Tandem's protocol: a refresh token may
+	// be presented again until a successor of it is presented (see [Forgiver]). Any other
+	// server takes the second presentation for theft and ends the session. Defaults to
+	// false.
+	ForgivesRetry bool
+
 	// Transport carries the requests. Defaults to http.DefaultTransport.
 	Transport http.RoundTripper
 }
 
 // OAuth2 refreshes at the token endpoint of any OAuth 2.0 server (RFC 6749 section 6),
-// and revokes at its revocation endpoint. It is a [Refresher] and a [Revoker].
+// and revokes at its revocation endpoint. It is a [Refresher], a [Revoker] and a
+// [Forgiver].
 type OAuth2 struct {
 	endpoint
 	config OAuth2Config
@@ -78,6 +95,9 @@ func NewOAuth2(config OAuth2Config) (*OAuth2, error) {
 	}
 	if config.ClientID == "" {
 		return nil, errors.New("tandem: OAuth2Config.ClientID: it is empty")
+	}
+	if slices.Contains(config.EndCodes, "") {
+		return nil, errors.New("tandem: OAuth2Config.EndCodes: one of them is empty")
 	}
 	if config.ClientAuth == "" {
 		config.ClientAuth = ClientSecretBasic
@@ -105,6 +125,9 @@ func NewOAuth2(config OAuth2Config) (*OAuth2, error) {
 	return &OAuth2{endpoint: newEndpoint(transport, time.Now), config: config}, nil
 }
 
+// Issuer names the server: see [Config.Issuer].
+func (o *OAuth2) Issuer() string { return cmp.Or(o.config.Issuer, o.config.TokenURL) }
+
 // checkEndpoint says what is wrong with the URL of an endpoint, which may have a query
 // (RFC 6749 section 3.2).
 func checkEndpoint(s string) error {
@@ -122,51 +145,84 @@ func checkEndpoint(s string) error {
 	return nil
 }
 
-// Refresh makes one attempt. invalid_grant is an [*EndedError], for the reason
-// [rotation.Unknown]; all else may pass.
+// Refresh makes one attempt. If the server says that the grant has ended, the error is an
+// [*EndedError] for the reason [rotation.Unknown], with a [*ServerError] in it (see
+// [OAuth2Config.EndCodes]). All other errors may pass; one is a [*ServerError] if the
+// server has named an error or answered with a status other than 2xx. A server that
+// forgives may answer stale_refresh_token: the error is then [ErrStale].
+//
+// Refresh reads JSON and form-encoded answers. Of an answer that breaks off, or is longer
+// than 1 MiB, it uses the members that have arrived whole, if the next refresh token is
+// among them; if the access token is not, the refresh token comes with an error. Without
+// the next refresh token Refresh returns an error alone: the session asks again at once,
+// and a server with a grace period gives the answer again.
+//
+// If an answer with a 4xx or 5xx status has both tokens and no error code, a proxy may
+// have changed the status of a grant: the refresh token comes with the error. Refresh
+// takes no refresh token from any other answer with such a status, because servers
+// repeat the request in those, with a part of the token or a mask.
 func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	form := url.Values{}
 	maps.Copy(form, o.config.Params)
 	form.Set("grant_type", "refresh_token")
 	form.Set("refresh_token", pair.RefreshToken)
-	var answer struct {
-		Error        string   `json:"error"`
-		AccessToken  string   `json:"access_token"`
-		RefreshToken string   `json:"refresh_token"`
-		TokenType    string   `json:"token_type"`
-		ExpiresIn    lifetime `json:"expires_in"`
+	a, err := o.post(ctx, o.config.TokenURL, form)
+	grant := Grant{
+		AccessToken:      a.text("access_token"),
+		RefreshToken:     a.text("refresh_token"),
+		ExpiresIn:        a.seconds("expires_in"),
+		RefreshExpiresIn: a.seconds("refresh_expires_in", "refresh_token_expires_in"), // Keycloak's, GitHub's
 	}
-	err := o.post(ctx, o.config.TokenURL, form, &answer)
-	var no *refusal
+	rotated := Grant{RefreshToken: grant.RefreshToken, RefreshExpiresIn: grant.RefreshExpiresIn}
 	switch {
-	case errors.As(err, &no) && no.code == "invalid_grant" && !no.temporary(),
-		err == nil && answer.AccessToken == "" && slices.Contains(endedWith200, answer.Error):
-		return Grant{}, &EndedError{SessionID: pair.SessionID, Reason: rotation.Unknown}
-	case err != nil: // of what could not be read in full, a refresh token may be the last one
-		return Grant{RefreshToken: answer.RefreshToken}, err
+	case (err != nil || grant.AccessToken == "") && o.ends(a.code(), a.said):
+		return Grant{}, &EndedError{SessionID: pair.SessionID, Reason: rotation.Unknown, Err: a.said}
+	case (err != nil || grant.AccessToken == "") && a.code() == codeStale && o.config.ForgivesRetry:
+		return Grant{}, ErrStale
+	case err != nil && (grant.AccessToken == "" || a.text("error") != ""):
+		return Grant{}, err
+	case err != nil:
+		return rotated, err
+	case a.err != nil && (grant.AccessToken == "" || grant.RefreshToken == ""):
+		return rotated, a.err
+	case grant.AccessToken == "" && a.said.Code != "":
+		return rotated, a.said
+	case grant.AccessToken == "":
+		return rotated, errors.New("server answered without an access_token; is TokenURL right?")
+	case !isBearer(a.text("token_type")):
+		return rotated, errors.New("server answered with a token type other than Bearer")
 	}
-	grant := Grant{AccessToken: answer.AccessToken, RefreshToken: answer.RefreshToken, ExpiresIn: time.Duration(answer.ExpiresIn)}
-	switch {
-	case answer.AccessToken == "" && answer.Error != "":
-		err = fmt.Errorf("server answered %s", printable(answer.Error))
-	case answer.AccessToken == "":
-		err = errors.New("server answered without an access_token; is TokenURL right?")
-	case !strings.EqualFold(cmp.Or(answer.TokenType, "Bearer"), "Bearer"):
-		err = errors.New("server answered with a token type other than Bearer")
-	}
-	return grant, err
+	return grant, nil
 }
 
+// ends reports whether a definitive answer with the code says that the grant is over.
+func (o *OAuth2) ends(code string, said *ServerError) bool {
+	return code == "invalid_grant" || code == "bad_refresh_token" && said.Status == http.StatusOK ||
+		slices.Contains(o.config.EndCodes, code)
+}
+
+// isBearer reports whether a token_type is one whose token is sent as a Bearer token,
+// whatever it is called: Apigee says BearerToken, Slack bot or user, and some say nothing.
+func isBearer(kind string) bool {
+	return slices.Contains([]string{"", "bearer", "bearertoken", "bot", "user"}, strings.ToLower(strings.TrimSpace(kind)))
+}
+
+// ForgivesRetry is [OAuth2Config.ForgivesRetry].
+func (o *OAuth2) ForgivesRetry() bool { return o.config.ForgivesRetry }
+
 // Revoke ends the session of a refresh token at the revocation endpoint. Without one
-// it does nothing. The error is a [*TemporaryError] if calling again may help.
+// it does nothing. The error is a [*TemporaryError] if calling again may help, and the
+// context's or a [*ServerError] if not.
 func (o *OAuth2) Revoke(ctx context.Context, refreshToken string) error {
 	if o.config.RevocationURL == "" {
 		return nil
 	}
-	err := o.post(ctx, o.config.RevocationURL, url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}}, nil)
-	var no *refusal
+	_, err := o.post(ctx, o.config.RevocationURL, url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}})
+	var no *ServerError
 	switch {
-	case err == nil || ctx.Err() != nil:
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &no) && !no.temporary():
 		return no
@@ -176,7 +232,7 @@ func (o *OAuth2) Revoke(ctx context.Context, refreshToken string) error {
 }
 
 // post sends a form, and who the client is.
-func (o *OAuth2) post(ctx context.Context, to string, form url.Values, answer any) error {
+func (o *OAuth2) post(ctx context.Context, to string, form url.Values) (answer, error) {
 	if o.config.ClientAuth != ClientSecretBasic {
 		form.Set("client_id", o.config.ClientID)
 	}
@@ -185,19 +241,15 @@ func (o *OAuth2) post(ctx context.Context, to string, form url.Values, answer an
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, to, strings.NewReader(form.Encode()))
 	if err != nil {
-		return err
+		return answer{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	if o.config.ClientAuth == ClientSecretBasic {
 		// Both are form-encoded first: RFC 6749 section 2.3.1.
 		req.SetBasicAuth(url.QueryEscape(o.config.ClientID), url.QueryEscape(o.config.ClientSecret))
 	}
-	return o.do(req, answer, form.Get("refresh_token"), form.Get("token"), o.config.ClientSecret)
+	return o.do(req, form.Get("refresh_token"), form.Get("token"), o.config.ClientSecret)
 }
-
-// endedWith200 are the errors for a refresh token that is no good which some servers
-// answer with status 200; the second one is GitHub's own word for it.
-var endedWith200 = []string{"invalid_grant", "bad_refresh_token"}
 
 // String names endpoint and client, and does not show the secret.
 func (c OAuth2Config) String() string {
@@ -218,20 +270,3 @@ func (o OAuth2) GoString() string { return o.String() }
 
 // LogValue is [OAuth2.String].
 func (o OAuth2) LogValue() slog.Value { return o.config.LogValue() }
-
-// A lifetime is the expires_in of an answer: seconds, which some servers put into a
-// string. What is no number that makes sense is as good as none.
-type lifetime time.Duration
-
-// UnmarshalJSON never fails: the tokens beside it must not be lost.
-func (l *lifetime) UnmarshalJSON(text []byte) error {
-	var quoted string
-	if json.Unmarshal(text, &quoted) == nil {
-		text = []byte(quoted)
-	}
-	*l = 0
-	if seconds, err := strconv.ParseFloat(string(text), 64); err == nil && seconds >= 1 && seconds <= maxLifeSeconds {
-		*l = lifetime(seconds * float64(time.Second))
-	}
-	return nil
-}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/testkit/inproc"
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 const (
@@ -248,35 +249,55 @@ func TestALifeThatIsNotTold(t *testing.T) {
 	})
 }
 
-// Only invalid_grant is the end.
+// Only invalid_grant is the end, and what the program says is. The program can tell what
+// the server has said, whether that is the end or not.
 func TestWhatOtherServersMeanByNo(t *testing.T) {
 	for name, c := range map[string]struct {
 		status int
 		code   string
 		ends   bool
 	}{
-		"the grant is no good":          {http.StatusBadRequest, "invalid_grant", true},
-		"the same, with another status": {http.StatusUnauthorized, "invalid_grant", true},
-		"a server that has a bad day":   {http.StatusServiceUnavailable, "invalid_grant", false},
-		"a client that is not known":    {http.StatusUnauthorized, "invalid_client", false},
-		"a request that is wrong":       {http.StatusBadRequest, "invalid_request", false},
-		"a server that is busy":         {http.StatusTooManyRequests, "slow_down", false},
+		"the grant is no good":                      {http.StatusBadRequest, "invalid_grant", true},
+		"the same, with another status":             {http.StatusUnauthorized, "invalid_grant", true},
+		"the same, with status 200":                 {http.StatusOK, "invalid_grant", true},
+		"GitHub's word for it":                      {http.StatusOK, "bad_refresh_token", true},
+		"the same word, elsewhere":                  {http.StatusBadRequest, "bad_refresh_token", false},
+		"a server that has a bad day":               {http.StatusServiceUnavailable, "invalid_grant", false},
+		"something in between":                      {http.StatusFound, "invalid_grant", false},
+		"a client that is not known":                {http.StatusUnauthorized, "invalid_client", false},
+		"a client that may not refresh":             {http.StatusBadRequest, "unauthorized_client", false},
+		"a request that is wrong":                   {http.StatusBadRequest, "invalid_request", false},
+		"a scope that is too wide":                  {http.StatusBadRequest, "invalid_scope", false},
+		"a user who must do something":              {http.StatusBadRequest, "consent_required", false},
+		"what the program calls the end":            {http.StatusBadRequest, "interaction_required", true},
+		"the same, with another status than 400":    {http.StatusOK, "interaction_required", true},
+		"the same, of a server that has a bad day":  {http.StatusServiceUnavailable, "interaction_required", false},
+		"the same, of a server that is busy":        {http.StatusTooManyRequests, "interaction_required", false},
+		"a server that is busy":                     {http.StatusTooManyRequests, "slow_down", false},
+		"a server that is away, and names no error": {http.StatusServiceUnavailable, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			withTextbook(t, func(cl *client) {
 				cl.server.status, cl.server.code = c.status, c.code
 				cl.expire()
 				_, err := get(cl.session.Client(), ordersURL)
-				var ended *tandem.EndedError
-				if errors.As(err, &ended) != c.ends || err == nil {
+				ended, isEnd := errors.AsType[*tandem.EndedError](err)
+				_, isTemporary := errors.AsType[*tandem.TemporaryError](err)
+				if isEnd != c.ends || isTemporary == c.ends {
 					t.Fatalf("got %v; is it the end? want %t", err, c.ends)
+				}
+				if said, ok := errors.AsType[*tandem.ServerError](err); !ok || said.Status != c.status || said.Code != c.code {
+					t.Errorf("the server has said %v, want %d and the code %q", said, c.status, c.code)
+				}
+				if isEnd && (ended.Reason != rotation.Unknown || !strings.Contains(err.Error(), c.code)) {
+					t.Errorf("ended for the reason %s: %v", ended.Reason, err)
 				}
 				cl.server.status = 0
 				if !c.ends {
 					time.Sleep(time.Minute)
 					cl.order(cl.session, http.StatusOK)
 				}
-			})
+			}, func(o *tandem.OAuth2Config) { o.EndCodes = []string{"interaction_required"} })
 		})
 	}
 }
@@ -311,6 +332,78 @@ func TestANewRefreshTokenIsKeptWhateverElseIsWrong(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Every refresh token makes the pair one revision newer, one that comes beside an error
+// too; how long it is good for is the server's word of this time, not of the last.
+func TestThePairThatAGrantMakes(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		signedIn, _ := c.store.Load(t.Context())
+		if signedIn.Issuer != "http://oauth2.test/token" || signedIn.Revision != 1 || !signedIn.RefreshExpiresAt.IsZero() {
+			t.Errorf("signed in at %q with revision %d, refresh token until %v", signedIn.Issuer, signedIn.Revision, signedIn.RefreshExpiresAt)
+		}
+		for i, step := range []struct {
+			change func(map[string]any)
+			access string
+			life   time.Duration
+		}{
+			{func(a map[string]any) { a["refresh_expires_in"] = 600 }, "access-2", 10 * time.Minute},
+			{func(a map[string]any) { a["refresh_token_expires_in"] = 900; delete(a, "access_token") }, "access-2", 15 * time.Minute},
+			{func(map[string]any) {}, "access-4", 0},
+		} {
+			c.expire()
+			c.server.change = step.change
+			before := time.Now()
+			_, err := get(c.session.Client(), ordersURL)
+			got, _ := c.store.Load(t.Context())
+			want := signedIn
+			want.Revision, want.AccessToken, want.RefreshToken = uint64(i+2), step.access, fmt.Sprintf("refresh-%d", i+2)
+			want.ReceivedAt, want.ExpiresAt = got.ReceivedAt, got.ExpiresAt
+			if step.life != 0 {
+				want.RefreshExpiresAt = before.Add(step.life)
+			}
+			if !got.RefreshExpiresAt.Equal(want.RefreshExpiresAt) {
+				t.Errorf("step %d (%v): refresh token until %v, want %v", i, err, got.RefreshExpiresAt, want.RefreshExpiresAt)
+			}
+			got.RefreshExpiresAt = want.RefreshExpiresAt
+			if got != want {
+				t.Errorf("step %d (%v): revision %d of %q, %v; want %d of %q, %v", i, err, got.Revision, got.Issuer, got, want.Revision, want.Issuer, want)
+			}
+		}
+	})
+}
+
+// RFC 6749 appendix A.17 allows a refresh token to have spaces in it.
+func TestARefreshTokenWithASpace(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		c.server.change = func(answer map[string]any) {
+			c.server.current += " and more"
+			answer["refresh_token"] = c.server.current
+		}
+		for range 3 {
+			c.expire()
+			c.order(c.session, http.StatusOK)
+		}
+		if n := c.server.refreshes(); n != 3 {
+			t.Errorf("%d refreshes, want 3", n)
+		}
+	})
+}
+
+// A refresher in front of a Tandem server says that a token is stale: the session lives.
+func TestARefresherThatSaysStale(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		calls := 0
+		s := c.openWith(tandem.RefresherFunc(func(context.Context, tandem.Pair) (tandem.Grant, error) {
+			calls++
+			return tandem.Grant{}, fmt.Errorf("proxy: %w", tandem.ErrStale)
+		}))
+		c.expire()
+		_, err := get(s.Client(), ordersURL)
+		if _, ok := errors.AsType[*tandem.TemporaryError](err); !ok || !errors.Is(err, tandem.ErrStale) || calls != 1 {
+			t.Errorf("got %v after %d refreshes, want a temporary error that says stale after one", err, calls)
+		}
+	})
 }
 
 // Closing the session while a refresh is under way waits for it: the server has spent
@@ -407,6 +500,7 @@ func TestNewOAuth2NamesTheFieldThatIsWrong(t *testing.T) {
 		"ClientID: ":      func(c *tandem.OAuth2Config) { c.ClientID = "" },
 		"ClientSecret: ":  func(c *tandem.OAuth2Config) { c.ClientAuth = tandem.ClientSecretPost },
 		"ClientAuth: ":    func(c *tandem.OAuth2Config) { c.ClientAuth = "hunter2_probe" },
+		"EndCodes: ":      func(c *tandem.OAuth2Config) { c.EndCodes = []string{"login_required", ""} },
 		`"none" sends no`: func(c *tandem.OAuth2Config) { c.ClientAuth, c.ClientSecret = tandem.ClientNone, "hunter2" },
 	} {
 		config := good
@@ -477,24 +571,23 @@ func TestSigningInWithARefreshTokenAlone(t *testing.T) {
 	})
 }
 
-// What expires_in says is believed if it makes sense.
-func TestExpiresIn(t *testing.T) {
-	for text, want := range map[string]time.Duration{
-		`60`: time.Minute, `"60"`: time.Minute, `59.5`: 59500 * time.Millisecond,
-		`0`: 0, `-1`: 0, `null`: 0, `"soon"`: 0, `1e300`: 0, `{}`: 0,
-	} {
-		o, err := tandem.NewOAuth2(tandem.OAuth2Config{TokenURL: tokenURL, ClientID: "app", Transport: inproc.Transport{
-			Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				w.Header().Set("Content-Type", "application/json")
-				fmt.Fprintf(w, `{"access_token":"a","expires_in":%s}`, text)
-			}),
-		}})
+// A program says of the server behind a token endpoint whether it forgives. Only there
+// stale_refresh_token has a meaning.
+func TestWhetherAServerForgives(t *testing.T) {
+	for _, want := range []bool{false, true} {
+		config := tandem.OAuth2Config{TokenURL: tokenURL, ClientID: "app", ForgivesRetry: want, Transport: tokenAnswer{
+			status: http.StatusBadRequest, body: `{"error":"stale_refresh_token"}`,
+		}}
+		o, err := tandem.NewOAuth2(config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		grant, err := o.Refresh(t.Context(), tandem.Pair{RefreshToken: "r"})
-		if want := (tandem.Grant{AccessToken: "a", ExpiresIn: want}); err != nil || grant != want {
-			t.Errorf("expires_in %s: %v, %v; want %v", text, grant, err, want)
+		var forgiver tandem.Forgiver = o
+		if got := forgiver.ForgivesRetry(); got != want {
+			t.Errorf("forgives: %t, want %t", got, want)
+		}
+		if _, err := o.Refresh(t.Context(), tandem.Pair{RefreshToken: "token"}); errors.Is(err, tandem.ErrStale) != want {
+			t.Errorf("forgives: %t, and stale_refresh_token is %v", want, err)
 		}
 	}
 }

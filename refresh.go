@@ -228,8 +228,9 @@ func (s *Session) finish(f *flight) {
 	if live != nil && (live.SessionID != f.from.SessionID || live.AccessToken != f.from.AccessToken && live.usable(now)) {
 		f.err = nil // a usable token or a new session is there: waiters go on
 	}
+	_, ended := errors.AsType[*EndedError](f.err)
 	var temporary *TemporaryError
-	if errors.As(f.err, &temporary) {
+	if !ended && errors.As(f.err, &temporary) {
 		s.mu.Lock()
 		count := s.failure.count + 1
 		s.mu.Unlock()
@@ -277,13 +278,14 @@ func (s *Session) replace(f *flight) error {
 			return s.keep(f, p, next, err)
 		}
 		var end *EndedError
+		var no *ServerError
 		switch {
 		case errors.As(err, &end):
 			reason := cmp.Or(end.Reason, rotation.Unknown)
-			return s.refused(f, p, renewal.Ended, &EndedError{SessionID: p.pair.SessionID, Reason: reason})
-		case errors.Is(err, errStale):
+			return s.refused(f, p, renewal.Ended, &EndedError{SessionID: p.pair.SessionID, Reason: reason, Err: end.Err})
+		case errors.Is(err, ErrStale):
 			return s.refused(f, p, renewal.Stale, &TemporaryError{Err: err})
-		case attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
+		case errors.As(err, &no) && no.definitive(), attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
 			return s.temporary(err)
 		}
 	}
@@ -397,13 +399,12 @@ func (s *Session) fetch(presented Pair) (Pair, error) {
 	}
 	if err != nil {
 		_, ended := errors.AsType[*EndedError](err)
-		if ended || !isVisible(grant.RefreshToken) || grant.RefreshToken == presented.RefreshToken {
+		if ended || !isRefreshToken(grant.RefreshToken) || grant.RefreshToken == presented.RefreshToken {
 			return Pair{}, err
 		}
-		next = presented
-		next.RefreshToken = grant.RefreshToken
+		next = grant.rotate(presented, s.config.Now())
 	}
-	next.Issuer, next.Revision = cmp.Or(s.config.Issuer, presented.Issuer), presented.Revision+1
+	next.Issuer = cmp.Or(s.config.Issuer, presented.Issuer)
 	return next, err
 }
 

@@ -1,10 +1,12 @@
 package tandem
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/tandem-auth/tandem/renewal"
@@ -16,13 +18,16 @@ import (
 //
 // Refresh makes one attempt, with pair.RefreshToken; its errors are:
 //   - an [*EndedError] if the answer is definitive: the endpoint was reached, and says
-//     that this refresh token is no good any more. The session ends.
+//     that this refresh token is no good any more. The session ends. Its Err may say
+//     more; it must be no [*TemporaryError].
+//   - [ErrStale] if the endpoint is that of a Tandem server, and says so.
 //   - anything else may pass: the session lives on, and Refresh is called again, at once
 //     up to twice and then after a back-off that callers share; for a [*TemporaryError]
-//     with RetryAt set, not before that.
+//     with RetryAt set, or a [*ServerError] with RetryAfter, not before that.
 //
 // A refresh token that comes with an error is kept all the same: where tokens are good
-// for one use, it is the only one that is left.
+// for one use, it is the only one that is left. So Refresh returns the next refresh
+// token whenever it has read it in full, whatever else is wrong with the answer.
 //
 // Only one call is under way in a process, and in all processes that share a store
 // with a [Locker]. The context has a deadline, see [Config.RefreshTimeout], and is
@@ -46,6 +51,21 @@ type Revoker interface {
 	Revoke(ctx context.Context, refreshToken string) error
 }
 
+// A Forgiver is a [Refresher] that knows whether its server follows Tandem's protocol,
+// in which a lost answer costs nothing. A Refresher that is no Forgiver is taken to have
+// a server at which each refresh token is good for one use.
+type Forgiver interface {
+	// ForgivesRetry reports whether a refresh token may be presented again until a
+	// successor of it is presented.
+	ForgivesRetry() bool
+}
+
+// ErrStale is returned by a [Refresher] whose server is Tandem's when it answers
+// stale_refresh_token: the refresh token is neither current nor newer, while the session
+// lives. Another process has refreshed meanwhile, so the session looks into the store
+// again.
+var ErrStale = errors.New("refresh token is stale: another holder of the session has refreshed since")
+
 // A Grant is what a refresh endpoint gives out (RFC 6749 section 5.1). Printing one
 // shows neither token.
 type Grant struct {
@@ -57,8 +77,9 @@ type Grant struct {
 	// second. Zero if the endpoint doesn't say: the token is then used until it is
 	// refused.
 	ExpiresIn time.Duration
-	// RefreshExpiresIn is how long the refresh token is good for if it is not used; zero
-	// if the endpoint doesn't say.
+	// RefreshExpiresIn is how long the refresh token is good for if it is not used,
+	// counted from now. Zero if the endpoint doesn't say; a negative duration, and one of
+	// more than a century, count as zero.
 	RefreshExpiresIn time.Duration
 }
 
@@ -74,20 +95,15 @@ func (g Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }
 // forEver stands for a life that the endpoint doesn't tell.
 const forEver = maxLifeSeconds * time.Second
 
-// apply returns the pair that a grant makes of old.
+// apply returns the pair that a grant makes of old: of the same session, and one
+// revision further.
 func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
-	next := old
-	if g.RefreshToken != "" {
-		next.RefreshToken = g.RefreshToken
-	}
-	next.AccessToken, next.ReceivedAt, next.RefreshExpiresAt = g.AccessToken, now, time.Time{}
-	if g.RefreshExpiresIn > 0 {
-		next.RefreshExpiresAt = now.Add(g.RefreshExpiresIn)
-	}
+	next := g.rotate(old, now)
+	next.AccessToken, next.ReceivedAt = g.AccessToken, now
 	switch {
 	case !isVisible(g.AccessToken):
 		return Pair{}, errors.New("grant has no access token, or one that fits into no header")
-	case !isVisible(next.RefreshToken):
+	case !isRefreshToken(next.RefreshToken):
 		return Pair{}, errors.New("grant has no refresh token, or one that is no text")
 	case g.ExpiresIn == 0:
 		next.ExpiresAt = now.Add(forEver)
@@ -97,6 +113,18 @@ func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
 		next.ExpiresAt = now.Add(g.ExpiresIn)
 	}
 	return next, nil
+}
+
+// rotate returns old, one revision further, with the refresh token of the grant.
+func (g Grant) rotate(old Pair, now time.Time) Pair {
+	next := old
+	next.Revision++
+	next.RefreshToken = cmp.Or(g.RefreshToken, old.RefreshToken)
+	next.RefreshExpiresAt = time.Time{}
+	if g.RefreshExpiresIn > 0 && g.RefreshExpiresIn <= forEver {
+		next.RefreshExpiresAt = now.Add(g.RefreshExpiresIn)
+	}
+	return next
 }
 
 // isVisible reports whether s is made of visible ASCII characters: of more than RFC
@@ -111,14 +139,11 @@ func isVisible(s string) bool {
 	return s != ""
 }
 
-// A Forgiver is a [Refresher] that says whether its server forgives.
-type Forgiver interface {
-	// ForgivesRetry reports whether the server has Tandem's protocol: a refresh token may
-	// be presented again until a successor of it is presented. Without this method, a
-	// server is taken to accept each refresh token once.
-	ForgivesRetry() bool
-}
+// isRefreshToken reports whether s is what RFC 6749 appendix A.17 allows: visible ASCII
+// characters and spaces. No header has to carry it.
+func isRefreshToken(s string) bool { return isVisible(strings.ReplaceAll(s, " ", "_")) }
 
+// serverOf says how the server of a refresher treats a refresh token that comes again.
 func serverOf(r Refresher) renewal.Server {
 	if f, ok := r.(Forgiver); ok && f.ForgivesRetry() {
 		return renewal.Forgiving

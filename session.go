@@ -17,7 +17,7 @@ type Session struct {
 	origins   origins
 	keeper    keeper
 	refresher Refresher
-	server    *authServer // Tandem's own; nil if config has a Refresher
+	server    *tandemServer // Tandem's own; nil if config has a Refresher
 
 	mu       sync.Mutex
 	flight   *flight   // the refresh under way, if there is one
@@ -64,7 +64,7 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 		return nil, fmt.Errorf("tandem: Config.Origins: %w", err)
 	}
 	if s.refresher == nil {
-		s.server = newAuthServer(base, config)
+		s.server = newTandemServer(base, config)
 		s.refresher = s.server
 	}
 	s.keeper = keeper{

@@ -47,7 +47,7 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 	}
 	now := s.config.Now()
 	pair := Pair{SessionID: rand.Text(), Username: username, RefreshToken: grant.RefreshToken, ReceivedAt: now, ExpiresAt: now}
-	if grant.AccessToken != "" || !isVisible(grant.RefreshToken) {
+	if grant.AccessToken != "" || !isRefreshToken(grant.RefreshToken) {
 		var err error
 		if pair, err = grant.apply(pair, now); err != nil {
 			return fmt.Errorf("sign in: %w", err)
