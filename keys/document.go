@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
 )
@@ -23,7 +24,7 @@ const (
 type key struct {
 	Use use `json:"use"`
 	// Algorithm is that of a signing key.
-	Algorithm server.Algorithm `json:"alg,omitempty"`
+	Algorithm accesstoken.Algorithm `json:"alg,omitempty"`
 	// ID is the "kid" of a signing key, and of a refresh key eight hexadecimal digits.
 	ID string `json:"id"`
 	// ActiveFrom is when it begins to be used. It is accepted before that.
@@ -101,7 +102,7 @@ func open(sealed []byte, masters []MasterKey) (_ document, first bool, _ error) 
 
 // keySet returns what a server is to use at a time. Whatever the clock says, there
 // is a key in use if there is one at all.
-func (d document) keySet(alg server.Algorithm, now time.Time) (*server.KeySet, error) {
+func (d document) keySet(alg accesstoken.Algorithm, now time.Time) (*server.KeySet, error) {
 	inUse := d.inUse(now, func(k key) bool { return k.Use == signing && k.Algorithm == alg })
 	if inUse == nil || inUse.ActiveFrom.After(now) {
 		// Of another algorithm, until the first of this one has been published for long
@@ -112,14 +113,14 @@ func (d document) keySet(alg server.Algorithm, now time.Time) (*server.KeySet, e
 	if inUse == nil || first == nil {
 		return nil, errors.New("there are no keys")
 	}
-	var signer server.SigningKey
-	var others []server.SigningKey
+	var signer accesstoken.SigningKey
+	var others []accesstoken.SigningKey
 	var refreshKeys []rotation.Key
 	for i := range d {
 		k := &d[i]
 		switch k.Use {
 		case signing:
-			parsed, err := server.ParseSigningKey(k.Secret)
+			parsed, err := accesstoken.ParseSigningKey(k.Secret)
 			if err != nil {
 				return nil, fmt.Errorf("key %s: %w", k.ID, err)
 			}

@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store/sqlitestore"
@@ -314,7 +315,7 @@ func TestAnotherAlgorithm(t *testing.T) {
 		store, master := newStore(t), newMaster(t)
 		before := newNode(t, store, keys.Config{MasterKeys: []keys.MasterKey{master}})
 		p := before.signIn(t)
-		after := newNode(t, store, keys.Config{MasterKeys: []keys.MasterKey{master}, Algorithm: server.EdDSA})
+		after := newNode(t, store, keys.Config{MasterKeys: []keys.MasterKey{master}, Algorithm: accesstoken.EdDSA})
 		alg := func(p pair) string { return after.published(t)[kid(t, p)] }
 
 		p = after.refresh(t, p)

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -30,10 +31,10 @@ type Config struct {
 	// in front of it, then alone. Required.
 	MasterKeys []MasterKey
 
-	// Algorithm is what access tokens are signed with. Defaults to [server.ES256].
+	// Algorithm is what access tokens are signed with. Defaults to [accesstoken.ES256].
 	// After a change, the first key of the new one is published before it is used, as
 	// any other.
-	Algorithm server.Algorithm
+	Algorithm accesstoken.Algorithm
 
 	// AccessTTL and RefreshTTL are those of the server, with the same defaults: so
 	// long after its last use a key is kept.
@@ -118,7 +119,7 @@ func Open(ctx context.Context, config Config) (*Manager, error) {
 }
 
 func (c Config) withDefaults() (Config, error) {
-	setDefault(&c.Algorithm, server.ES256)
+	setDefault(&c.Algorithm, accesstoken.ES256)
 	setDefault(&c.AccessTTL, server.DefaultAccessTTL)
 	setDefault(&c.RefreshTTL, server.DefaultRefreshTTL)
 	setDefault(&c.RotateEvery, DefaultRotateEvery)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -13,7 +14,7 @@ const slack = time.Hour
 
 // A schedule says when keys come and go.
 type schedule struct {
-	algorithm             server.Algorithm
+	algorithm             accesstoken.Algorithm
 	every, ahead          time.Duration // every is 0 for never
 	accessTTL, refreshTTL time.Duration
 }
@@ -64,7 +65,7 @@ func (d document) newest(is func(key) bool) *key {
 }
 
 // is returns what tells the keys that follow one another.
-func (s schedule) is(u use, alg server.Algorithm) func(key) bool {
+func (s schedule) is(u use, alg accesstoken.Algorithm) func(key) bool {
 	return func(k key) bool { return k.Use == u && (u == refresh || k.Algorithm == alg) }
 }
 
@@ -95,7 +96,7 @@ func (s schedule) newKey(u use) (key, error) {
 		made, err := server.NewRefreshKey()
 		return key{Use: refresh, ID: fmt.Sprintf("%08x", made.ID), Secret: made.Secret}, err
 	}
-	made, err := server.GenerateSigningKey(s.algorithm)
+	made, err := accesstoken.GenerateSigningKey(s.algorithm)
 	if err != nil {
 		return key{}, err
 	}

@@ -6,29 +6,14 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
 )
 
-// An Access is what a request's access token says.
-type Access struct {
-	Subject string
-
-	// Username is what the user likes to be called. It may be empty.
-	Username string
-
-	SessionID rotation.SessionID
-
-	// Scope is what the token may be used for, separated by spaces.
-	Scope string
-
-	ClientID string
-
-	// ExpiresAt is when the access token does. The session may well go on.
-	ExpiresAt time.Time
-}
+// An Access is what a request's access token says; see [accesstoken.Claims].
+type Access = accesstoken.Claims
 
 type accessKey struct{}
 
@@ -85,7 +70,7 @@ func (s *Server) bearer(r *http.Request) (Access, error) {
 	if err != nil {
 		return Access{}, s.badToken()
 	}
-	access, err := s.tokens.verify(r.Context(), token)
+	access, err := s.verifier.Verify(r.Context(), token)
 	if err != nil {
 		return Access{}, s.badToken()
 	}

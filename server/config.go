@@ -251,7 +251,7 @@ func checkIssuer(issuer string) error {
 
 // setKeys makes Keys of the fields for keys that do not change.
 func (c *Config) setKeys() error {
-	static := c.SigningKey.check() == nil || len(c.RetiredSigningKeys) > 0 || len(c.RefreshKeys) > 0
+	static := !c.SigningKey.IsZero() || len(c.RetiredSigningKeys) > 0 || len(c.RefreshKeys) > 0
 	switch {
 	case c.Keys != nil && static:
 		return errors.New("server: Config.Keys: set either it or SigningKey, RetiredSigningKeys and RefreshKeys")

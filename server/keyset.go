@@ -3,55 +3,55 @@ package server
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A KeySet is what a server signs and checks with at one time. It does not change;
-// [NewKeySet] makes one.
+// A KeySet is what a server signs and checks with at one time: access tokens and
+// refresh tokens. It does not change; [NewKeySet] makes one.
 type KeySet struct {
 	signing SigningKey
-	byID    map[string]SigningKey
+	public  *accesstoken.KeySet
+	etag    string // of what is published
 	codec   *rotation.Codec
-	json    []byte // RFC 7517 section 5
-	etag    string
 }
 
 // NewKeySet returns a set that signs access tokens with the first key, accepts and
 // publishes those of the others, too, and makes refresh tokens with the first
 // refresh key and accepts those of all.
 func NewKeySet(signing SigningKey, published []SigningKey, refresh []rotation.Key) (*KeySet, error) {
-	if err := signing.check(); err != nil {
-		return nil, fmt.Errorf("SigningKey: %w", err)
+	if signing.IsZero() {
+		return nil, fmt.Errorf("SigningKey: %w", errNoSigningKey)
 	}
-	set := &KeySet{signing: signing, byID: map[string]SigningKey{}}
-	public := struct {
-		Keys []jwk `json:"keys"`
-	}{}
-	for i, key := range append([]SigningKey{signing}, published...) {
-		if err := key.check(); err != nil {
-			return nil, fmt.Errorf("RetiredSigningKeys: key %d: %w", i-1, err)
+	public := []accesstoken.PublicKey{signing.Public()}
+	for i, key := range published {
+		if key.IsZero() {
+			return nil, fmt.Errorf("RetiredSigningKeys: key %d: %w", i, errNoSigningKey)
 		}
-		if _, twice := set.byID[key.ID()]; twice {
-			return nil, fmt.Errorf("RetiredSigningKeys: key %d is there twice: %v", i-1, key)
+		if slices.ContainsFunc(public, func(other accesstoken.PublicKey) bool { return other.ID() == key.ID() }) {
+			return nil, fmt.Errorf("RetiredSigningKeys: key %d is there twice: %v", i, key)
 		}
-		set.byID[key.ID()] = key
-		public.Keys = append(public.Keys, key.public)
+		public = append(public, key.Public())
 	}
+	set := &KeySet{signing: signing}
 	var err error
 	if set.codec, err = rotation.NewCodec(refresh...); err != nil {
 		return nil, fmt.Errorf("RefreshKeys: %w", err)
 	}
-	if set.json, err = json.Marshal(public); err != nil {
-		return nil, fmt.Errorf("marshal the key set: %w", err)
+	if set.public, err = accesstoken.NewKeySet(public...); err != nil {
+		return nil, err
 	}
-	sum := sha256.Sum256(set.json)
-	set.etag = `"` + encode(sum[:12]) + `"`
+	sum := sha256.Sum256([]byte(set.public.JSON()))
+	set.etag = `"` + base64.RawURLEncoding.EncodeToString(sum[:12]) + `"`
 	return set, nil
 }
+
+var errNoSigningKey = errors.New("is required; make one with GenerateSigningKey or ParseSigningKey")
 
 // A KeySource gives a server its keys where these change while it runs. Package
 // keys has one.
@@ -71,6 +71,11 @@ type staticKeys struct{ set *KeySet }
 
 func (k staticKeys) KeySet() *KeySet              { return k.set }
 func (k staticKeys) Reload(context.Context) error { return nil }
+
+// verifierKeys are the keys of a source that check access tokens.
+type verifierKeys struct{ KeySource }
+
+func (k verifierKeys) KeySet() *accesstoken.KeySet { return k.KeySource.KeySet().public }
 
 // decode returns what a refresh token says, once its MAC is checked.
 func (s *Server) decode(ctx context.Context, text string) (rotation.Token, error) {

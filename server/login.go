@@ -175,7 +175,9 @@ func (s *Server) newSession(r *http.Request, identity Identity, device string) (
 
 // sessionEnd is a whole second, so that the "exp" claim of an access token,
 // which is rounded up to one, never lies behind it.
-func sessionEnd(now time.Time, ttl time.Duration) time.Time { return ceilSecond(now.Add(ttl)) }
+func sessionEnd(now time.Time, ttl time.Duration) time.Time {
+	return now.Add(ttl + time.Second - 1).Truncate(time.Second)
+}
 
 // label makes a short line of text that is safe to show of whatever a client
 // calls itself.

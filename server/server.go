@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
@@ -16,16 +15,18 @@ import (
 
 	"github.com/rs/cors"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
 // A Server is the authorization server. It is safe for concurrent use.
 type Server struct {
-	cfg     Config
-	policy  rotation.Policy
-	tokens  *accessTokens
-	limits  *signInLimiter
-	handler http.Handler
+	cfg      Config
+	policy   rotation.Policy
+	signer   accesstoken.Signer
+	verifier *accesstoken.Verifier
+	limits   *signInLimiter
+	handler  http.Handler
 
 	draining    atomic.Bool
 	stopSweeper context.CancelFunc
@@ -45,11 +46,18 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	cfg.Store = boundedStore{cfg.Store}
+	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{
+		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{
-		cfg:    cfg,
-		policy: cfg.policy(),
-		tokens: newAccessTokens(cfg),
-		limits: newSignInLimiter(cfg.SignIn, cfg.Now),
+		cfg:      cfg,
+		policy:   cfg.policy(),
+		signer:   accesstoken.Signer{Issuer: cfg.Issuer, Audience: cfg.Audience},
+		verifier: verifier,
+		limits:   newSignInLimiter(cfg.SignIn, cfg.Now),
 	}
 	s.handler = s.withCORS(s.routes())
 
@@ -181,7 +189,7 @@ func (s *Server) serveKeySet(w http.ResponseWriter, r *http.Request) error {
 	header.Set("Cache-Control", "public, max-age=300")
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("ETag", set.etag)
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(set.json))
+	http.ServeContent(w, r, "", time.Time{}, strings.NewReader(set.public.JSON()))
 	return nil
 }
 

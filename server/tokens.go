@@ -3,6 +3,7 @@ package server
 import (
 	"time"
 
+	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
 )
@@ -29,13 +30,21 @@ func (s *Server) newPair(session store.Session, now, notBefore time.Time) (pair,
 	}
 	left := max(0, session.ExpiresAt.Sub(now))
 	accessTTL := min(s.cfg.AccessTTL, left)
-	access, err := s.tokens.sign(session, now, now.Add(accessTTL))
+	set := s.cfg.Keys.KeySet()
+	access, err := s.signer.Sign(set.signing, accesstoken.Claims{
+		Subject:   session.Subject,
+		Username:  session.Username,
+		SessionID: session.ID,
+		Scope:     session.Scope,
+		ClientID:  s.cfg.ClientID,
+		ExpiresAt: now.Add(accessTTL),
+	}, now)
 	if err != nil {
 		return pair{}, err
 	}
 	return pair{
 		AccessToken: access,
-		RefreshToken: s.cfg.Keys.KeySet().codec.Encode(rotation.Token{
+		RefreshToken: set.codec.Encode(rotation.Token{
 			Session:  session.ID,
 			Position: session.Successor(branch),
 			IssuedAt: later(now, notBefore),

@@ -1,4 +1,4 @@
-package server
+package accesstoken
 
 import (
 	"crypto/ecdsa"
@@ -48,7 +48,7 @@ func TestEveryES256SignatureHolds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := jwt.SigningMethodES256.Verify(text, signature, key.private.Public()); err != nil {
+		if err := jwt.SigningMethodES256.Verify(text, signature, key.public.key); err != nil {
 			t.Errorf("%s: %v", text, err)
 		}
 		if signature[0] == 0 || signature[coordinateLen] == 0 {

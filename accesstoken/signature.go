@@ -1,4 +1,4 @@
-package server
+package accesstoken
 
 import (
 	"crypto"
@@ -20,7 +20,7 @@ const coordinateLen = 32
 func (k SigningKey) sign(text []byte) ([]byte, error) {
 	private, ok := k.private.(*ecdsa.PrivateKey)
 	if !ok {
-		return k.method.Sign(string(text), k.private)
+		return k.public.method.Sign(string(text), k.private)
 	}
 	digest := sha256.Sum256(text)
 	der, err := private.Sign(nil, digest[:], crypto.SHA256)

@@ -1,0 +1,135 @@
+package accesstoken
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// ErrUnknownKey is wrapped by the error of [Verifier.Verify] for a token whose
+// key is not in the key set, even after a Reload; or not known to be, if Reload
+// failed: its error is wrapped, too.
+var ErrUnknownKey = errors.New("signed with an unknown key")
+
+// A VerifierConfig says which access tokens a [Verifier] accepts.
+type VerifierConfig struct {
+	// Issuer is what the "iss" claim must be. Required.
+	Issuer string
+
+	// Audience is what must be among the "aud" claim. Required.
+	Audience string
+
+	// Keys are the keys of the issuer. Required.
+	Keys KeySource
+
+	// Now is the clock. Defaults to [time.Now].
+	Now func() time.Time
+}
+
+// A Verifier checks access tokens. It is safe for concurrent use.
+type Verifier struct {
+	keys   KeySource
+	parser *jwt.Parser
+}
+
+// readClaims are the claims as they are checked.
+type readClaims struct {
+	jwt.RegisteredClaims
+	SessionID string `json:"sid"`
+	ClientID  string `json:"client_id"`
+	Scope     string `json:"scope,omitempty"`
+	Username  string `json:"preferred_username,omitempty"`
+}
+
+// NewVerifier returns a verifier, or an error that names the field of the config
+// that is missing.
+func NewVerifier(config VerifierConfig) (*Verifier, error) {
+	for _, field := range []struct {
+		name  string
+		given bool
+	}{
+		{"Issuer", config.Issuer != ""},
+		{"Audience", config.Audience != ""},
+		{"Keys", config.Keys != nil},
+	} {
+		if !field.given {
+			return nil, fmt.Errorf("accesstoken: VerifierConfig.%s: is required", field.name)
+		}
+	}
+	if config.Now == nil {
+		config.Now = time.Now
+	}
+	return &Verifier{
+		keys: config.Keys,
+		parser: jwt.NewParser(
+			jwt.WithValidMethods([]string{string(ES256), string(EdDSA), string(RS256)}),
+			jwt.WithIssuer(config.Issuer),
+			jwt.WithAudience(config.Audience),
+			jwt.WithExpirationRequired(),
+			jwt.WithStrictDecoding(),
+			jwt.WithTimeFunc(config.Now),
+		),
+	}, nil
+}
+
+// Verify returns what a good access token says, and an error for any other
+// (RFC 9068 section 4). It does not know whether the token's session has ended.
+func (v *Verifier) Verify(ctx context.Context, text string) (Claims, error) {
+	var claims readClaims
+	_, err := v.parser.ParseWithClaims(text, &claims, v.keyFor)
+	if errors.Is(err, ErrUnknownKey) {
+		if failed := v.keys.Reload(ctx); failed != nil {
+			return Claims{}, fmt.Errorf("%w, and the look for new keys failed: %w", err, failed)
+		}
+		claims = readClaims{}
+		_, err = v.parser.ParseWithClaims(text, &claims, v.keyFor)
+	}
+	if err != nil {
+		return Claims{}, err
+	}
+	session, err := rotation.ParseSessionID(claims.SessionID)
+	if err != nil {
+		return Claims{}, fmt.Errorf("sid claim: %w", err)
+	}
+	if claims.Subject == "" {
+		return Claims{}, errors.New("no sub claim")
+	}
+	return Claims{
+		Subject:   claims.Subject,
+		Username:  claims.Username,
+		SessionID: session,
+		Scope:     claims.Scope,
+		ClientID:  claims.ClientID,
+		ExpiresAt: claims.ExpiresAt.Time,
+	}, nil
+}
+
+// keyFor returns the key that a token names, provided that the token's
+// algorithm is that key's own and that the token is an access token at all.
+func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
+	typ, _ := token.Header["typ"].(string)
+	if !isTokenType(typ) {
+		return nil, errors.New("not an access token")
+	}
+	id, _ := token.Header["kid"].(string)
+	key, known := v.keys.KeySet().byID[id]
+	if !known {
+		return nil, ErrUnknownKey
+	}
+	if token.Method.Alg() != key.method.Alg() {
+		return nil, errors.New("signed with an algorithm that is not its key's")
+	}
+	return key.key, nil
+}
+
+// isTokenType follows RFC 9068 section 4: media types ignore case, and their
+// "application/" may be left out.
+func isTokenType(typ string) bool {
+	return strings.EqualFold(typ, tokenType) || strings.EqualFold(typ, "application/"+tokenType)
+}
