@@ -3,38 +3,33 @@ package pgstore
 import (
 	"context"
 	"errors"
-	"runtime"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
 const (
-	// batchers is how many statements are under way at once. While they are, what
-	// comes gathers for the next one.
-	batchers = 3
+	// workers is how many statements are under way at once. Confirmations that come
+	// meanwhile gather for the next one.
+	workers = 3
 	// largestBatch bounds how many confirmations share a statement.
 	largestBatch = 128
 	// batchTimeout bounds a statement that no single context does.
 	batchTimeout = 10 * time.Second
 )
 
-// errClosed is for calls after Close.
-var errClosed = errors.New("the store is closed")
-
-// An attempt is one confirmation, and somebody who waits for it.
+// An attempt is one confirmation, and what came of it.
 type attempt struct {
 	id   rotation.SessionID
 	to   rotation.Position
 	at   time.Time
 	from uint32
 
-	done      chan struct{} // closed once the following are set
 	session   store.Session
 	confirmed bool
 	err       error
@@ -53,99 +48,25 @@ const (
 	RETURNING ` + columns
 )
 
-// A batcher carries out confirmations. Those that come while others are under way
-// share the next statement, and its commit: the more there are at once, the less
-// each costs. A lone one waits for nobody.
-type batcher struct {
-	store    *Store
-	queue    chan *attempt
-	stop     chan struct{}
-	stopOnce sync.Once
-	running  sync.WaitGroup
+// newBatcher returns what carries out confirmations. Those that come while others
+// are under way share the next statement, and its commit.
+func newBatcher(s *Store) *group.Group[attempt] {
+	return group.New(group.Config[attempt]{Workers: workers, Largest: largestBatch, CarryOut: s.carryOut})
 }
 
-func newBatcher(s *Store) *batcher {
-	b := &batcher{store: s, queue: make(chan *attempt, largestBatch), stop: make(chan struct{})}
-	for range batchers {
-		b.running.Go(b.run)
-	}
-	return b
-}
-
-// close waits for what is under way; what is queued is told that the store is
-// closed. It may be called twice.
-func (b *batcher) close() {
-	b.stopOnce.Do(func() { close(b.stop) })
-	b.running.Wait()
-}
-
-// do waits for an attempt, as long as the context allows; it may be carried out all
-// the same.
-func (b *batcher) do(ctx context.Context, one *attempt) error {
-	one.done = make(chan struct{})
-	select {
-	case b.queue <- one:
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.stop:
-		return errClosed
-	}
-	select {
-	case <-one.done:
-		return one.err
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-b.stop:
-		b.running.Wait()
-	}
-	select {
-	case <-one.done:
-		return one.err
-	default:
-		return errClosed
-	}
-}
-
-func (b *batcher) run() {
-	for {
-		select {
-		case first := <-b.queue:
-			b.carryOut(b.collect(first))
-		case <-b.stop:
-			return
-		}
-	}
-}
-
-// collect takes what is queued behind first, without waiting for more. Whoever is
-// ready to run does so before: where the processors are busy, some are on their way.
-func (b *batcher) collect(first *attempt) []*attempt {
-	runtime.Gosched()
-	batch := []*attempt{first}
-	for len(batch) < largestBatch {
-		select {
-		case next := <-b.queue:
-			batch = append(batch, next)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-func (b *batcher) carryOut(batch []*attempt) {
+// carryOut carries out a batch, all of it or nothing.
+func (s *Store) carryOut(batch []*attempt) {
 	// Those who wait must not be able to break each other's statement.
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
 	var err error
 	if len(batch) == 1 {
-		err = b.store.advanceOne(ctx, batch[0])
+		err = s.advanceOne(ctx, batch[0])
 	} else {
-		err = b.store.advanceAll(ctx, batch)
+		err = s.advanceAll(ctx, batch)
 	}
 	for _, one := range batch {
 		one.err = err
-		close(one.done)
 	}
 }
 

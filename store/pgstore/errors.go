@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
 // SQLSTATE codes (PostgreSQL manual, appendix A).
@@ -46,7 +47,7 @@ func code(err error) string {
 func isLost(err error) bool {
 	switch code := code(err); code {
 	case "":
-		return !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, errClosed)
+		return !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, group.ErrClosed)
 	case adminShutdown, crashShutdown, cannotConnectNow, readOnlyTransaction:
 		return true // or it is a standby now, and another is the primary
 	default:

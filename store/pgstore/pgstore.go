@@ -26,6 +26,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
 // A Store is a database. Its methods are safe for concurrent use. Their errors name
@@ -33,7 +35,7 @@ import (
 type Store struct {
 	name    string // for errors: host, database and user, never the password
 	pool    *pgxpool.Pool
-	batcher *batcher
+	batcher *group.Group[attempt]
 	// unprepared is set once it is known that there is a PgBouncer in between which
 	// loses prepared statements.
 	unprepared atomic.Bool
@@ -114,7 +116,7 @@ func (s *Store) Warning() string { return s.warning }
 
 // Close closes all connections, once those in use are done. It may be called twice.
 func (s *Store) Close() error {
-	s.batcher.close()
+	s.batcher.Close()
 	s.pool.Close()
 	return nil
 }

@@ -70,8 +70,11 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 		Advance: func(from uint32) (session store.Session, confirmed bool, _ error) {
 			err := s.do(ctx, "confirm a refresh token", repeatable, func(mayBeDone bool) error {
 				mayBeOurs = mayBeOurs || mayBeDone
-				one := &attempt{id: id, to: to, at: at, from: from}
-				if err := s.batcher.do(ctx, one); err != nil {
+				one, err := s.batcher.Do(ctx, attempt{id: id, to: to, at: at, from: from})
+				if err == nil {
+					err = one.err
+				}
+				if err != nil {
 					return err
 				}
 				session, confirmed = one.session, one.confirmed

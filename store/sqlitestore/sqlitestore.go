@@ -213,14 +213,14 @@ func (s *Store) Close() error {
 
 // exec runs one statement and returns how many rows it changed.
 func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) (int64, error) {
-	n, err := s.writer.do(ctx, &write{statement: statement, args: args})
+	n, err := s.writer.do(ctx, write{statement: statement, args: args})
 	return n, s.explain(ctx, doing, err)
 }
 
 // query is exec for a statement that returns the row that it changed, which scan
 // gets. If ctx ends first, scan may yet be called.
 func (s *Store) query(ctx context.Context, doing string, scan func(row) error, statement string, args ...any) (int64, error) {
-	n, err := s.writer.do(ctx, &write{statement: statement, args: args, scan: scan})
+	n, err := s.writer.do(ctx, write{statement: statement, args: args, scan: scan})
 	return n, s.explain(ctx, doing, err)
 }
 

@@ -4,39 +4,30 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"runtime"
-	"sync"
+
+	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
 // largestBatch bounds how many writes share a commit, and so how long one may
 // have to wait for the others.
 const largestBatch = 512
 
-// errClosed is for calls after Close.
-var errClosed = errors.New("the store is closed")
-
-// A write is one statement, and somebody who waits for it.
+// A write is one statement, and what came of it.
 type write struct {
-	ctx       context.Context
 	statement string
 	args      []any
 	scan      func(row) error // of the row that the statement returns, if it returns one
 
-	done    chan struct{} // closed once changed and err are set
 	changed int64
 	err     error
 }
 
-// A writer is the one that writes. What comes while it is at a commit shares the
-// next one: the more writers there are at once, the fewer commits each costs. A
-// lone one waits for nobody.
+// A writer is the only one that writes to the file, on one connection. Writes that
+// come while it commits share the next commit.
 type writer struct {
 	conn       *sql.Conn
-	statements map[string]*sql.Stmt
-	queue      chan *write
-	stop       chan struct{}
-	stopOnce   sync.Once
-	stopped    chan struct{} // closed when run has returned
+	statements map[string]*sql.Stmt // used by the group's worker, and by close after that
+	group      *group.Group[write]
 }
 
 func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
@@ -44,22 +35,15 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &writer{
-		conn:       conn,
-		statements: map[string]*sql.Stmt{},
-		queue:      make(chan *write, largestBatch),
-		stop:       make(chan struct{}),
-		stopped:    make(chan struct{}),
-	}
-	go w.run()
+	w := &writer{conn: conn, statements: map[string]*sql.Stmt{}}
+	w.group = group.New(group.Config[write]{Workers: 1, Largest: largestBatch, CarryOut: w.writeBatch})
 	return w, nil
 }
 
 // close lets what is queued be written, and waits for that. It may be called
 // twice.
 func (w *writer) close() error {
-	w.stopOnce.Do(func() { close(w.stop) })
-	<-w.stopped
+	w.group.Close()
 	var errs []error
 	for _, statement := range w.statements { // else SQLite would leave its WAL behind
 		errs = append(errs, statement.Close())
@@ -73,88 +57,21 @@ func (w *writer) close() error {
 
 // do queues a write and waits until it is on the disk. It returns how many rows
 // were changed. If ctx ends while it waits, it may yet be written.
-func (w *writer) do(ctx context.Context, one *write) (int64, error) {
-	if err := ctx.Err(); err != nil {
+func (w *writer) do(ctx context.Context, one write) (int64, error) {
+	one, err := w.group.Do(ctx, one)
+	if err != nil {
 		return 0, err
 	}
-	one.ctx, one.done = ctx, make(chan struct{})
-	select {
-	case <-w.stop:
-		return 0, errClosed
-	default:
-	}
-	select {
-	case w.queue <- one:
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-w.stop:
-		return 0, errClosed
-	}
-	select {
-	case <-one.done:
-		return one.changed, one.err
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-w.stopped:
-	}
-	select {
-	case <-one.done:
-		return one.changed, one.err
-	default: // it got into the queue behind the last look
-		return 0, errClosed
-	}
+	return one.changed, one.err
 }
 
-func (w *writer) run() {
-	defer close(w.stopped)
-	for {
-		select {
-		case first := <-w.queue:
-			w.writeBatch(w.collect(first))
-		case <-w.stop:
-			w.drain()
-			return
-		}
-	}
-}
-
-// drain answers what has got into the queue before the end.
-func (w *writer) drain() {
-	for {
-		select {
-		case first := <-w.queue:
-			w.writeBatch(w.collect(first))
-		default:
-			return
-		}
-	}
-}
-
-// collect takes what is queued behind first, without waiting for more. Whoever is
-// ready to run does so before: where the processors are busy, some are about to write.
-func (w *writer) collect(first *write) []*write {
-	runtime.Gosched()
-	batch := []*write{first}
-	for len(batch) < largestBatch {
-		select {
-		case next := <-w.queue:
-			batch = append(batch, next)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
-// writeBatch carries out all of a batch in one transaction and answers each. A
+// writeBatch carries out all of a batch in one transaction. A
 // statement that fails alone, such as an ID that is taken, fails alone.
 func (w *writer) writeBatch(batch []*write) {
-	err := w.transact(batch)
-	for _, one := range batch {
-		if err != nil {
+	if err := w.transact(batch); err != nil {
+		for _, one := range batch {
 			one.changed, one.err = 0, err
 		}
-		close(one.done)
 	}
 }
 
@@ -184,9 +101,6 @@ func (w *writer) transact(batch []*write) error {
 }
 
 func (w *writer) carryOut(ctx context.Context, one *write) {
-	if one.err = one.ctx.Err(); one.err != nil {
-		return // nobody waits any more
-	}
 	statement, err := w.prepared(ctx, one.statement) //nolint:sqlclosecheck // close does, when the writer ends
 	if err != nil {
 		one.err = err
