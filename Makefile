@@ -65,7 +65,7 @@ bench-stores: go ## Refreshes a second on every store, beside go-oauth2 (STORES=
 	@cd bench && go run ./cmd/stores $(STORES)
 
 scale: go ## Fill a store with up to 10 million sessions, and measure (SCALE='-store postgres')
-	@go run ./internal/cmd/scale $(SCALE)
+	@cd bench && go run ./cmd/scale $(SCALE)
 
 fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 	@exec scripts/fuzz
