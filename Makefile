@@ -11,6 +11,10 @@ BENCH ?= .
 STORES ?=
 SCALE ?=
 
+# How long the tests of one package may take. The slowest needs some minutes where
+# nothing else runs; the limit is for tests that hang, not for machines that are slow.
+TEST_TIMEOUT ?= 40m
+
 # How many refreshes are simulated, from which seed on, and how often the server is
 # killed, for `make simulate` and `make chaos`.
 REFRESHES ?= 100000
@@ -20,10 +24,10 @@ KILLS ?= 50
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LINT = go tool -modfile=tools/go.mod golangci-lint
 
-export PKGS FUZZTIME VERSION
+export PKGS FUZZTIME TEST_TIMEOUT VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint fmt vet unit browser bench fuzz cross clean go
+.PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint fmt vet unit short browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -49,7 +53,10 @@ vet: go ## Run go vet
 	@cd bench && go vet ./...
 
 unit: go ## Run the tests alone, with the race detector
-	@go test -race -timeout 10m $(PKGS)
+	@go test -race -timeout $(TEST_TIMEOUT) $(PKGS)
+
+short: go ## Run the tests that take no time, without the race detector
+	@go test -short -timeout $(TEST_TIMEOUT) $(PKGS)
 
 browser: go ## Run the tests that drive a browser
 	@scripts/install-test-parts
