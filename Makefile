@@ -1,4 +1,4 @@
-# The packages that test, unit, lint, fmt, vet, bench, fuzz and cross work on.
+# The packages that test, unit, short, lint, vet, bench, fuzz and cross work on.
 PKGS ?= ./...
 # Further arguments of `bin/tandem try`, for `make run`.
 ARGS ?=
@@ -22,12 +22,13 @@ SEED ?= 1
 KILLS ?= 50
 
 VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LINT = go tool -modfile=tools/go.mod golangci-lint
+GOFUMPT = go tool -modfile=tools/go.mod gofumpt
+GOLANGCI = go tool -modfile=tools/go.mod golangci-lint
 
 export PKGS FUZZTIME TEST_TIMEOUT VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint fmt vet unit short browser bench fuzz cross clean go
+.PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint lint-all fmt vet unit short browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -42,11 +43,18 @@ build: go ## Build bin/tandem
 	@[ -x bin/tandem ] || echo "building bin/tandem; the first time takes a minute or two"
 	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
 
-lint: go ## Lint, and check the format
-	@$(LINT) run $(PKGS)
+lint: go ## Find mistakes (go vet, staticcheck and others), and check the format
+	@mkdir -p bin
+	@cd tools && go build -o ../bin/lint ./lint
+	@go vet -vettool="$(CURDIR)/bin/lint" $(PKGS)
+	@cd bench && go vet ./...
+	@unformatted=$$($(GOFUMPT) -l .); if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted"; exit 1; fi
+
+lint-all: go ## The same and matters of style (golangci-lint; builds for minutes the first time)
+	@$(GOLANGCI) run $(PKGS)
 
 fmt: go ## Format the code
-	@$(LINT) fmt $(PKGS)
+	@$(GOFUMPT) -l -w .
 
 vet: go ## Run go vet
 	@go vet $(PKGS)
