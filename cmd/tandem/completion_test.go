@@ -36,6 +36,9 @@ var shells = map[string][]string{
 // bash, zsh and fish themselves complete commands, flags, what these take, and the
 // names of profiles.
 func TestShellsComplete(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes again and again")
+	}
 	p := newProgram(t)
 	home := t.TempDir()
 	for _, name := range []string{"work", "home"} {

@@ -155,6 +155,9 @@ func hop(t *testing.T, session *tandem.Session) {
 // Sessions hop between servers at every request while one of these is killed and
 // another added: nobody is signed out, and a thief who hops as well is seen.
 func TestAFleetOnOneStore(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes again and again")
+	}
 	binary := filepath.Join(t.TempDir(), "tandem")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -23,6 +23,9 @@ const refreshPath = "/auth/refresh-token"
 // The server is killed when it has committed a refresh and before its reply
 // arrives. The client goes on without a new sign-in.
 func TestAServerKilledBetweenCommitAndReply(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes again and again")
+	}
 	p := newProgram(t)
 	server := p.start(t)
 
@@ -91,6 +94,9 @@ func TestAServerKilledBetweenCommitAndReply(t *testing.T) {
 // A sign-out that was answered stays one, though the server is killed at that
 // very moment.
 func TestASignOutThatWasAnsweredSurvivesAKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes again and again")
+	}
 	p := newProgram(t)
 	server := p.start(t)
 	kill := func(r *http.Request) {

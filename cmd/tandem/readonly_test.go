@@ -14,6 +14,9 @@ import (
 
 // A folder that may not be written is named, and stays as it is.
 func TestADataFolderThatIsReadOnly(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes again and again")
+	}
 	for name, c := range map[string]struct {
 		protect func(t *testing.T, dir string)
 		want    string
