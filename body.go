@@ -128,7 +128,7 @@ const maxDrain = time.Second
 // much is left on it, or it takes too long to arrive. It returns at once: a refresh need
 // not wait for that. Call wait in the end.
 func drain(resp *http.Response) (wait func()) {
-	_, wait = bufferBody(resp)
+	_, wait = bufferBody(resp) //nolint:bodyclose // it closes the body of resp, and the other is memory
 	return wait
 }
 

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/tandem-auth/tandem/internal/retryafter"
 )
 
 const (
@@ -103,7 +105,7 @@ func readAnswer(resp *http.Response, secrets []string) answer {
 
 // serverError reads the status of an answer and the error that it names.
 func (e endpoint) serverError(resp *http.Response, a answer, secrets []string) *ServerError {
-	said := &ServerError{Status: resp.StatusCode, RetryAfter: e.retryAfter(resp)}
+	said := &ServerError{Status: resp.StatusCode, RetryAfter: retryafter.Parse(resp.Header, e.now(), maxRetryAfter)}
 	if a.err == nil {
 		said.Code = printable(a.text("error"), secrets...)
 		said.Description = printable(a.text("error_description"), secrets...)
@@ -246,23 +248,6 @@ func isToken(s string) bool {
 
 // maxRetryAfter is the longest wait that a server is believed.
 const maxRetryAfter = 5 * time.Minute
-
-// retryAfter reads the Retry-After header (RFC 9110 section 10.2.3). It compares a date in
-// it with the Date header, so that a wrong clock of either machine makes no difference.
-func (e endpoint) retryAfter(resp *http.Response) time.Duration {
-	text := resp.Header.Get("Retry-After")
-	var asked time.Duration
-	if seconds, err := strconv.Atoi(text); err == nil || errors.Is(err, strconv.ErrRange) {
-		asked = time.Duration(min(max(seconds, 0), int(maxRetryAfter/time.Second))) * time.Second
-	} else if at, err := http.ParseTime(text); err == nil {
-		now, err := http.ParseTime(resp.Header.Get("Date"))
-		if err != nil {
-			now = e.now()
-		}
-		asked = at.Sub(now)
-	}
-	return min(max(asked, 0), maxRetryAfter)
-}
 
 func isJSON(resp *http.Response) bool {
 	kind, _, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))

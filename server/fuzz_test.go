@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 	"unicode/utf8"
 )
 
@@ -111,14 +110,6 @@ func TestLabel(t *testing.T) {
 	} {
 		if got := label(c.in); got != c.want {
 			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
-		}
-	}
-}
-
-func TestRetryAfterIsRoundedUp(t *testing.T) {
-	for d, want := range map[time.Duration]string{1: "1", time.Second: "1", time.Second + 1: "2", 9500 * time.Millisecond: "10"} {
-		if got := wholeSeconds(d); got != want {
-			t.Errorf("%v: got %s, want %s", d, got, want)
 		}
 	}
 }

@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net/http"
 	"strconv"
 	"time"
 
+	"github.com/tandem-auth/tandem/internal/retryafter"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
@@ -131,18 +131,12 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("WWW-Authenticate", p.challenge)
 	}
 	if p.retryAfter > 0 {
-		header.Set("Retry-After", wholeSeconds(p.retryAfter))
+		header.Set(retryafter.Name, retryafter.Format(p.retryAfter))
 	}
 	if p.close {
 		header.Set("Connection", "close")
 	}
 	s.respond(w, r, p.status, p)
-}
-
-// wholeSeconds rounds up: a client that comes back too early would only be
-// refused again.
-func wholeSeconds(d time.Duration) string {
-	return strconv.FormatInt(int64(max(1, math.Ceil(d.Seconds()))), 10)
 }
 
 // respond answers with JSON.

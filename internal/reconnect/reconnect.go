@@ -10,10 +10,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/retryafter"
 )
 
 const (
@@ -193,12 +193,5 @@ func Definitive(status int, openedBefore bool) bool {
 // RetryAfter returns the wait that the Retry-After header asks for (RFC 9110 section
 // 10.2.3), at most an hour; 0 if there is none.
 func RetryAfter(header http.Header) time.Duration {
-	text := header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil {
-		return time.Duration(min(max(seconds, 0), int(maxAsked/time.Second))) * time.Second
-	}
-	if at, err := http.ParseTime(text); err == nil {
-		return min(max(time.Until(at), 0), maxAsked)
-	}
-	return 0
+	return retryafter.Parse(header, time.Now(), maxAsked)
 }

@@ -52,7 +52,7 @@ func TestAFileThatIsMountedByItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := file + ": the file is mounted by itself, so that it cannot be replaced: mount its folder, not the file"
-	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+	for line := range strings.SplitSeq(strings.TrimSpace(string(out)), "\n") {
 		if !strings.HasPrefix(line, "false ") || !strings.Contains(line, want) {
 			t.Errorf("got %s, want %s", line, want)
 		}
