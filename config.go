@@ -16,8 +16,8 @@ import (
 // Config says where a session's server is and how the session behaves. Only URL
 // is needed, or a Refresher in its place.
 type Config struct {
-	// URL is the address of a Tandem server, such as "https://auth.example.com". Its
-	// origin is sent the access token.
+	// URL is the address of a Tandem server, such as "https://auth.example.com". The
+	// session sends the access token to its origin.
 	URL string
 
 	// Refresher fetches the next tokens where the server is another than Tandem's, such
@@ -35,8 +35,8 @@ type Config struct {
 	// has moved: sessions that began there go on. Defaults to none.
 	FormerIssuers []string
 
-	// Origins are further origins that are sent the access token, such as
-	// "https://api.example.com". No other ever is, whatever a request's URL or a
+	// Origins are further origins to which the session sends the access token, such as
+	// "https://api.example.com". It sends it to no other, whatever a request's URL or a
 	// redirect says: requests elsewhere go out as they are. Defaults to none.
 	Origins []string
 

@@ -16,11 +16,12 @@ type credential struct {
 	authorization string
 	// refreshAt is when a refresh ahead of expiry is due.
 	refreshAt time.Time
-	// invalid is set once the program said that the access token is no good.
+	// invalid is set when the program has called Invalidate, or the store has nothing.
 	invalid atomic.Bool
-	// fetched says that this session has it from the server, at a refresh.
+	// fetched says that this session fetched it from the server by a refresh, so that its
+	// access token was fresh.
 	fetched bool
-	// counted is set once a request has had to wait for the next credential.
+	// counted is set once Stats.Expiries has counted this credential.
 	counted atomic.Bool
 	// refusals has, for each origin that refused the access token when it was
 	// fresh, the time of the latest refusal.
@@ -43,9 +44,9 @@ func within(now, from, to time.Time) bool {
 	return now.Before(to) && wall.Before(to.Round(0)) && !wall.Before(from.Round(0).Add(-renewal.ClockTolerance))
 }
 
-// refusalMemory is how long an origin that refused a fresh access token is not
-// taken to mean that the token has expired. An API that refuses whatever it is
-// given would otherwise cause a refresh for every request.
+// refusalMemory is how long the session hands on the refusals of an origin that has
+// refused a fresh access token. An API that refuses every token would otherwise cause a
+// refresh for every request.
 const refusalMemory = 10 * time.Second
 
 func (c *credential) refusedFresh(origin string, now time.Time) {

@@ -222,6 +222,18 @@ func pause(ctx context.Context, jitter func(time.Duration) time.Duration, attemp
 	return sleep(ctx, wait+jitter(wait/4))
 }
 
+// sleep waits, and reports whether the time has passed: it returns false if ctx ends.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
 // retryAfter returns how long a server asked to wait, or 0.
 func retryAfter(err error, now time.Time) time.Duration {
 	if said, ok := errors.AsType[*ServerError](err); ok {

@@ -17,16 +17,16 @@ const (
 	EventSignIn EventKind = "sign_in"
 	// EventRefresh: the server gave the next tokens. Duration has all attempts in it.
 	EventRefresh EventKind = "refresh"
-	// EventRefreshFailed: it didn't; Err is a [*TemporaryError], and the session lives on.
+	// EventRefreshFailed: the server gave none; Err is a [*TemporaryError], and the session lives on.
 	EventRefreshFailed EventKind = "refresh_failed"
-	// EventAdopt: in place of a refresh, tokens were taken up that another session of
-	// the same store had fetched.
+	// EventAdopt: the session uses tokens that another session of the same store has
+	// fetched, in place of refreshing.
 	EventAdopt EventKind = "adopt"
 	// EventReplay: a request was refused, and is sent again. The context is that of
 	// the request.
 	EventReplay EventKind = "replay"
 	// EventStoreFailed: the store failed to keep or to forget the tokens, for the
-	// reason in Err. New ones are used all the same, and kept at the next refresh.
+	// reason in Err. The session uses new ones all the same, and the store gets them later.
 	EventStoreFailed EventKind = "store_failed"
 	// EventLockWait: a refresh has waited for the store's lock for two seconds, and goes
 	// on waiting: another process refreshes, or hangs.
@@ -49,12 +49,12 @@ type Event struct {
 	Err error
 }
 
-// took is an event about what began at some time and is over now.
+// took returns an event that began at some time and is over now.
 func (s *Session) took(kind EventKind, sessionID string, begun time.Time, err error) Event {
 	return Event{Kind: kind, SessionID: sessionID, Begun: begun, Duration: s.config.Now().Sub(begun), Err: err}
 }
 
-// tell passes on what has happened. No lock is held.
+// tell logs an event and tells Observe. The caller holds no lock.
 func (s *Session) tell(ctx context.Context, e Event) {
 	s.log(ctx, e)
 	s.observe(ctx, e)

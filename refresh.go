@@ -1,19 +1,14 @@
 package tandem
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
-
-	"github.com/tandem-auth/tandem/renewal"
-	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A flight is the one refresh under way. Its goroutine belongs to the session, not to
-// any of the callers that wait: they may leave.
+// A flight is the one refresh under way. Its goroutine belongs to the session, not to a
+// caller: a caller that gives up leaves, and the refresh goes on for the others.
 type flight struct {
 	from  *credential
 	ctx   context.Context // has the values of the request that started the refresh
@@ -23,7 +18,7 @@ type flight struct {
 	news  []Event // told once the refresh is over, when no lock is held
 }
 
-// note adds to the news what has just happened.
+// note adds an event to the news.
 func (f *flight) note(s *Session, kind EventKind, err error) {
 	f.news = append(f.news, s.took(kind, f.from.SessionID, f.begun, err))
 }
@@ -43,9 +38,9 @@ func (f failure) holds(now time.Time) bool { return f.err != nil && within(now, 
 // made with it must not wait for that flight.
 type inCallbackOf struct{ session *Session }
 
-// credential returns one that may be sent: usable, and not refused, if that is
-// given. It refreshes first if need be: what a refresh gives is not held against the
-// refused one, even if it is the same again.
+// credential returns a credential whose access token may be sent; the session refreshes
+// first if it has none. If refused is given, the API has refused its access token: the
+// session then returns another one, or whatever a refresh gives, even the same token.
 func (s *Session) credential(ctx context.Context, refused *credential) (*credential, error) {
 	for {
 		if s.closed.Load() {
@@ -77,7 +72,7 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 	}
 }
 
-// adopt takes up what the store keeps, when there is no pair in use.
+// adopt has the keeper adopt the stored pair when there is none in use.
 func (s *Session) adopt(ctx context.Context) error {
 	adopted, err := s.keeper.adopt(ctx)
 	var other *OtherServerError
@@ -159,8 +154,8 @@ func (s *Session) startAhead(ctx context.Context, c *credential) {
 // lookEvery is how often the store is read while a failure is remembered.
 const lookEvery = time.Second
 
-// mayLook reports whether err is a failure while which the store is worth a look:
-// another session of it may have refreshed.
+// mayLook reports whether err is the remembered failure, and the store has not been read
+// for a while: another process may have refreshed since.
 func (s *Session) mayLook(err error) bool {
 	now := s.config.Now()
 	s.mu.Lock()
@@ -172,8 +167,8 @@ func (s *Session) mayLook(err error) bool {
 	return true
 }
 
-// look takes up a pair that the store has in the place of c, and reports whether it is
-// good.
+// look has the keeper adopt a newer pair than c, and reports whether its access token is
+// usable.
 func (s *Session) look(ctx context.Context, c *credential) bool {
 	adopted, _, err := s.keeper.reload(ctx, c)
 	if err != nil || !adopted {
@@ -212,8 +207,8 @@ func (s *Session) runRefresh(f *flight) {
 	}
 	ctx := context.WithValue(f.ctx, inCallbackOf{s}, f)
 	s.log(ctx, f.news...)
-	// The callbacks are the application's code, and may call Close: what Close
-	// waits for is over here.
+	// Observe and OnEnd are the application's code and may call Close, so Close must not
+	// wait for them.
 	release()
 	s.observe(ctx, f.news...)
 	if ended && s.config.OnEnd != nil {
@@ -221,7 +216,7 @@ func (s *Session) runRefresh(f *flight) {
 	}
 }
 
-// finish takes the flight away, remembers how it went and lets all waiters go.
+// finish ends the flight: the session remembers a failure, and all waiters go on.
 func (s *Session) finish(f *flight) {
 	now := s.config.Now()
 	live := s.keeper.live.Load()
@@ -252,261 +247,6 @@ func (s *Session) finish(f *flight) {
 		s.failure = failure{}
 	}
 	close(f.done)
-}
-
-// replace puts another credential in the place of f.from: a newer one of the store,
-// or a fresh one of the server. What may pass is tried again, at most maxAttempts
-// times in all. The store is read before each attempt: without a lock another process
-// may have refreshed, and presenting the token that it replaced looks like theft and ends
-// the session. The error is an *EndedError, an *OtherServerError or a *TemporaryError.
-func (s *Session) replace(f *flight) error {
-	unlock, err := s.lockStore(f)
-	if err != nil {
-		return &TemporaryError{Err: err}
-	}
-	defer unlock()
-
-	live := f.from
-	for attempt := 1; ; attempt++ {
-		p, done, err := s.prepare(f, live)
-		if done || err != nil {
-			return err
-		}
-		live = p.live
-		next, err := s.fetch(p.pair)
-		if !next.IsZero() {
-			return s.keep(f, p, next, err)
-		}
-		var end *EndedError
-		var no *ServerError
-		switch {
-		case errors.As(err, &end):
-			reason := cmp.Or(end.Reason, rotation.Unknown)
-			return s.refused(f, p, renewal.Ended, &EndedError{SessionID: p.pair.SessionID, Reason: reason, Err: end.Err})
-		case errors.Is(err, ErrStale):
-			return s.refused(f, p, renewal.Stale, &TemporaryError{Err: err})
-		case errors.As(err, &no) && no.definitive(), attempt == maxAttempts || !pause(s.ctx, s.config.Jitter, attempt, retryAfter(err, s.config.Now())):
-			return s.temporary(err)
-		}
-	}
-}
-
-// prepare decides what is presented. done says that nothing is: the store has a pair that
-// is good, or the one in use was replaced by a sign-in or sign-out.
-func (s *Session) prepare(f *flight, live *credential) (_ presentation, done bool, _ error) {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	p, adopted, err := s.keeper.prepare(ctx, live)
-	if adopted {
-		f.note(s, EventAdopt, nil)
-	}
-	var other *OtherServerError
-	var end *EndedError
-	switch {
-	case errors.Is(err, errReplaced), err == nil && adopted && p.pair.IsZero():
-		return p, true, nil
-	case errors.As(err, &end):
-		unsaved := s.keeper.unsavedError() != nil
-		if !s.keeper.markEnded(live, end) {
-			return p, true, nil
-		}
-		if unsaved { // nobody else has it
-			s.discard(ctx, live.Pair)
-		}
-		s.stats.ends.Add(1)
-		return p, false, end
-	case err != nil && !errors.As(err, &other):
-		return p, false, &TemporaryError{Err: err}
-	}
-	return p, false, err
-}
-
-// keep has the keeper store and use the next pair. The store comes first and does not
-// end with the session: a pair that was given out must not be lost, not even if it came
-// with an error, of which keep makes a *TemporaryError.
-func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	c := s.newCredential(next)
-	c.invalid.Store(err != nil && p.live.invalid.Load())
-	c.fetched = err == nil
-	became, storeErr := s.keeper.keep(ctx, p, c)
-	switch became {
-	case overtaken:
-		f.note(s, EventAdopt, nil)
-		return nil
-	case discarded:
-		s.discard(ctx, next)
-		return nil // waiters find out what is there instead
-	case inUse:
-		if storeErr != nil {
-			f.note(s, EventStoreFailed, storeErr)
-			s.saveLater()
-		}
-	}
-	if err != nil {
-		return s.temporary(err)
-	}
-	s.stats.refreshes.Add(1)
-	f.note(s, EventRefresh, nil)
-	return nil
-}
-
-// discard tells a strict server of a pair that came when its session had been signed
-// out: nobody else knows that it is there. A forgiving server has ended the session.
-func (s *Session) discard(ctx context.Context, p Pair) {
-	revoker, ok := s.refresher.(Revoker)
-	if live := s.keeper.live.Load(); !ok || s.keeper.server == renewal.Forgiving || live != nil && live.SessionID == p.SessionID {
-		return
-	}
-	_ = revoker.Revoke(ctx, p.RefreshToken)
-}
-
-// refused has the keeper look into the store once more before verdict is taken for true.
-func (s *Session) refused(f *flight, p presentation, answer renewal.Answer, verdict error) error {
-	ctx, cancel := s.storeContext()
-	defer cancel()
-	step, forgetErr, err := s.keeper.refused(ctx, p, answer)
-	if forgetErr != nil {
-		f.note(s, EventStoreFailed, forgetErr)
-	}
-	switch {
-	case err != nil:
-		return &TemporaryError{Err: err}
-	case step == renewal.Adopt:
-		f.note(s, EventAdopt, nil)
-		return nil
-	case step != renewal.End:
-		return verdict
-	}
-	end, ok := errors.AsType[*EndedError](verdict)
-	if !ok || !s.keeper.markEnded(p.live, end) {
-		return nil // given up meanwhile, by SignOut or SignIn: that is no news
-	}
-	s.stats.ends.Add(1)
-	return end
-}
-
-// fetch makes one attempt at a refresh. A refresh token that comes with an error is
-// in the pair, beside the access token that there was.
-func (s *Session) fetch(presented Pair) (Pair, error) {
-	ctx, cancel := s.fetchContext()
-	defer cancel()
-	grant, err := s.refresher.Refresh(ctx, presented)
-	var next Pair
-	if err == nil {
-		next, err = grant.apply(presented, s.config.Now())
-	}
-	if err != nil {
-		_, ended := errors.AsType[*EndedError](err)
-		if ended || !isRefreshToken(grant.RefreshToken) || grant.RefreshToken == presented.RefreshToken {
-			return Pair{}, err
-		}
-		next = grant.rotate(presented, s.config.Now())
-	}
-	next.Issuer = cmp.Or(s.config.Issuer, presented.Issuer)
-	return next, err
-}
-
-// fetchContext bounds one attempt. A forgiving server lets one that is cut short be made
-// again; a strict one may have spent the only refresh token.
-func (s *Session) fetchContext() (context.Context, context.CancelFunc) {
-	ctx := s.fetchCtx
-	if s.keeper.server == renewal.Strict {
-		ctx = context.WithoutCancel(ctx)
-	}
-	return context.WithTimeout(ctx, s.config.RefreshTimeout)
-}
-
-// temporary makes the error of a refresh that may succeed later.
-func (s *Session) temporary(err error) *TemporaryError {
-	now := s.config.Now()
-	retryAt := now.Add(retryAfter(err, now))
-	//nolint:errorlint // one that is wrapped in more words keeps them
-	if temporary, ok := err.(*TemporaryError); ok {
-		err = temporary.Err
-	}
-	return &TemporaryError{RetryAt: retryAt, Err: err}
-}
-
-// lockNotice is how long a refresh waits for the store's lock before it says so.
-const lockNotice = 2 * time.Second
-
-// lockStore takes the store's lock, if it has one. A forgiving server lets a refresh go
-// on without it, when it cannot be had or its holder hangs.
-func (s *Session) lockStore(f *flight) (unlock func(), err error) {
-	locker, ok := s.keeper.store.(Locker)
-	if !ok {
-		return func() {}, nil
-	}
-	ctx, cancel := context.WithTimeout(s.ctx, s.lockTimeout())
-	defer cancel()
-	notice := time.AfterFunc(lockNotice, func() {
-		s.tell(context.WithValue(f.ctx, inCallbackOf{s}, f), Event{Kind: EventLockWait, SessionID: f.from.SessionID, Begun: f.begun, Duration: lockNotice})
-	})
-	defer notice.Stop()
-	unlock, err = locker.Lock(ctx)
-	switch {
-	case err == nil:
-		return unlock, nil
-	case s.keeper.server == renewal.Forgiving && s.ctx.Err() == nil:
-		return func() {}, nil
-	}
-	return nil, fmt.Errorf("wait for the store's lock: %w", err)
-}
-
-// lockTimeout is how long the lock's holder may take: at a forgiving server as long as
-// one attempt, for two refreshes at once do no harm; at a strict one longer than all
-// attempts together.
-func (s *Session) lockTimeout() time.Duration {
-	attempt := s.config.RefreshTimeout + maxPause
-	if s.keeper.server == renewal.Forgiving {
-		return attempt
-	}
-	return (maxAttempts + 1) * attempt
-}
-
-// saveLater has the keeper store what the store has failed to keep, again and again until
-// it works or the session is closed.
-func (s *Session) saveLater() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.saving || s.closed.Load() {
-		return
-	}
-	s.saving = true
-	s.tasks.Go(func() {
-		for count := 1; sleep(s.ctx, s.backOff(count)); count++ { // Close saves it, if it can
-			live := s.keeper.live.Load()
-			ctx, cancel := context.WithTimeout(s.fetchCtx, s.config.RefreshTimeout)
-			err := s.keeper.flush(ctx)
-			cancel()
-			s.mu.Lock()
-			over := err == nil && s.keeper.live.Load() == live
-			s.saving = !over
-			s.mu.Unlock()
-			if over {
-				return
-			}
-		}
-	})
-}
-
-// sleep reports whether it slept for so long: it doesn't if ctx ends.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// storeContext bounds calls to the store; Close does not end them.
-func (s *Session) storeContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(s.ctx), s.config.RefreshTimeout)
 }
 
 // maxBackOff is the longest time for which a failure is remembered.

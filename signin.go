@@ -56,7 +56,7 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 	return s.begin(ctx, pair, now)
 }
 
-// begin makes pair the session, whatever was before. The store comes first.
+// begin makes pair the session, in place of any other. The store keeps it first.
 func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 	pair.Issuer, pair.Revision = s.config.Issuer, 1
 	replaced, err := s.keeper.swapStored(ctx, pair)
@@ -111,11 +111,11 @@ func (s *Session) SignOut(ctx context.Context) error {
 	return errors.Join(storeErr, err)
 }
 
-// An untoldError is of a sign-out that the server has not heard of.
+// An untoldError reports a sign-out that the server could not be told of.
 type untoldError struct{ err error }
 
-// Error says what to do. What a TemporaryError says of the session's life would be odd
-// here.
+// Error says what to do. It leaves out the words of a TemporaryError, which says that the
+// session lives on.
 func (e *untoldError) Error() string {
 	err := e.err
 	if temporary, ok := errors.AsType[*TemporaryError](err); ok && temporary.Err != nil {
@@ -126,8 +126,8 @@ func (e *untoldError) Error() string {
 
 func (e *untoldError) Unwrap() error { return e.err }
 
-// tellServer tells the server of sign-outs. One that it could not be told of is kept for
-// the next time, one that it does not want to hear of is not.
+// tellServer tells the server of sign-outs. The session tells it again at the next SignOut
+// if the server could not be reached, and not if the server has refused to listen.
 func (s *Session) tellServer(ctx context.Context, refreshTokens []string) error {
 	ctx, cancel := context.WithTimeout(ctx, maxAttempts*(s.config.RefreshTimeout+maxPause))
 	defer cancel()

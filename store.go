@@ -11,7 +11,7 @@ import (
 //
 // All methods are safe for concurrent use. A cancelled context ends a call.
 type Store interface {
-	// Load returns the pair that is kept, or the zero Pair if there is none.
+	// Load returns the pair that is kept, whole, or the zero Pair if there is none.
 	Load(ctx context.Context) (Pair, error)
 
 	// CompareAndSwap keeps next instead of what is kept now, if that is still
@@ -22,11 +22,12 @@ type Store interface {
 }
 
 // A Locker is a [Store] that can also keep others from refreshing at the same
-// time. A session works without: the server's protocol forgives two refreshes at
-// once, and a lock only saves the second one.
+// time. At a Tandem server a session works without: the protocol forgives two refreshes
+// at once, and a lock only saves the second one. A server that takes each refresh token
+// once does not forgive.
 type Locker interface {
-	// Lock waits until it has the lock or ctx ends. The lock is let go by calling
-	// unlock, once, or by the end of the process.
+	// Lock waits until it has the lock or ctx ends. The caller releases the lock by calling
+	// unlock, once; the end of the process releases it, too.
 	Lock(ctx context.Context) (unlock func(), err error)
 }
 
