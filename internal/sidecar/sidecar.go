@@ -40,6 +40,11 @@ func NewSecret() (string, error) {
 // needed.
 type Config struct {
 	Session *tandem.Session
+	// Reload is called before every request, and takes up what other processes have done to
+	// the session. A request for which it returns a [*tandem.OtherServerError] is answered
+	// with that and goes nowhere; with another error the session goes on as it is. Defaults
+	// to Session.Reload.
+	Reload func(ctx context.Context) error
 	// Target is where requests go: their path is added to its.
 	Target *url.URL
 	// Secret keeps out other users of the machine, and pages in a browser: it is the
@@ -53,7 +58,8 @@ type Config struct {
 	// "localhost" and to addresses alone: to no name, then, that a page in a browser
 	// could make point here (DNS rebinding).
 	AnyHost bool
-	// Logger hears of requests that failed. Defaults to none.
+	// Logger hears of requests that failed, and of what Reload has returned. Defaults to
+	// none.
 	Logger *slog.Logger
 }
 
@@ -67,6 +73,10 @@ func New(config Config) http.Handler {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
+	if config.Reload == nil {
+		config.Reload = config.Session.Reload
+	}
+	session := &watched{reload: config.Reload, logger: config.Logger}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, config) },
 		ModifyResponse: func(resp *http.Response) error { adapt(resp, config.Target); return nil },
@@ -90,7 +100,10 @@ func New(config Config) http.Handler {
 			write(w, http.StatusBadRequest, "invalid_request", "the body did not arrive in full")
 			return
 		}
-		reload(r.Context(), config)
+		if err := session.takeUp(r.Context()); err != nil {
+			answer(w, err)
+			return
+		}
 		proxy.ServeHTTP(w, r)
 	}))
 }
@@ -98,20 +111,6 @@ func New(config Config) http.Handler {
 // mount is the key of a context that has where the proxy is for a client: the part of
 // the path that has the secret, or nothing.
 type mount struct{}
-
-// reloadTimeout is how long a request waits for the session's store, which may be a
-// keyring that hangs.
-const reloadTimeout = time.Second
-
-// reload takes up what was done on the command line: whoever signed out or in there
-// means this program, too.
-func reload(ctx context.Context, config Config) {
-	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
-	defer cancel()
-	if err := config.Session.Reload(ctx); err != nil {
-		config.Logger.WarnContext(ctx, "the session's store cannot be read", "error", err)
-	}
-}
 
 // admit reports whether a request has the secret, and takes it off.
 func admit(r *http.Request, secret string) (*http.Request, bool) {
@@ -198,6 +197,7 @@ func answer(w http.ResponseWriter, err error) {
 	var (
 		once      *tandem.BodyNotReplayableError
 		ended     *tandem.EndedError
+		other     *tandem.OtherServerError
 		temporary *tandem.TemporaryError
 	)
 	switch {
@@ -207,6 +207,9 @@ func answer(w http.ResponseWriter, err error) {
 		write(w, http.StatusUnauthorized, "session_ended", "the session has ended ("+string(ended.Reason)+"): run tandem login, and go on")
 	case errors.Is(err, tandem.ErrNotSignedIn):
 		write(w, http.StatusUnauthorized, "not_signed_in", "nobody is signed in: run tandem login, and go on")
+	case errors.As(err, &other):
+		write(w, http.StatusUnauthorized, "other_server", "somebody has signed in at "+other.Have+" in the profile of this proxy, which is for "+other.Want+
+			": sign in there again, and go on, or start another tandem proxy")
 	case errors.As(err, &temporary):
 		wait := math.Ceil(time.Until(temporary.RetryAt).Seconds())
 		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, wait))))

@@ -29,19 +29,20 @@ type scene struct {
 	*testing.T
 	auth    *testserver.Server
 	session *tandem.Session
+	store   tandem.Store
 	proxy   string // the address, with the secret
 	client  *http.Client
 }
 
 func newScene(t *testing.T, changes ...func(*sidecar.Config)) *scene {
 	t.Helper()
-	s := &scene{T: t, auth: testserver.New(t)}
+	s := &scene{T: t, auth: testserver.New(t), store: tandem.NewMemoryStore()}
 	target := httptest.NewServer(s.auth)
 	t.Cleanup(target.Close)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	var err error
-	s.session, err = tandem.Open(t.Context(), tandem.NewMemoryStore(), tandem.Config{URL: target.URL, Transport: transport})
+	s.session, err = tandem.Open(t.Context(), s.store, tandem.Config{URL: target.URL, Transport: transport})
 	if err != nil {
 		t.Fatal(err)
 	}
