@@ -27,6 +27,8 @@ type Profile struct {
 	Name string `json:"-"`
 	// URL is the server's address.
 	URL string `json:"url"`
+	// MovedFrom are the addresses that the server had before, the first one first.
+	MovedFrom []string `json:"movedFrom,omitempty"`
 	// Origins are further ones that are sent the access token.
 	Origins []string `json:"origins,omitempty"`
 	// Keyring is whether the session is in the operating system's keyring, and not in
@@ -77,10 +79,14 @@ func Load(root, name string) (*Profile, error) {
 		return nil, fmt.Errorf("read the profile: %w", err)
 	}
 	if err := json.Unmarshal(text, p); err != nil || p.URL == "" {
-		return nil, fmt.Errorf("%s is damaged: delete it, and sign in again", path)
+		return nil, fmt.Errorf("%s is damaged: run tandem logout --forget -p %s, and sign in again", path, name)
 	}
 	return p, nil
 }
+
+// Reread returns the profile as it is kept now. The error wraps [ErrNone] if it was
+// removed.
+func (p *Profile) Reread() (*Profile, error) { return Load(filepath.Dir(p.folder), p.Name) }
 
 // New returns a profile for a server, which is not kept yet.
 func New(root, name, url string) (*Profile, error) {
@@ -107,12 +113,32 @@ func (p *Profile) Save() error {
 	return nil
 }
 
-// Remove removes the profile and the session in it.
+// Remove removes the profile and the session in it, whatever is wrong with them. The
+// server is not told. If the keyring does not let go of its entry, the profile is removed
+// all the same, and the error says so.
 func (p *Profile) Remove() error {
+	sessionErr := p.ForgetSession()
 	if err := os.RemoveAll(p.folder); err != nil {
-		return fmt.Errorf("remove the profile: %w", err)
+		return fmt.Errorf("remove the profile: %w", errors.Join(err, sessionErr))
 	}
-	return nil
+	if p.Keyring && sessionErr != nil {
+		return fmt.Errorf("the profile is removed, but its session is still in the keyring: %w", sessionErr)
+	}
+	return nil // what was wrong with the file went with the folder
+}
+
+// Remove removes a profile whose settings cannot be read, and the session file in it. What
+// the keyring may have of it stays, for its name is in the settings. The error wraps
+// [ErrNone] if there is no such profile.
+func Remove(root, name string) error {
+	p, err := at(root, name)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(p.folder); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%w: %s", ErrNone, name)
+	}
+	return p.Remove()
 }
 
 // List returns the names of all profiles, in their order.
@@ -138,10 +164,46 @@ func List(root string) ([]string, error) {
 const keyringService = "tandem"
 
 // Store returns where the profile keeps its pair. Without a keyring, the error wraps
-// [keyringstore.ErrUnavailable].
+// [keyringstore.ErrUnavailable]; where what is kept is no good, see [Unusable].
 func (p *Profile) Store() (tandem.Store, error) {
-	if p.Keyring {
-		return keyringstore.Open(keyringService, p.Name+" ("+p.URL+")")
+	if !p.Keyring {
+		return filestore.Open(p.sessionPath())
 	}
-	return filestore.Open(filepath.Join(p.folder, sessionFile))
+	return keyringstore.Open(keyringService, p.keyringUser())
+}
+
+// Unusable reports whether an error of [Profile.Store] is of a session that nobody can
+// use as it is: it is damaged, has the wrong owner or mode, or is of a newer version.
+// [Profile.ForgetSession] removes it.
+func Unusable(err error) bool {
+	if unsafe, ok := errors.AsType[*filestore.UnsafeError](err); ok {
+		return filepath.Base(unsafe.Path) == sessionFile // and not its folder, say
+	}
+	return errors.Is(err, filestore.ErrUnusable) || keyringstore.Unusable(err)
+}
+
+// Newer reports whether an error of [Profile.Store] is of a session that a newer version
+// has written, to which it may be good.
+func Newer(err error) bool {
+	return errors.Is(err, filestore.ErrNewer) || errors.Is(err, keyringstore.ErrNewer)
+}
+
+// ForgetSession removes the session, whatever is kept as one. The server is not told.
+func (p *Profile) ForgetSession() error {
+	if p.Keyring {
+		return keyringstore.Forget(keyringService, p.keyringUser())
+	}
+	return filestore.Forget(p.sessionPath())
+}
+
+func (p *Profile) sessionPath() string { return filepath.Join(p.folder, sessionFile) }
+
+// keyringUser names the keyring's entry after the server's first address: the entry
+// stays when the server moves.
+func (p *Profile) keyringUser() string {
+	first := p.URL
+	if len(p.MovedFrom) > 0 {
+		first = p.MovedFrom[0]
+	}
+	return p.Name + " (" + first + ")"
 }
