@@ -60,7 +60,7 @@ func (cmd *demoCommand) Run(ctx context.Context, c console) error {
 func drawProgress(w io.Writer, elapsed, total time.Duration, r demo.Report) {
 	const width = 10
 	done := min(int(width*elapsed/total), width)
-	line := fmt.Sprintf("[%s%s] %4.1fs  %d requests, %d refreshes, %d restarts, %d failed",
+	line := fmt.Sprintf("[%s%s] %4.1fs  requests: %d, refreshes: %d, restarts: %d, failed: %d",
 		strings.Repeat("=", done), strings.Repeat(" ", width-done), elapsed.Seconds(),
 		r.Requests, r.Refreshes, r.Restarts, r.Failed)
 	const narrow = 79 // a line that wraps cannot be drawn over

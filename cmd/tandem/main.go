@@ -69,6 +69,9 @@ func run(args []string, c console) int {
 	if err != nil {
 		return c.fail(ctx, err)
 	}
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
 	command, err := parser.Parse(args)
 	if exit >= 0 { // --help and --version have done their work
 		return exit

@@ -19,7 +19,7 @@ import (
 
 // profileFlags name the profile that a command works with.
 type profileFlags struct {
-	Profile string `short:"p" default:"default" placeholder:"NAME" completion:"profile" help:"The profile: a server and the session on it (default ${default})."`
+	Profile string `short:"p" default:"default" placeholder:"NAME" completion:"profile" help:"The profile, which is a server and the session on it; without the flag, the one called ${default}."`
 }
 
 // name is the profile's; an empty variable of the environment names none.
