@@ -40,6 +40,7 @@ func TestThePageOnTheCommand(t *testing.T) {
 		masterKeyAnswer{},
 		tryAnswer{},
 		failure{},
+		warning{},
 	} {
 		for field := range reflect.TypeOf(answer).Fields() {
 			if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" {
@@ -49,6 +50,7 @@ func TestThePageOnTheCommand(t *testing.T) {
 	}
 	for _, err := range []error{
 		errSignIn, tandem.ErrNotSignedIn, tandem.ErrInvalidCredentials, &tandem.EndedError{}, &tandem.TemporaryError{Err: errors.New("busy")},
+		&tandem.OtherServerError{},
 		&tandem.BodyNotReplayableError{},
 		statusError{404},
 		&net.OpError{Op: "dial", Err: errors.New("refused")}, errors.New("another"),

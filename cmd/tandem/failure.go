@@ -57,6 +57,7 @@ func (e *wordedError) Unwrap() error { return e.err }
 func newFailure(err error) failure {
 	var (
 		ended     *tandem.EndedError
+		other     *tandem.OtherServerError
 		temporary *tandem.TemporaryError
 		once      *tandem.BodyNotReplayableError
 		status    statusError
@@ -72,6 +73,8 @@ func newFailure(err error) failure {
 		f.Code, f.Exit = "invalid_credentials", exitNotSignedIn
 	case errors.As(err, &ended):
 		f.Code, f.Exit, f.Reason = "session_ended", exitNotSignedIn, string(ended.Reason)
+	case errors.As(err, &other):
+		f.Code, f.Exit = "other_server", exitNotSignedIn
 	case errors.As(err, &temporary):
 		f.Code, f.Exit = "temporary", exitTemporary
 		if at := temporary.RetryAt.UTC().Truncate(time.Second); at.After(time.Now()) {

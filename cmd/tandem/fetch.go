@@ -29,7 +29,7 @@ type fetchCommand struct {
 // Run makes a request in the name of who is signed in. An answer of 400 or above
 // is printed, and fails.
 func (cmd *fetchCommand) Run(ctx context.Context, c console) error {
-	return cmd.with(ctx, func(s *signedIn) error {
+	return cmd.with(ctx, c, func(s *signedIn) error {
 		req, err := cmd.request(ctx, s, c)
 		if err != nil {
 			return err

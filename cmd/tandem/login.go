@@ -11,7 +11,6 @@ import (
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/profile"
-	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
 
 type loginCommand struct {
@@ -30,32 +29,57 @@ func (cmd *loginCommand) Run(ctx context.Context, c console) error {
 		return err
 	}
 	// Whatever is wrong with the place of the session is said before anybody types.
-	s, err := openProfile(ctx, p)
-	if errors.Is(err, keyringstore.ErrUnavailable) {
-		err = fmt.Errorf("%w: run tandem login with --no-keyring", err)
-	}
+	s, err := cmd.openAnew(ctx, c, p)
 	if err != nil {
 		return err
 	}
+	defer s.close()
 	old, err := s.store.Load(ctx)
 	if err != nil {
-		return errors.Join(err, s.Close())
+		return err
 	}
+	elsewhere, _ := errors.AsType[*tandem.OtherServerError](s.othersSession(ctx))
 	if err := cmd.signIn(ctx, c, s); err != nil {
-		return errors.Join(err, s.Close())
+		return err
 	}
 	if err := p.Save(); err != nil {
-		return errors.Join(err, s.Close())
+		return err
 	}
 	err = signOutPair(ctx, p, old)
 	if before != nil && before.Keyring != p.Keyring {
-		err = errors.Join(err, signOutOf(ctx, before))
+		err = errors.Join(err, signOutOf(ctx, c, before))
+	}
+	if temporary, ok := errors.AsType[*tandem.TemporaryError](err); ok && temporary.Err != nil {
+		err = temporary.Err
 	}
 	if err != nil {
-		fmt.Fprintln(c.err, "tandem: the session before this one is not signed out:", err)
+		c.warn("not_signed_out", "the session before this one is not signed out, and goes on at the server until it expires: %v", err)
+	}
+	if elsewhere != nil {
+		c.warn("not_signed_out", "the session before this one belongs to %s, which was not told: it goes on there until it expires", elsewhere.Have)
 	}
 	answer := s.answer()
-	return errors.Join(c.print(answer, "Signed in to %s as %s.\n", answer.URL, answer.Username), s.Close())
+	return c.print(answer, "Signed in to %s as %s.\n", answer.URL, answer.Username)
+}
+
+// openAnew opens the session of a profile to sign in. One that cannot be used is removed
+// first, but not what a newer version of the command may be using.
+func (cmd *loginCommand) openAnew(ctx context.Context, c console, p *profile.Profile) (*signedIn, error) {
+	s, err := openProfile(ctx, c, p, nil)
+	if profile.Unusable(err) && !profile.Newer(err) {
+		c.warn("session_removed", "removing the session that was kept here, which cannot be used: %v", err)
+		if err := p.ForgetSession(); err != nil {
+			return nil, err
+		}
+		s, err = openProfile(ctx, c, p, nil)
+	}
+	switch {
+	case isKeyringTrouble(err):
+		err = fmt.Errorf("%w: run tandem login with --no-keyring", err)
+	case profile.Newer(err):
+		err = fmt.Errorf("%w; or remove it with tandem logout --forget -p %s", err, p.Name)
+	}
+	return s, err
 }
 
 // prepare returns the profile as it was, if there was one, and with its new settings.
@@ -77,7 +101,7 @@ func (cmd *loginCommand) prepare() (before, p *profile.Profile, err error) {
 	case !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://"):
 		return nil, nil, fmt.Errorf("%q is no address: write https:// before it, or http:// for a server on this machine", url)
 	case before != nil && before.URL != url:
-		return nil, nil, fmt.Errorf("the profile %q is for %s: choose another with --profile, or run tandem logout --forget first", cmd.name(), before.URL)
+		return nil, nil, fmt.Errorf("the profile %q is for %s: choose another with --profile, or remove this one first with tandem logout --forget -p %[1]s", cmd.name(), before.URL)
 	}
 	if p, err = profile.New(root, cmd.name(), url); err != nil {
 		return nil, nil, err
@@ -118,7 +142,8 @@ func (cmd *loginCommand) signIn(ctx context.Context, c console, s *signedIn) (er
 	}
 }
 
-// signOutPair ends the session of a pair that is not kept any more, if it is one.
+// signOutPair ends the session of a pair that is not kept any more, if it is one. A
+// session of another server stays as it is: its tokens are not for this one.
 func signOutPair(ctx context.Context, p *profile.Profile, pair tandem.Pair) error {
 	store := tandem.NewMemoryStore()
 	if _, err := store.CompareAndSwap(ctx, tandem.Pair{}, pair); err != nil {
@@ -132,8 +157,8 @@ func signOutPair(ctx context.Context, p *profile.Profile, pair tandem.Pair) erro
 }
 
 // signOutOf ends the session that a profile keeps.
-func signOutOf(ctx context.Context, p *profile.Profile) error {
-	s, err := openProfile(ctx, p)
+func signOutOf(ctx context.Context, c console, p *profile.Profile) error {
+	s, err := openProfile(ctx, c, p, nil)
 	if err != nil {
 		return err
 	}

@@ -43,17 +43,22 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"terminate": terminate,
 			"target":    target,
 			"zeros":     zeros,
+			"hold":      hold,
+			"entry":     entry,
 		},
 	})
 }
 
-// freePort sets a variable to a loopback address that nobody listens at:
-// freeport NAME.
+// freePort sets a variable to a loopback address that nobody listens at, and NAME_PORT to
+// the port of it: freeport NAME.
 func freePort(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	ts.Check(err)
 	ts.Check(l.Close())
 	ts.Setenv(args[0], l.Addr().String())
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	ts.Check(err)
+	ts.Setenv(args[0]+"_PORT", port)
 }
 
 // await waits until a URL is answered with 200: await URL.

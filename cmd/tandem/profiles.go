@@ -32,7 +32,7 @@ func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
 	}
 	list := []listedProfile{} // [], not null
 	for _, name := range names {
-		list = append(list, listedProfile{describe(ctx, root, name), name == cmd.name()})
+		list = append(list, listedProfile{describe(ctx, c, root, name), name == cmd.name()})
 	}
 	switch {
 	case c.json:
@@ -64,19 +64,20 @@ func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
 
 // describe says what there is to a profile. What is wrong with one is no reason not to
 // list the others.
-func describe(ctx context.Context, root, name string) sessionAnswer {
+func describe(ctx context.Context, c console, root, name string) sessionAnswer {
 	p, err := profile.Load(root, name)
 	if err != nil {
 		return sessionAnswer{Profile: name, Problem: err.Error()}
 	}
-	s, err := openProfile(ctx, p)
+	s, err := openProfile(ctx, c, p, nil)
 	if err != nil {
 		answer := newAnswer(p)
 		answer.Problem = err.Error()
 		return answer
 	}
+	defer s.close()
 	answer := s.answer()
-	if err := s.Close(); err != nil {
+	if err := s.othersSession(ctx); err != nil {
 		answer.Problem = err.Error()
 	}
 	return answer

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/sidecar"
 )
 
@@ -32,45 +34,71 @@ const minSecret = 16
 
 // Run serves until the context ends.
 func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
-	return cmd.with(ctx, func(s *signedIn) error {
-		target, err := cmd.target(s)
-		if err != nil {
-			return err
-		}
-		secret, err := cmd.secret()
-		if err != nil {
-			return err
-		}
-		listener, err := cmd.listen(ctx)
-		if err != nil {
-			return err
-		}
-		proxy := sidecar.New(sidecar.Config{
-			Session: s.Session, Target: target, Secret: secret,
-			Origins: cmd.Origins, AnyHost: cmd.AnyListen, Logger: cmd.logger(c),
-		})
-		answer := proxyAnswer{
-			URL:     fmt.Sprintf("http://%s/%s/", listener.Addr(), secret),
-			Address: listener.Addr().String(), Secret: secret,
-			Target: target.String(), Username: s.Status().Username,
-		}
-		if err := c.print(answer, "%s\n", answer.URL); err != nil {
-			return errors.Join(err, listener.Close())
-		}
-		if !c.json {
-			name := "in the name of " + answer.Username
-			if answer.Username == "" {
-				name = "once somebody has signed in"
-			}
-			fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. Whoever knows it can make them:\nkeep it to yourself. Press Ctrl-C to stop.\n", target, name)
-		}
-		return serveUntil(ctx, &http.Server{
-			Handler:           proxy,
-			ReadHeaderTimeout: 10 * time.Second,
-			IdleTimeout:       2 * time.Minute,
-		}, listener)
+	logger := cmd.logger(c)
+	s, err := cmd.open(ctx, c, logger)
+	if err != nil {
+		return err
+	}
+	defer s.close()
+	if err := s.othersSession(ctx); err != nil {
+		return err
+	}
+	target, err := cmd.target(s)
+	if err != nil {
+		return err
+	}
+	secret, err := cmd.secret()
+	if err != nil {
+		return err
+	}
+	listener, err := cmd.listen(ctx)
+	if err != nil {
+		return err
+	}
+	proxy := sidecar.New(sidecar.Config{
+		Session: s.Session, Reload: s.reload, Target: target, Secret: secret,
+		Origins: cmd.Origins, AnyHost: cmd.AnyListen, Logger: logger,
 	})
+	answer := proxyAnswer{
+		URL:     fmt.Sprintf("http://%s/%s/", listener.Addr(), secret),
+		Address: listener.Addr().String(), Secret: secret,
+		Target: target.String(), Username: s.Status().Username,
+	}
+	if err := c.print(answer, "%s\n", answer.URL); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+	if !c.json {
+		name := "in the name of " + answer.Username
+		if answer.Username == "" {
+			name = "once somebody has signed in"
+		}
+		fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. Whoever knows it can make them:\nkeep it to yourself. Press Ctrl-C to stop.\n", target, name)
+	}
+	return serveUntil(ctx, &http.Server{
+		Handler:           proxy,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}, listener)
 }
+
+// reload takes up what other commands have done to the session since. Whoever has signed
+// in at another server in the same profile has not necessarily touched the session's
+// store: another server's is another entry of the keyring.
+func (s *signedIn) reload(ctx context.Context) error {
+	now, err := s.profile.Reread()
+	switch {
+	case err != nil: // it was removed, or is damaged: the store says what holds
+		err = nil
+	case now.URL != s.profile.URL:
+		return &tandem.OtherServerError{Want: s.profile.URL, Have: now.URL}
+	case now.Keyring != s.profile.Keyring:
+		err = errMovedAway
+	}
+	return cmp.Or(s.Reload(ctx), err)
+}
+
+// errMovedAway is of a session that is kept elsewhere now.
+var errMovedAway = errors.New("the profile's session has moved between file and keyring: restart tandem proxy")
 
 // A proxyAnswer is what --json prints once the proxy listens.
 type proxyAnswer struct {

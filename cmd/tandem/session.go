@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,13 +32,14 @@ var errSignIn = errors.New("not signed in: run tandem login URL")
 // A signedIn is an open session and its profile.
 type signedIn struct {
 	*tandem.Session
+	*witness
 
 	profile *profile.Profile
 	store   tandem.Store
 }
 
-// open opens the session of the profile. Close it in the end.
-func (f *profileFlags) open(ctx context.Context) (*signedIn, error) {
+// load returns the profile. The error is errSignIn if there is none.
+func (f *profileFlags) load() (*profile.Profile, error) {
 	root, err := profile.Root()
 	if err != nil {
 		return nil, err
@@ -46,14 +48,31 @@ func (f *profileFlags) open(ctx context.Context) (*signedIn, error) {
 	if errors.Is(err, profile.ErrNone) {
 		return nil, f.orOthers(root)
 	}
+	return p, err
+}
+
+// open opens the session of the profile. Close it in the end. A logger hears what happens
+// to it; without one, the console does.
+func (f *profileFlags) open(ctx context.Context, c console, logger *slog.Logger) (*signedIn, error) {
+	p, err := f.load()
 	if err != nil {
 		return nil, err
 	}
-	s, err := openProfile(ctx, p)
-	if errors.Is(err, keyringstore.ErrUnavailable) {
-		err = fmt.Errorf("%w: tandem login --no-keyring does that", err)
+	s, err := openProfile(ctx, c, p, logger)
+	switch {
+	case isKeyringTrouble(err):
+		return nil, fmt.Errorf("%w: tandem login --no-keyring does that", err)
+	case profile.Newer(err):
+		return nil, fmt.Errorf("%w; or remove it with tandem logout --forget -p %s", err, p.Name)
+	case profile.Unusable(err):
+		return nil, fmt.Errorf("%w; or replace it with tandem login -p %s", err, p.Name)
 	}
 	return s, err
+}
+
+// isKeyringTrouble reports whether an error is the keyring's, and not of what is in it.
+func isKeyringTrouble(err error) bool {
+	return errors.Is(err, keyringstore.ErrUnavailable) || errors.Is(err, keyringstore.ErrLocked) || errors.Is(err, keyringstore.ErrNotAnswering)
 }
 
 // orOthers is errSignIn, and names the profiles that there are.
@@ -68,36 +87,62 @@ func (f *profileFlags) orOthers(root string) error {
 	return fmt.Errorf("%w -p %s (there are the profiles %s)", errSignIn, f.name(), strings.Join(names, ", "))
 }
 
-func openProfile(ctx context.Context, p *profile.Profile) (*signedIn, error) {
+func openProfile(ctx context.Context, c console, p *profile.Profile, logger *slog.Logger) (*signedIn, error) {
 	store, err := p.Store()
 	if err != nil {
 		return nil, err
 	}
-	session, err := tandem.Open(ctx, store, tandem.Config{URL: p.URL, Origins: p.Origins, Device: device()})
-	if err != nil {
-		return nil, err
-	}
-	return &signedIn{session, p, store}, nil
+	return openIn(ctx, c, p, store, logger)
 }
 
-// mayGo reports whether the access token may go to a URL: to the profile's server, or
-// to an origin that was named at login.
-func (s *signedIn) mayGo(to *url.URL) error {
-	for _, allowed := range append([]string{s.profile.URL}, s.profile.Origins...) {
-		if u, err := url.Parse(allowed); err == nil && strings.EqualFold(u.Scheme, to.Scheme) && strings.EqualFold(u.Host, to.Host) {
-			return nil
-		}
+// openIn opens the session of a profile in a store, which may be another than its own.
+func openIn(ctx context.Context, c console, p *profile.Profile, store tandem.Store, logger *slog.Logger) (_ *signedIn, err error) {
+	s := &signedIn{witness: &witness{console: c}, profile: p, store: store}
+	config := tandem.Config{URL: p.URL, Origins: p.Origins, Device: device(), Logger: logger}
+	if logger == nil {
+		config.Observe = s.observe
 	}
-	return fmt.Errorf("the access token may not go to %s://%s: name that origin at tandem login, with --origin", to.Scheme, to.Host)
+	if s.Session, err = tandem.Open(ctx, store, config); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// othersSession returns a *tandem.OtherServerError, in the words of the command, if what
+// the profile keeps is a session of another server than the profile's.
+func (s *signedIn) othersSession(ctx context.Context) error {
+	if s.Status().SignedIn {
+		return nil
+	}
+	err := s.Reload(ctx)
+	if other, ok := errors.AsType[*tandem.OtherServerError](err); ok {
+		return &wordedError{err: err, text: fmt.Sprintf("the profile %q is for %s, but the session that is kept in it belongs to %s: replace it with tandem login -p %[1]s, or remove it with tandem logout --forget -p %[1]s",
+			s.profile.Name, other.Want, other.Have)}
+	}
+	return nil // what else is wrong with the store, the command will find
+}
+
+// mayGo reports whether the access token may go to the origin of a URL: that of the
+// profile's server, or one that was named at login.
+func (s *signedIn) mayGo(to *url.URL) error {
+	origin := &url.URL{Scheme: to.Scheme, Host: to.Host}
+	if s.Allows(origin) {
+		return nil
+	}
+	return fmt.Errorf("the access token may not go to %s: name that origin at tandem login, with --origin", origin)
 }
 
 // with calls do with the session of the profile.
-func (f *profileFlags) with(ctx context.Context, do func(*signedIn) error) error {
-	s, err := f.open(ctx)
+func (f *profileFlags) with(ctx context.Context, c console, do func(*signedIn) error) error {
+	s, err := f.open(ctx, c, nil)
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(s), s.Close())
+	defer s.close()
+	if err := s.othersSession(ctx); err != nil {
+		return err
+	}
+	return do(s)
 }
 
 // get asks the server with a GET, and reads its JSON answer.

@@ -20,7 +20,7 @@ const statusTimeout = 10 * time.Second
 
 // Run says who is signed in, and fails if nobody is.
 func (cmd *statusCommand) Run(ctx context.Context, c console) error {
-	return cmd.with(ctx, func(s *signedIn) error {
+	return cmd.with(ctx, c, func(s *signedIn) error {
 		answer, err := cmd.look(ctx, s)
 		if c.json {
 			return errors.Join(printJSON(c.out, answer), err)

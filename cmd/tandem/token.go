@@ -18,7 +18,7 @@ type tokenCommand struct {
 
 // Run prints an access token that is good now, and nothing else. It is a secret.
 func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
-	return cmd.with(ctx, func(s *signedIn) error {
+	return cmd.with(ctx, c, func(s *signedIn) error {
 		token, until, err := cmd.token(ctx, s)
 		if err != nil {
 			return err
