@@ -14,12 +14,21 @@ import (
 )
 
 type loginCommand struct {
-	URL      string   `arg:"" optional:"" help:"The server's address, such as https://auth.example.com. Defaults to that of the profile."`
-	Username string   `short:"u" env:"-" placeholder:"NAME" help:"Who signs in; asked for if it is not given. The password is asked for, or read from standard input where that is no terminal."`
-	Origins  []string `name:"origin" env:"-" placeholder:"ORIGIN" help:"Further origin that is sent the access token, such as https://api.example.com; repeatable."`
-	Keyring  *bool    `negatable:"" env:"-" help:"Keep the session in the operating system's keyring instead of a file for its owner alone; or not there any more. Defaults to where the profile keeps it, and for a new one to a file."`
+	URL       string   `arg:"" optional:"" help:"The server's address, such as https://auth.example.com. Defaults to that of the profile."`
+	Username  string   `short:"u" env:"-" placeholder:"NAME" help:"Who signs in; asked for if it is not given. The password is asked for, or read from standard input where that is no terminal."`
+	Origins   []string `name:"origin" env:"-" placeholder:"ORIGIN" help:"Further origin that is sent the access token, such as https://api.example.com; repeatable."`
+	Keyring   *bool    `negatable:"" env:"-" help:"Keep the session in the operating system's keyring instead of a file for its owner alone; or not there any more. Defaults to where the profile keeps it, and for a new one to a file."`
+	MovedFrom string   `env:"-" placeholder:"URL" help:"The address that the server had before it moved to the new one: the profile and its session go on there, and nobody signs in."`
 
 	profileFlags `embed:""`
+}
+
+// Validate refuses what has no meaning where nobody signs in.
+func (cmd *loginCommand) Validate() error {
+	if cmd.MovedFrom != "" && (cmd.URL == "" || cmd.Username != "" || cmd.Keyring != nil) {
+		return errors.New("--moved-from is for a session that goes on at another address: give the new one, as in tandem login NEW --moved-from OLD, and neither --username nor --keyring")
+	}
+	return nil
 }
 
 // Run signs in, and keeps the session in the profile.
@@ -27,6 +36,9 @@ func (cmd *loginCommand) Run(ctx context.Context, c console) error {
 	before, p, err := cmd.prepare()
 	if err != nil {
 		return err
+	}
+	if cmd.MovedFrom != "" {
+		return cmd.move(ctx, c, before, p)
 	}
 	// Whatever is wrong with the place of the session is said before anybody types.
 	s, err := cmd.openAnew(ctx, c, p)
@@ -100,14 +112,18 @@ func (cmd *loginCommand) prepare() (before, p *profile.Profile, err error) {
 		url = before.URL
 	case !strings.HasPrefix(url, "https://") && !strings.HasPrefix(url, "http://"):
 		return nil, nil, fmt.Errorf("%q is no address: write https:// before it, or http:// for a server on this machine", url)
+	case cmd.MovedFrom != "":
+		if before == nil || before.URL != strings.TrimSuffix(cmd.MovedFrom, "/") {
+			return nil, nil, fmt.Errorf("--moved-from: the profile %q is not for %s; tandem profiles lists what there is", cmd.name(), cmd.MovedFrom)
+		}
 	case before != nil && before.URL != url:
-		return nil, nil, fmt.Errorf("the profile %q is for %s: choose another with --profile, or remove this one first with tandem logout --forget -p %[1]s", cmd.name(), before.URL)
+		return nil, nil, fmt.Errorf("the profile %q is for %s: choose another with --profile; or, if that server has moved, add --moved-from %[2]s; or remove this profile first with tandem logout --forget -p %[1]s", cmd.name(), before.URL)
 	}
 	if p, err = profile.New(root, cmd.name(), url); err != nil {
 		return nil, nil, err
 	}
 	if before != nil {
-		p.Origins, p.Keyring = before.Origins, before.Keyring
+		p.Origins, p.Keyring, p.MovedFrom = before.Origins, before.Keyring, before.MovedFrom
 	}
 	if len(cmd.Origins) > 0 {
 		p.Origins = cmd.Origins
@@ -149,7 +165,7 @@ func signOutPair(ctx context.Context, p *profile.Profile, pair tandem.Pair) erro
 	if _, err := store.CompareAndSwap(ctx, tandem.Pair{}, pair); err != nil {
 		return err
 	}
-	s, err := tandem.Open(ctx, store, tandem.Config{URL: p.URL})
+	s, err := tandem.Open(ctx, store, tandem.Config{URL: p.URL, FormerIssuers: p.MovedFrom})
 	if err != nil {
 		return err
 	}

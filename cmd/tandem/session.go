@@ -98,7 +98,7 @@ func openProfile(ctx context.Context, c console, p *profile.Profile, logger *slo
 // openIn opens the session of a profile in a store, which may be another than its own.
 func openIn(ctx context.Context, c console, p *profile.Profile, store tandem.Store, logger *slog.Logger) (_ *signedIn, err error) {
 	s := &signedIn{witness: &witness{console: c}, profile: p, store: store}
-	config := tandem.Config{URL: p.URL, Origins: p.Origins, Device: device(), Logger: logger}
+	config := tandem.Config{URL: p.URL, FormerIssuers: p.MovedFrom, Origins: p.Origins, Device: device(), Logger: logger}
 	if logger == nil {
 		config.Observe = s.observe
 	}
