@@ -3,7 +3,6 @@ package tandem
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -11,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/tandem-auth/tandem/internal/repeat"
 )
 
 // replayable reports whether a request can be sent a second time.
@@ -27,41 +28,23 @@ func (s *Session) ready(req *http.Request) (_ *http.Request, done func(), _ erro
 	}
 	if file, ok := req.Body.(*os.File); ok {
 		if start, err := file.Seek(0, io.SeekCurrent); err == nil {
-			shared := &sharedFile{file: file, start: start}
-			return withBody(req, shared.open), shared.done, nil
+			shared, with := &sharedFile{file: file, start: start}, *req
+			return &with, shared.done, repeat.Set(&with, shared.open)
 		}
 	}
 	if s.config.BufferBodies <= 0 || req.ContentLength > s.config.BufferBodies {
 		return req, func() {}, nil
 	}
+	with := *req
 	stop := context.AfterFunc(req.Context(), func() { _ = req.Body.Close() })
-	kept, err := io.ReadAll(io.LimitReader(req.Body, s.config.BufferBodies+1))
+	_, err := repeat.Buffer(&with, req.Body, s.config.BufferBodies)
 	if !stop() {
 		return nil, nil, req.Context().Err()
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the request's body: %w", errors.Join(err, req.Body.Close()))
-	}
-	if int64(len(kept)) > s.config.BufferBodies {
-		rest := *req
-		rest.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.MultiReader(bytes.NewReader(kept), req.Body), req.Body}
-		return &rest, func() {}, nil
-	}
-	if err := req.Body.Close(); err != nil {
 		return nil, nil, fmt.Errorf("read the request's body: %w", err)
 	}
-	return withBody(req, func() io.ReadCloser { return io.NopCloser(bytes.NewReader(kept)) }), func() {}, nil
-}
-
-// withBody returns a copy of the request whose body can be had again and again.
-func withBody(req *http.Request, open func() io.ReadCloser) *http.Request {
-	with := *req
-	with.Body = open()
-	with.GetBody = func() (io.ReadCloser, error) { return open(), nil }
-	return &with
+	return &with, func() {}, nil
 }
 
 // A sharedFile is one that several sends read, the earlier of which may still be at
@@ -76,14 +59,14 @@ type sharedFile struct {
 	closed  bool
 }
 
-func (f *sharedFile) open() io.ReadCloser {
+func (f *sharedFile) open() (io.ReadCloser, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readers++
 	return struct {
 		io.Reader
 		io.Closer
-	}{io.NewSectionReader(f.file, f.start, math.MaxInt64-f.start), closer(sync.OnceValue(f.release))}
+	}{io.NewSectionReader(f.file, f.start, math.MaxInt64-f.start), closer(sync.OnceValue(f.release))}, nil
 }
 
 func (f *sharedFile) release() error {

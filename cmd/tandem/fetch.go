@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/tandem-auth/tandem/internal/repeat"
 	"github.com/tandem-auth/tandem/internal/wholefile"
 )
 
@@ -106,7 +107,7 @@ func (cmd *fetchCommand) setBody(req *http.Request, c console) (err error) {
 		return nil
 	case !isFile:
 		req.ContentLength = int64(len(cmd.Data))
-		err = again(req, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(cmd.Data)), nil })
+		err = repeat.Set(req, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(cmd.Data)), nil })
 	case name == "-":
 		err = fromPipe(req, c.in)
 	default:
@@ -121,12 +122,6 @@ func (cmd *fetchCommand) setBody(req *http.Request, c console) (err error) {
 	return nil
 }
 
-func again(req *http.Request, open func() (io.ReadCloser, error)) (err error) {
-	req.GetBody = open
-	req.Body, err = open()
-	return err
-}
-
 func fromFile(req *http.Request, name string) error {
 	info, err := os.Stat(name)
 	if err != nil {
@@ -134,7 +129,7 @@ func fromFile(req *http.Request, name string) error {
 	}
 	if info.Mode().IsRegular() {
 		req.ContentLength = info.Size()
-		return again(req, func() (io.ReadCloser, error) { return os.Open(name) })
+		return repeat.Set(req, func() (io.ReadCloser, error) { return os.Open(name) })
 	}
 	f, err := os.Open(name)
 	if err != nil {
@@ -143,21 +138,9 @@ func fromFile(req *http.Request, name string) error {
 	return fromPipe(req, f)
 }
 
-func fromPipe(req *http.Request, pipe io.ReadCloser) error {
-	start, err := io.ReadAll(io.LimitReader(pipe, maxKept+1))
-	if err != nil {
-		return err
-	}
-	if len(start) <= maxKept {
-		req.ContentLength = int64(len(start))
-		return again(req, func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(string(start))), nil })
-	}
-	req.ContentLength = -1
-	req.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(strings.NewReader(string(start)), pipe), pipe}
-	return nil
+func fromPipe(req *http.Request, pipe io.ReadCloser) (err error) {
+	req.ContentLength, err = repeat.Buffer(req, pipe, maxKept)
+	return err
 }
 
 // show prints the answer, or writes its body to the file.

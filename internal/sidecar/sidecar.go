@@ -4,7 +4,6 @@
 package sidecar
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/subtle"
@@ -13,15 +12,15 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"math"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/repeat"
+	"github.com/tandem-auth/tandem/internal/retryafter"
 )
 
 // SecretHeader has the secret, for clients that do not have it in the path.
@@ -183,13 +182,8 @@ func keepSmallBody(r *http.Request) error {
 	if r.ContentLength <= 0 || r.ContentLength > replayLimit {
 		return nil
 	}
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return err
-	}
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
-	return nil
+	_, err := repeat.Buffer(r, r.Body, replayLimit)
+	return err
 }
 
 // answer tells the program why its request was not made.
@@ -211,8 +205,7 @@ func answer(w http.ResponseWriter, err error) {
 		write(w, http.StatusUnauthorized, "other_server", "somebody has signed in at "+other.Have+" in the profile of this proxy, which is for "+other.Want+
 			": sign in there again, and go on, or start another tandem proxy")
 	case errors.As(err, &temporary):
-		wait := math.Ceil(time.Until(temporary.RetryAt).Seconds())
-		w.Header().Set("Retry-After", strconv.Itoa(int(max(1, wait))))
+		w.Header().Set(retryafter.Name, retryafter.Format(time.Until(temporary.RetryAt)))
 		write(w, http.StatusServiceUnavailable, "temporarily_unavailable", "no access token just now, the session lives on: try again")
 	default:
 		write(w, http.StatusBadGateway, "bad_gateway", "the target could not be reached")
