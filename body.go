@@ -104,25 +104,35 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// maxDrain is how long the rest of a refusal may take to arrive.
-const maxDrain = time.Second
+const (
+	// maxBuffer is how long the rest of a refusal may take to arrive that the caller is to
+	// see.
+	maxBuffer = time.Second
+	// maxDrain is how long it may take where nobody is to see it. The connection can be used
+	// again if it arrives; the refresh itself may be waiting for a connection.
+	maxDrain = 100 * time.Millisecond
+)
 
 // drain reads the rest of an answer, so that the connection can be used again, unless too
 // much is left on it, or it takes too long to arrive. It returns at once: a refresh need
 // not wait for that. Call wait in the end.
 func drain(resp *http.Response) (wait func()) {
-	_, wait = bufferBody(resp) //nolint:bodyclose // it closes the body of resp, and the other is memory
+	_, wait = readBody(resp, maxDrain) //nolint:bodyclose // it closes the body of resp, and the other is memory
 	return wait
 }
 
 // bufferBody takes the start of an answer's body into memory, as much of it as arrives in
 // time, and closes it. It returns at once; buffered has that body once wait has returned.
 func bufferBody(resp *http.Response) (buffered *http.Response, wait func()) {
+	return readBody(resp, maxBuffer)
+}
+
+func readBody(resp *http.Response, limit time.Duration) (buffered *http.Response, wait func()) {
 	copied := *resp
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		timer := time.AfterFunc(maxDrain, func() { _ = resp.Body.Close() }) // ends a read that waits
+		timer := time.AfterFunc(limit, func() { _ = resp.Body.Close() }) // ends a read that waits
 		defer timer.Stop()
 		text, _ := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 		_ = resp.Body.Close()

@@ -1,0 +1,7 @@
+package tandem
+
+// What tests of the network need to see.
+const (
+	MaxDrain  = maxDrain
+	MaxBuffer = maxBuffer
+)
