@@ -44,7 +44,11 @@ type Config struct {
 	// the server makes of the User-Agent.
 	Device string
 
-	// Transport carries all requests. Defaults to http.DefaultTransport.
+	// Transport carries all requests. Defaults to a copy of http.DefaultTransport, shared by
+	// the process, that gives up a connection that has gone silent within 15 seconds: it
+	// pings over HTTP/2, and has the kernel look after unanswered packets. The copy is made
+	// when the first session is opened. A program that sets a Transport should set
+	// http.Transport.HTTP2 (SendPingTimeout, PingTimeout) in it.
 	Transport http.RoundTripper
 
 	// RefreshTimeout bounds one attempt at a refresh; there are at most three of
@@ -150,7 +154,7 @@ func (c Config) origins(base *url.URL) (origins, error) {
 
 func (c Config) withDefaults() Config {
 	if c.Transport == nil {
-		c.Transport = http.DefaultTransport
+		c.Transport = defaultTransport()
 	}
 	if c.RefreshTimeout == 0 {
 		c.RefreshTimeout = 10 * time.Second

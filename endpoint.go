@@ -37,7 +37,7 @@ type endpoint struct {
 
 func newEndpoint(transport http.RoundTripper, now func() time.Time) endpoint {
 	return endpoint{now: now, client: &http.Client{
-		Transport: transport,
+		Transport: &stallGuard{base: transport},
 		// A redirect is the answer of something in between: a token is not
 		// carried after it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -1,7 +1,13 @@
 package tandem
 
-// What tests of the network need to see.
+// What tests of the network need to set or to see.
+var (
+	BoundedTransport = boundedTransport
+	DefaultTransport = defaultTransport
+)
+
 const (
-	MaxDrain  = maxDrain
-	MaxBuffer = maxBuffer
+	MaxSilence = maxSilence
+	MaxDrain   = maxDrain
+	MaxBuffer  = maxBuffer
 )

@@ -70,7 +70,7 @@ type OAuth2Config struct {
 	// false.
 	ForgivesRetry bool
 
-	// Transport carries the requests. Defaults to http.DefaultTransport.
+	// Transport carries the requests. Defaults to that of [Config.Transport].
 	Transport http.RoundTripper
 }
 
@@ -120,7 +120,7 @@ func NewOAuth2(config OAuth2Config) (*OAuth2, error) {
 	}
 	transport := config.Transport
 	if transport == nil {
-		transport = http.DefaultTransport
+		transport = defaultTransport()
 	}
 	return &OAuth2{endpoint: newEndpoint(transport, time.Now), config: config}, nil
 }
