@@ -26,6 +26,12 @@ type credential struct {
 	// refusals has, for each origin that refused the access token when it was
 	// fresh, the time of the latest refusal.
 	refusals sync.Map
+	// untried is set while nobody knows whether an origin that refused an upload with the
+	// access token before this one takes one with this: the upload was not sent again.
+	untried atomic.Pointer[refusalNote]
+	// doubted is set once a connection broke during an upload, and nobody knows why: the
+	// access token may have been refused.
+	doubted atomic.Bool
 }
 
 // usable reports whether the access token may be sent.
@@ -60,6 +66,34 @@ func (c *credential) wasRefusedFresh(origin string, now time.Time) bool {
 	}
 	at, _ := value.(time.Time)
 	return within(now, at, at.Add(refusalMemory))
+}
+
+// A refusalNote says which origin refused something, and when.
+type refusalNote struct {
+	origin string
+	at     time.Time
+}
+
+// tookUpload notes that origin has accepted an upload with the access token.
+func (c *credential) tookUpload(origin string) {
+	if note := c.untried.Load(); note != nil && note.origin == origin {
+		c.untried.CompareAndSwap(note, nil)
+	}
+}
+
+// wasUntried reports whether origin refused an upload with the access token before this
+// one lately, and has not taken one with this one since.
+func (c *credential) wasUntried(origin string, now time.Time) bool {
+	note := c.untried.Load()
+	return note != nil && note.origin == origin && within(now, note.at, note.at.Add(refusalMemory))
+}
+
+// doubt notes that an upload broke off, unless the access token is so fresh that it
+// cannot be why.
+func (c *credential) doubt(now time.Time) {
+	if !c.fetched || !within(now, c.ReceivedAt, c.ReceivedAt.Add(refusalMemory)) {
+		c.doubted.Store(true)
+	}
 }
 
 // sameUser reports whether a request begun with c may go on with other.

@@ -25,6 +25,12 @@ func (s *Session) Client() *http.Client {
 // [ErrUserChanged] or with a [*BodyNotReplayableError]. A refusal is returned as it
 // is where a fresh access token was refused: it is then the API that does not
 // want it.
+//
+// A server may answer 401 while a body is still being sent and reset the connection: if
+// that answer has arrived, it counts, rather than the failed write. If none has, nobody
+// knows what the server has done, and the request is never sent again: it fails with the
+// connection's error, and the next request with a body has the access token refreshed
+// first, if that was not fetched within the last 10 seconds.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = s.config.Transport
@@ -38,11 +44,7 @@ type transport struct {
 }
 
 // CloseIdleConnections passes on what [http.Client.CloseIdleConnections] asks for.
-func (t *transport) CloseIdleConnections() {
-	if c, ok := t.base.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
-}
+func (t *transport) CloseIdleConnections() { closeIdle(t.base) }
 
 // RoundTrip is described at [Session.Transport].
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -67,8 +69,16 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp, err := t.send(req, use.credential, req.Body)
-	if err != nil || !s.rejected(resp) || !use.worthARefresh(originOf(req.URL)) {
-		return s.markRedirect(resp, principal{user: use.begun}), err
+	switch {
+	case err != nil:
+		return nil, err
+	case !s.rejected(resp):
+		if !replayable(req) {
+			use.credential.tookUpload(originOf(req.URL))
+		}
+		return s.markRedirect(resp, principal{user: use.begun}), nil
+	case !use.worthARefresh(originOf(req.URL)):
+		return s.markRedirect(resp, principal{user: use.begun}), nil
 	}
 	if s.config.MayReplay != nil && !s.config.MayReplay(req) {
 		s.Invalidate(use.credential.AccessToken)
@@ -78,15 +88,24 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // begin finds the credential to send a request with. A body that can be read only once
-// is not risked on an access token that is about to expire.
+// is not risked on an access token that is about to expire, and no body on one that is in
+// doubt.
 func (t *transport) begin(req *http.Request, user *credential) (usage, error) {
 	s := t.session
 	if user == nil {
 		user = s.user()
 	}
-	if user != nil && !replayable(req) && user.refreshDue(s.config.Now()) && user.usable(s.config.Now()) {
-		if err := s.refresh(req.Context(), user); err != nil && !user.usable(s.config.Now()) {
+	if user == nil || !hasBody(req) {
+		return s.use(req.Context(), user)
+	}
+	now, doubted := s.config.Now(), user.doubted.Load()
+	if user.usable(now) && (doubted || !replayable(req) && user.refreshDue(now)) {
+		err := s.refresh(req.Context(), user)
+		if err != nil && !user.usable(s.config.Now()) {
 			return usage{}, err
+		}
+		if doubted {
+			user.doubted.Store(false) // one try is enough: the access token serves on
 		}
 	}
 	return s.use(req.Context(), user)
@@ -98,11 +117,12 @@ func (t *transport) replay(req *http.Request, refusal *http.Response, use usage)
 	s, target := t.session, originOf(req.URL)
 	if !replayable(req) {
 		buffered, wait := bufferBody(refusal)
-		_, err := s.credential(req.Context(), use.credential)
+		next, err := s.credential(req.Context(), use.credential)
 		wait()
 		if err != nil {
 			return nil, err
 		}
+		next.untried.Store(&refusalNote{target, s.config.Now()})
 		return nil, &BodyNotReplayableError{Response: buffered}
 	}
 	wait := drain(refusal)
@@ -132,7 +152,21 @@ func (t *transport) send(req *http.Request, c *credential, body io.ReadCloser) (
 	maps.Copy(with.Header, req.Header)
 	with.Header["Authorization"] = []string{c.authorization}
 	with.Body = body
-	resp, err := t.base.RoundTrip(&with)
+	if !hasBody(&with) {
+		return t.exchange(&with, req)
+	}
+	traced, up := traceUpload(&with)
+	resp, err := t.exchange(traced, req)
+	close(up.over)
+	if err != nil && up.brokeOff(err) && req.Context().Err() == nil {
+		c.doubt(t.session.config.Now())
+	}
+	return resp, err
+}
+
+// exchange makes one round trip with a copy of the caller's request.
+func (t *transport) exchange(with, req *http.Request) (*http.Response, error) {
+	resp, err := t.base.RoundTrip(with)
 	if resp != nil {
 		resp.Request = req // what callers print of an answer has no token in it
 	}
@@ -193,11 +227,12 @@ func (s *Session) use(ctx context.Context, user *credential) (usage, error) {
 }
 
 // worthARefresh reports whether the access token that target has refused should be
-// replaced. It is not if it was fresh: fetched since the request began, or refused
-// elsewhere for what it is. One that another process had fetched may be old.
+// replaced. It is not if it was fresh: fetched since the request began, fetched because
+// target had refused an upload with the one before, or refused elsewhere for what it is.
+// One that another process had fetched may be old.
 func (u *usage) worthARefresh(target string) bool {
 	now := u.session.config.Now()
-	if u.credential != u.begun && u.credential.fetched {
+	if u.credential.fetched && (u.credential != u.begun || u.credential.wasUntried(target, now)) {
 		u.credential.refusedFresh(target, now)
 	}
 	return !u.credential.wasRefusedFresh(target, now)
