@@ -51,7 +51,7 @@ const (
 	Revoked EndReason = "revoked"
 	// ReuseDetected: a second party used a refresh token of the session.
 	ReuseDetected EndReason = "reuse_detected"
-	// Expired: the session, or the refresh token presented, outlived the policy.
+	// Expired: the session outlived the policy, or nobody refreshed it in time.
 	Expired EndReason = "expired"
 	// Unknown: no store knows the session, or not any more.
 	Unknown EndReason = "unknown"
@@ -59,10 +59,13 @@ const (
 
 // A Policy bounds what [Decide] tolerates.
 type Policy struct {
-	// RefreshTTL is how long a refresh token is good for after it was given out.
+	// RefreshTTL is how long a refresh token is good for: the current one after its
+	// confirmation, a newer one after it was given out.
 	RefreshTTL time.Duration
-	// Leeway is how long after a confirmation a token that is neither current
-	// nor newer counts as a delayed duplicate rather than as reuse.
+	// Leeway is how long the network may hold a request back. For so long after a
+	// confirmation, a token that is neither current nor newer counts as a delayed
+	// duplicate rather than as reuse; for so long after RefreshTTL, a token is not
+	// taken for expired.
 	Leeway time.Duration
 	// LeewayReach is how many generations behind the current one a token may be
 	// for Leeway to cover it; zero is any number. Without a bound, a thief who
@@ -83,8 +86,8 @@ const Unbounded time.Duration = -1
 type Verdict uint8
 
 const (
-	// Refuse: the session has ended or the token has expired; Decision.Reason
-	// says why. Nothing is written.
+	// Refuse: the session has ended, or is not known; Decision.Reason says why.
+	// Nothing is written.
 	Refuse Verdict = iota
 	// Confirm: make the presented token the session's current one, in one atomic
 	// step with the check that it is newer and that the session lives; then give a
@@ -96,6 +99,9 @@ const (
 	Stale
 	// Reuse: two parties hold the session. End it with ReuseDetected.
 	Reuse
+	// Expire: the token was presented too late. End the session with Expired: who is
+	// told that a session has ended must be able to rely on it.
+	Expire
 )
 
 // String returns the verdict's name in lower case.
@@ -111,6 +117,8 @@ func (v Verdict) String() string {
 		return "stale"
 	case Reuse:
 		return "reuse"
+	case Expire:
+		return "expire"
 	}
 	return "unknown"
 }
@@ -121,7 +129,7 @@ type Decision struct {
 	// Next is the state once the verdict is carried out; where nothing is
 	// written, the state as it was.
 	Next State
-	// Reason is set for Refuse and Reuse.
+	// Reason is set for Refuse, Reuse and Expire.
 	Reason EndReason
 	// StoreWentBack reports that the token proves a state later than the store's:
 	// the store has lost confirmations. It goes with Confirm.
@@ -131,6 +139,10 @@ type Decision struct {
 // Decide says what to answer when token is presented at the time now. The
 // token's MAC must have been checked, and state be that of the token's session;
 // nil means that no such session is known.
+//
+// The token's place is decided before its age. If age came first, the owner of a
+// session who comes back too late would be refused, and a thief who holds a sibling
+// of the owner's token would go on with the session unseen.
 func Decide(state *State, token Token, now time.Time, policy Policy) Decision {
 	if state == nil {
 		return Decision{Verdict: Refuse, Reason: Unknown}
@@ -138,34 +150,51 @@ func Decide(state *State, token Token, now time.Time, policy Policy) Decision {
 	if reason, ended := state.Ended(now); ended {
 		return Decision{Verdict: Refuse, Next: *state, Reason: reason}
 	}
-	if policy.Outlived(token, now) {
-		return Decision{Verdict: Refuse, Next: *state, Reason: Expired}
-	}
-
-	next := *state
 	sinceConfirmed := now.Sub(state.ConfirmedAt)
 	switch {
 	case token.Generation > state.Current.Generation:
-		next.Current, next.ConfirmedAt = token.Position, now
-		return Decision{
-			Verdict:       Confirm,
-			Next:          next,
-			StoreWentBack: token.Generation-state.Current.Generation > 1,
-		}
+		return decideNewer(*state, token, now, policy)
 	case token.Position == state.Current && policy.mayRetry(sinceConfirmed):
-		return Decision{Verdict: Retry, Next: next}
+		return decideCurrent(*state, token, now, policy)
 	case sinceConfirmed < policy.Leeway && policy.reaches(state.Current.Generation-token.Generation):
-		return Decision{Verdict: Stale, Next: next}
-	default:
-		next.EndedAt, next.EndReason = now, ReuseDetected
-		return Decision{Verdict: Reuse, Next: next, Reason: ReuseDetected}
+		return Decision{Verdict: Stale, Next: *state}
 	}
+	return end(*state, Reuse, ReuseDetected, now)
 }
 
-// Outlived reports whether a token is older than the policy lets it be: whatever
-// the state of its session, it is not confirmed.
+func decideNewer(state State, token Token, now time.Time, policy Policy) Decision {
+	if policy.Outlived(token, now) {
+		return end(state, Expire, Expired, now)
+	}
+	wentBack := token.Generation-state.Current.Generation > 1
+	state.Current, state.ConfirmedAt = token.Position, now
+	return Decision{Verdict: Confirm, Next: state, StoreWentBack: wentBack}
+}
+
+// decideCurrent counts the age of the current token from its confirmation: whoever
+// presented it then was here. A server whose clock was behind then has issued the
+// token later than that.
+func decideCurrent(state State, token Token, now time.Time, policy Policy) Decision {
+	age := min(now.Sub(state.ConfirmedAt), now.Sub(token.IssuedAt))
+	switch {
+	case age < policy.RefreshTTL:
+		return Decision{Verdict: Retry, Next: state}
+	case age < policy.RefreshTTL+policy.Leeway:
+		return Decision{Verdict: Stale, Next: state}
+	}
+	return end(state, Expire, Expired, now)
+}
+
+func end(state State, verdict Verdict, reason EndReason, now time.Time) Decision {
+	state.EndedAt, state.EndReason = now, reason
+	return Decision{Verdict: verdict, Next: state, Reason: reason}
+}
+
+// Outlived reports whether a token is too old to be confirmed, whatever the state of
+// its session: older than RefreshTTL and one Leeway, as a request that was sent in
+// time may arrive that late.
 func (p Policy) Outlived(token Token, now time.Time) bool {
-	return now.Sub(token.IssuedAt) >= p.RefreshTTL
+	return now.Sub(token.IssuedAt) >= p.RefreshTTL+p.Leeway
 }
 
 func (p Policy) reaches(behind uint32) bool { return p.LeewayReach == 0 || behind <= p.LeewayReach }

@@ -19,10 +19,13 @@ var (
 	ahead   = rotation.Position{Generation: 8, Branch: 80}
 )
 
-const leeway = 10 * time.Second
+const (
+	leeway   = 10 * time.Second
+	lifetime = 7 * 24 * time.Hour
+)
 
 func policy() rotation.Policy {
-	return rotation.Policy{RefreshTTL: 7 * 24 * time.Hour, Leeway: leeway, RetryWindow: rotation.Unbounded}
+	return rotation.Policy{RefreshTTL: lifetime, Leeway: leeway, RetryWindow: rotation.Unbounded}
 }
 
 func state() rotation.State {
@@ -39,6 +42,7 @@ func TestDecide(t *testing.T) {
 	minute := func(p *rotation.Policy) { p.RetryWindow = time.Minute }
 	noLeeway := func(p *rotation.Policy) { p.Leeway = 0 }
 	reach := func(p *rotation.Policy) { p.LeewayReach = 2 }
+	const issuedBefore = time.Minute // than noon, as token has it
 
 	for _, c := range []struct {
 		name     string
@@ -49,21 +53,34 @@ func TestDecide(t *testing.T) {
 		wentBack bool
 	}{
 		{name: "newer: a successor's first use confirms it", token: next, now: within, verdict: rotation.Confirm},
-		{name: "newer: however late", token: next, now: after, verdict: rotation.Confirm},
+		{name: "newer: however late after the confirmation", token: next, now: after, verdict: rotation.Confirm},
+		{name: "newer: at the end of its lifetime", token: next, now: noon.Add(lifetime - issuedBefore - 1), verdict: rotation.Confirm},
+		{name: "newer: sent in time, and held back", token: next, now: noon.Add(lifetime + leeway - issuedBefore - 1), verdict: rotation.Confirm},
+		{name: "newer: too late", token: next, now: noon.Add(lifetime + leeway - issuedBefore), verdict: rotation.Expire},
+		{name: "newer: too late, without leeway", token: next, now: noon.Add(lifetime - issuedBefore), policy: noLeeway, verdict: rotation.Expire},
+		{name: "newer: too late, though the store went back", token: ahead, now: noon.Add(lifetime + leeway), verdict: rotation.Expire},
 		{name: "newer by more than one: the store went back in time", token: ahead, now: after, verdict: rotation.Confirm, wentBack: true},
 
 		{name: "current again: its reply was lost", token: current, now: within, verdict: rotation.Retry},
 		{name: "current again: a week of holidays later", token: current, now: noon.Add(6 * 24 * time.Hour), verdict: rotation.Retry},
+		{name: "current again: its age counts from its confirmation", token: current, now: noon.Add(lifetime - 1), verdict: rotation.Retry},
+		{name: "current again: perhaps a repetition of what was sent in time", token: current, now: noon.Add(lifetime), verdict: rotation.Stale},
+		{name: "current again: at the end of the leeway", token: current, now: noon.Add(lifetime + leeway - 1), verdict: rotation.Stale},
+		{name: "current again: too late", token: current, now: noon.Add(lifetime + leeway), verdict: rotation.Expire},
+		{name: "current again: too late, without leeway", token: current, now: noon.Add(lifetime), policy: noLeeway, verdict: rotation.Expire},
 		{name: "current again: inside the retry window", token: current, now: noon.Add(59 * time.Second), policy: minute, verdict: rotation.Retry},
 		{name: "current again: past the retry window", token: current, now: noon.Add(time.Minute), policy: minute, verdict: rotation.Reuse},
+		{name: "current again: past the retry window and the lifetime", token: current, now: noon.Add(lifetime + leeway), policy: minute, verdict: rotation.Reuse},
 		{name: "current again: textbook, delayed duplicate", token: current, now: within, policy: textbook, verdict: rotation.Stale},
 		{name: "current again: textbook, reuse", token: current, now: after, policy: textbook, verdict: rotation.Reuse},
 
 		{name: "sibling: delayed duplicate", token: sibling, now: within, verdict: rotation.Stale},
 		{name: "sibling: fork", token: sibling, now: after, verdict: rotation.Reuse},
+		{name: "sibling: fork, though it has outlived itself", token: sibling, now: noon.Add(2 * lifetime), verdict: rotation.Reuse},
 		{name: "sibling: fork at once without leeway", token: sibling, now: noon, policy: noLeeway, verdict: rotation.Reuse},
 		{name: "older: delayed duplicate", token: older, now: within, verdict: rotation.Stale},
 		{name: "older: reuse", token: older, now: after, verdict: rotation.Reuse},
+		{name: "older: reuse, though it has outlived itself", token: older, now: noon.Add(2 * lifetime), verdict: rotation.Reuse},
 		{name: "older: at the end of the leeway's reach", token: rotation.Position{Generation: 3}, now: within, policy: reach, verdict: rotation.Stale},
 		{name: "older: beyond the leeway's reach", token: rotation.Position{Generation: 2}, now: within, policy: reach, verdict: rotation.Reuse},
 		{name: "older: any number of generations without one", token: rotation.Position{}, now: within, verdict: rotation.Stale},
@@ -84,6 +101,9 @@ func TestDecide(t *testing.T) {
 			case rotation.Reuse:
 				want.Next.EndedAt, want.Next.EndReason = c.now, rotation.ReuseDetected
 				want.Reason = rotation.ReuseDetected
+			case rotation.Expire:
+				want.Next.EndedAt, want.Next.EndReason = c.now, rotation.Expired
+				want.Reason = rotation.Expired
 			}
 			if got != want {
 				t.Errorf("got  %+v\nwant %+v", got, want)
@@ -102,7 +122,6 @@ func TestDecideRefusesWhateverTheTokenOnce(t *testing.T) {
 		return &s
 	}
 	fresh := state()
-	week := policy().RefreshTTL
 
 	for _, c := range []struct {
 		name   string
@@ -117,7 +136,6 @@ func TestDecideRefusesWhateverTheTokenOnce(t *testing.T) {
 		{"reuse ended it", endedAs(rotation.ReuseDetected), noon, noon, rotation.ReuseDetected},
 		{"it signed out and expired since: the first reason stands", endedAs(rotation.SignedOut), noon, fresh.ExpiresAt, rotation.SignedOut},
 		{"the session expired", &fresh, fresh.ExpiresAt.Add(-time.Hour), fresh.ExpiresAt, rotation.Expired},
-		{"the token expired", &fresh, noon, noon.Add(week), rotation.Expired},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			for _, p := range []rotation.Position{older, sibling, current, next, ahead} {
@@ -138,7 +156,7 @@ func TestDecideRefusesWhateverTheTokenOnce(t *testing.T) {
 func TestEachTokenSlidesTheLifetime(t *testing.T) {
 	s, p := state(), policy()
 	now := noon
-	for range 12 {
+	for range 11 {
 		now = now.Add(p.RefreshTTL - time.Second)
 		given := rotation.Token{Position: s.Successor(7), IssuedAt: now.Add(time.Second - p.RefreshTTL)}
 		d := rotation.Decide(&s, given, now, p)
@@ -147,9 +165,31 @@ func TestEachTokenSlidesTheLifetime(t *testing.T) {
 		}
 		s = d.Next
 	}
-	late := now.Add(p.RefreshTTL)
-	if d := rotation.Decide(&s, rotation.Token{Position: s.Successor(8), IssuedAt: now}, late, p); d.Reason != rotation.Expired {
-		t.Errorf("a token as old as RefreshTTL: got %v (%s), want refuse (expired)", d.Verdict, d.Reason)
+	late := now.Add(p.RefreshTTL + p.Leeway)
+	if d := rotation.Decide(&s, rotation.Token{Position: s.Successor(8), IssuedAt: now}, late, p); d.Verdict != rotation.Expire {
+		t.Errorf("a token older than RefreshTTL and the leeway: got %v (%s), want expire", d.Verdict, d.Reason)
+	}
+}
+
+// A delayed duplicate does no harm however old the token is: the session has been
+// refreshed a moment ago.
+func TestWithinTheLeewayAnOlderTokenIsStaleWhateverItsAge(t *testing.T) {
+	s := state()
+	s.ConfirmedAt = noon.Add(30 * 24 * time.Hour)
+	for _, p := range []rotation.Position{older, sibling} {
+		if d := rotation.Decide(&s, token(p), s.ConfirmedAt.Add(leeway-1), policy()); d.Verdict != rotation.Stale {
+			t.Errorf("%+v: got %v (%s), want stale", p, d.Verdict, d.Reason)
+		}
+	}
+}
+
+// The server's clock was behind when the current token was confirmed, and is right
+// now. No token is issued earlier than the one that it replaces, so its issue tells.
+func TestTheCurrentTokenIsNoOlderThanItsIssue(t *testing.T) {
+	s := state()
+	s.ConfirmedAt = noon.Add(-365 * 24 * time.Hour)
+	if d := rotation.Decide(&s, token(current), noon, policy()); d.Verdict != rotation.Retry {
+		t.Errorf("got %v (%s), want retry", d.Verdict, d.Reason)
 	}
 }
 
@@ -160,6 +200,47 @@ func TestATokenFarAheadOfTheStoreIsNotMistakenForAnOlderOne(t *testing.T) {
 	if d.Verdict != rotation.Confirm || !d.StoreWentBack {
 		t.Errorf("got %+v", d)
 	}
+}
+
+// Whatever is presented whenever: a session that has ended stays as it is, a session
+// that somebody is told has ended has ended, and nothing else changes a state than
+// the verdict says.
+func FuzzDecide(f *testing.F) {
+	f.Add(uint32(5), uint64(50), uint32(6), uint64(60), int64(0), int64(0), int64(time.Second), int64(10*time.Second), int64(-1), uint32(16), false)
+	f.Add(uint32(5), uint64(50), uint32(5), uint64(51), int64(-1), int64(lifetime), int64(lifetime), int64(0), int64(0), uint32(0), false)
+	f.Add(uint32(0), uint64(0), uint32(math.MaxUint32), uint64(1), int64(0), int64(0), int64(0), int64(1), int64(1), uint32(1), true)
+	f.Fuzz(func(t *testing.T, generation uint32, branch uint64, presented uint32, on uint64,
+		issued, confirmed, ttl, leeway, window int64, reach uint32, ended bool,
+	) {
+		at := func(d int64) time.Time { return noon.Add(time.Duration(d)) }
+		s := rotation.State{
+			Current:     rotation.Position{Generation: generation, Branch: branch},
+			ConfirmedAt: at(confirmed), ExpiresAt: noon.Add(time.Hour),
+		}
+		if ended {
+			s.EndedAt, s.EndReason = noon, rotation.SignedOut
+		}
+		given := rotation.Token{Position: rotation.Position{Generation: presented, Branch: on}, IssuedAt: at(issued)}
+		before := s
+		d := rotation.Decide(&s, given, noon, rotation.Policy{
+			RefreshTTL: time.Duration(ttl), Leeway: time.Duration(leeway),
+			RetryWindow: time.Duration(window), LeewayReach: reach,
+		})
+		if s != before {
+			t.Fatal("Decide changed the state that it was given")
+		}
+		_, over := d.Next.Ended(noon)
+		if told := d.Reason != ""; told != over {
+			t.Errorf("%v: told that the session has ended: %t; it has: %t", d.Verdict, told, over)
+		}
+		writes := d.Verdict == rotation.Confirm || d.Verdict == rotation.Reuse || d.Verdict == rotation.Expire
+		if writes != (d.Next != s) || ended && writes {
+			t.Errorf("%v: %+v has become %+v", d.Verdict, s, d.Next)
+		}
+		if confirmed := d.Next.Current != s.Current; confirmed != (d.Verdict == rotation.Confirm) || confirmed && presented <= generation {
+			t.Errorf("%v: %+v is current after %+v", d.Verdict, d.Next.Current, s.Current)
+		}
+	})
 }
 
 func BenchmarkDecide(b *testing.B) {

@@ -65,8 +65,8 @@ type Config struct {
 	AccessTTL time.Duration
 
 	// RefreshTTL is how long a refresh token is good for: how long a user may stay
-	// away without having to sign in again. Defaults to [DefaultRefreshTTL]. At
-	// least a second.
+	// away without having to sign in again. A refresh that comes later than that and
+	// one Leeway ends the session. Defaults to [DefaultRefreshTTL]. At least a second.
 	RefreshTTL time.Duration
 
 	// SessionTTL bounds the whole session, however often it is refreshed.

@@ -32,7 +32,8 @@ const (
 	EventRefreshStale EventKind = "refresh_stale"
 
 	// EventRefreshRefused: the session has ended or is not known, or the refresh
-	// token expired. Reason says which.
+	// token came too late. Reason says which. In the last case EventSessionEnded goes
+	// with it.
 	EventRefreshRefused EventKind = "refresh_refused"
 
 	// EventReuseDetected: two parties held the session. EventSessionEnded goes
@@ -43,7 +44,8 @@ const (
 	// which has therefore lost confirmations. EventRefreshed goes with it.
 	EventStoreWentBack EventKind = "store_went_back"
 
-	// EventSessionEnded: a session was signed out, revoked or ended for reuse.
+	// EventSessionEnded: a session was signed out, revoked, ended for reuse, or ended
+	// because a refresh came too late.
 	// Without a Session, it stands for all of the subject's.
 	EventSessionEnded EventKind = "session_ended"
 )

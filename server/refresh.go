@@ -92,7 +92,7 @@ func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Sessio
 	case attempt.Confirmed != (decision.Verdict == rotation.Confirm):
 		return store.Session{}, rotation.Decision{}, unavailable("confirm a refresh token",
 			fmt.Errorf("the store does not keep to its contract: confirmed is %t, want %t", attempt.Confirmed, !attempt.Confirmed))
-	case decision.Verdict == rotation.Reuse:
+	case decision.Verdict == rotation.Reuse, decision.Verdict == rotation.Expire:
 		err = s.end(ctx, token.Session, decision.Next.EndReason, decision.Next.EndedAt)
 	}
 	session := attempt.Session
@@ -100,7 +100,8 @@ func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Sessio
 	return session, decision, err
 }
 
-// attempt has the store confirm the token, if it is of any use to ask.
+// attempt has the store confirm the token, unless the token is too old for that. The
+// session's row is read in any case: what to answer depends on it.
 func (s *Server) attempt(ctx context.Context, token rotation.Token, now time.Time) (store.Confirmation, error) {
 	if s.policy.Outlived(token, now) {
 		session, err := s.cfg.Store.Get(ctx, token.Session)
@@ -131,6 +132,9 @@ func (s *Server) report(r *http.Request, session store.Session, token rotation.T
 		emit(EventRefreshStale, "")
 	case rotation.Reuse:
 		emit(EventReuseDetected, "")
+		emit(EventSessionEnded, decision.Reason)
+	case rotation.Expire:
+		emit(EventRefreshRefused, decision.Reason)
 		emit(EventSessionEnded, decision.Reason)
 	case rotation.Refuse:
 		emit(EventRefreshRefused, decision.Reason)

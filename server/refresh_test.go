@@ -231,8 +231,102 @@ func TestEveryRefreshSlidesTheLifetime(t *testing.T) {
 		a = h.refresh(a.RefreshToken)
 		a.want(t, 200, "", "")
 	}
-	h.advance(7 * 24 * time.Hour)
+	h.advance(7*24*time.Hour + 10*time.Second)
+	h.kinds()
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "expired")
+	h.wantKinds(server.EventRefreshRefused, server.EventSessionEnded)
+}
+
+// A request that was sent in time may arrive a moment late.
+func TestTheLifetimeEndsWithALeeway(t *testing.T) {
+	const lifetime = 7 * 24 * time.Hour
+	h := newHarness(t)
+	newer := h.signedIn().RefreshToken
+	h.advance(lifetime + 9*time.Second)
+	current := newer
+	newer = h.refresh(current).RefreshToken
+	h.advance(lifetime - time.Second)
+	h.refresh(current).want(t, 200, "", "")
+	h.advance(time.Second)
+	h.refresh(current).want(t, 409, "stale_refresh_token", "")
+	h.advance(9 * time.Second)
+	h.refresh(newer).want(t, 200, "", "")
+}
+
+// Whoever is told that the session has expired can rely on it: it has ended, for
+// those too who hold a younger token.
+func TestWhatIsRefusedAsExpiredEndsTheSession(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		present func(first, second answer) string
+	}{
+		{"the current one again", func(first, _ answer) string { return first.RefreshToken }},
+		{"a newer one", func(_, second answer) string { return second.RefreshToken }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHarness(t)
+			first := h.signedIn()
+			second := h.refresh(first.RefreshToken)
+			h.advance(24 * time.Hour)
+			younger := h.refresh(first.RefreshToken)
+			younger.want(t, 200, "", "")
+			h.advance(6*24*time.Hour + 10*time.Second)
+			h.kinds()
+			h.refresh(c.present(first, second)).want(t, 400, "invalid_grant", "expired")
+			h.wantKinds(server.EventRefreshRefused, server.EventSessionEnded)
+
+			h.cfg.Store = openStore(t, h.path)
+			h.server = h.start(h.cfg)
+			h.refresh(younger.RefreshToken).want(t, 400, "invalid_grant", "expired")
+			h.wantKinds(server.EventRefreshRefused)
+		})
+	}
+}
+
+// shortLived has lifetimes that a thief can work around in seconds.
+func shortLived(c *server.Config) {
+	c.AccessTTL, c.RefreshTTL, c.Leeway = time.Second, 6*time.Second, 2*time.Second
+}
+
+// The owner comes back after the refresh lifetime. A thief has gone on meanwhile. An
+// owner who is told that the session has ended must not leave it to the thief.
+func TestAnOwnerWhoComesBackTooLateEndsTheThiefsSession(t *testing.T) {
+	h := newHarness(t, shortLived)
+	owner := h.signedIn()
+	thief := h.refresh(owner.RefreshToken)
+	goOn := func() {
+		h.advance(1500 * time.Millisecond)
+		thief = h.refresh(thief.RefreshToken)
+		thief.want(t, 200, "", "")
+	}
+	for range 4 {
+		goOn()
+	}
+	h.advance(time.Second)
+	back := h.refresh(owner.RefreshToken)
+	for tries := 0; back.status == 409 && tries < 20; tries++ { // for as long as it may be a delayed duplicate
+		goOn()
+		back = h.refresh(owner.RefreshToken)
+	}
+	back.want(t, 400, "invalid_grant", "reuse_detected")
+	h.refresh(thief.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
+}
+
+// The thief has successors of the stolen token made for as long as the owner is away,
+// and uses the last of them after the owner's has outlived the policy.
+func TestAThiefWhoOnlyRetriesDoesNotOutliveTheOwner(t *testing.T) {
+	h := newHarness(t, shortLived)
+	shared := h.signedIn()
+	owner := h.refresh(shared.RefreshToken)
+	var thief answer
+	for range 5 {
+		h.advance(time.Second)
+		thief = h.refresh(shared.RefreshToken)
+		thief.want(t, 200, "", "")
+	}
+	h.advance(4 * time.Second)
+	h.refresh(owner.RefreshToken).want(t, 400, "invalid_grant", "expired")
+	h.refresh(thief.RefreshToken).want(t, 400, "invalid_grant", "expired")
 }
 
 func TestNoTokenOutlivesTheSession(t *testing.T) {

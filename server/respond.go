@@ -100,7 +100,7 @@ func explain(reason string) string {
 	case string(rotation.ReuseDetected):
 		return "the session was ended: two parties used its refresh tokens"
 	case string(rotation.Expired):
-		return "the session or the refresh token has expired"
+		return "the session has expired"
 	case reasonMalformed:
 		return "this is not a refresh token"
 	default:
