@@ -116,7 +116,7 @@ func Before(v View, now time.Time) Step {
 		return NotSignedIn
 	case v.Live.IsZero(), v.storeIsAhead():
 		return Adopt
-	case v.Stored.Same(v.Live), v.Server == Strict, v.Base.IsZero(), v.storeFailsForLong(now):
+	case v.Stored.Same(v.Live), !v.Stored.Same(v.Base), v.Server == Strict, v.storeFailsForLong(now):
 		return PresentLive
 	}
 	return PresentBase

@@ -27,14 +27,18 @@
 //	another session, but not the one that ended here    Adopt
 //	a newer pair than live, or a sibling of it          Adopt
 //	live                                                PresentLive
-//	an older pair than live                             PresentBase if the server forgives, else PresentLive
+//	base, and live is newer                             PresentBase if the server forgives, else PresentLive
+//	another older pair than live                        PresentLive
 //
-// An older pair means that the store has failed to keep live, or has gone back in time.
-// A successor is not presented before it is kept: a crash, or another process that goes
+// Base means that the store has failed to keep live, or has gone back by one pair. A
+// successor is not presented before it is kept: a crash, or another process that goes
 // on from the store, then presents the same token again, which a server with Tandem's
-// protocol allows until the refresh lifetime is over. A store that fails for days must not
-// end a session that is in use: once half of that lifetime has gone since base was first
-// presented, live is presented instead.
+// protocol allows until the refresh lifetime is over. A store that fails for days must
+// not end a session that is in use: once half of that lifetime has gone since base was
+// first presented, live is presented instead.
+//
+// Another older pair means that the store has gone back in time. Before it did, another
+// process may have presented live from it, and base is spent.
 //
 // After Adopt the stored pair is live and base. If its access token is [Pair.Usable], the
 // client is done; otherwise it asks Before again.
