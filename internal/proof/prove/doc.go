@@ -2,16 +2,27 @@
 // that breaks a promise of the protocol: a session that ends though no thief was
 // there, or two parties that both go on with one session.
 //
-// The decision that it tries is [rotation.Decide] itself. Around it is a small
-// world: client processes that share a store of their own, a network that loses,
-// repeats and reorders, crashes at every step, a server whose store may fall back
-// to an earlier state once, and a thief who copies the client's token at any
-// moment.
+// Both decisions that it tries are the real ones: [rotation.Decide] for the server,
+// [renewal.Before], [renewal.After] and [renewal.Unsaved] for the client. Around them
+// is a small world: client processes that share a store of their own, which may fail
+// to keep a pair or fall back to an earlier one; a network that loses, repeats and
+// reorders; crashes at every step; users who sign out, and sign in as somebody else; a
+// server whose store may fall back to an earlier state once; and a thief who copies a
+// token of the client's at any moment.
 //
-// Time has one step, "the leeway passes". What the network has held back until
-// then is lost: a request that is delayed for longer than the leeway looks like a
-// thief's to every protocol of this kind.
+// Time goes in ticks. The network holds a request back for as many ticks as the
+// setting says, and loses what it has held back for longer: a request that is delayed
+// for longer than the leeway looks like a thief's to every protocol of this kind. Where
+// the setting has a lifetime, tokens grow old.
 //
 // Branches are random numbers in reality, and here names in order of appearance:
 // states that differ in names alone are one state. That makes the search end.
+//
+// # What is not searched
+//
+// After the client's store has fallen back, a process that has presented a later token
+// than the stored one is the only one that knows. Until the store is repaired, it must
+// not crash, and no other process may begin a refresh: either would present a token
+// that was overtaken long ago, which looks like a thief's. The same holds while a
+// process goes on with a pair that a store has failed to keep for half a lifetime.
 package prove

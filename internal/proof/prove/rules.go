@@ -1,38 +1,17 @@
 package prove
 
 import (
+	"fmt"
 	"time"
 
+	"github.com/tandem-auth/tandem/renewal"
 	"github.com/tandem-auth/tandem/rotation"
 )
-
-// A Setting is a world to search.
-type Setting struct {
-	Name string
-	// Processes of the client that share its store: 1 or 2; with a Lock, one at a
-	// time refreshes.
-	Processes int
-	Lock      bool
-	// Generations is how often the session is refreshed at most.
-	Generations uint8
-	// FallBack lets the server's store fall back to an earlier state, once.
-	FallBack bool
-	// Thief lets a thief copy the client's token, once.
-	Thief bool
-	// Overlap lets the server work on two requests at once: between its reading
-	// of the row and its writing, others may have written.
-	Overlap bool
-	// Turns is how often the party that goes on with the session may change after
-	// the theft before that counts as a silent fork.
-	Turns uint8
-	// Broken is the rule that is broken, if one is.
-	Broken Rule
-}
 
 // A Rule is one that the protocol needs. Breaking it must show.
 type Rule string
 
-// The rules of the server.
+// The rules of the server: the rows of the table in docs/protocol.md.
 const (
 	Leeway          Rule = "a delayed duplicate is forgiven within the leeway"
 	Retry           Rule = "the current token may be presented again"
@@ -43,63 +22,151 @@ const (
 	FreshBranches   Rule = "every token given out has a branch of its own"
 	CompareAndSet   Rule = "the server confirms by compare-and-set"
 	EndedStaysEnded Rule = "an ended session is refused"
+
+	PlaceBeforeAge     Rule = "a token's place is decided before its age"
+	ExpiredEnds        Rule = "what is refused as expired ends the session"
+	AgeOfCurrent       Rule = "the current token's age counts from its confirmation"
+	LeewayAfterCurrent Rule = "the lifetime of the current token ends with a leeway"
+	LeewayAfterNewer   Rule = "the lifetime of a newer token ends with a leeway"
+	OutlivedIsNoReuse  Rule = "within the leeway an older token is stale whatever its age"
 )
 
-// The rules of the client.
+// The rules of the client before a refresh: the rows of the first table of package
+// renewal.
 const (
-	StoreCompareAndSwap Rule = "the client stores a pair only in place of the one that was used"
-	ReadBeforeRefresh   Rule = "the client reads its store before every refresh"
-	StaleIsNoEnd        Rule = "the client does not take a stale token for the end"
+	ReadBeforeRefresh  Rule = "the client reads its store before every refresh"
+	EmptyIsSignedOut   Rule = "an empty store means that the user has signed out"
+	ForeignIsLeftAlone Rule = "a pair of another server is not presented"
+	SessionAdopted     Rule = "another session in the store is adopted"
+	EndedNotAdopted    Rule = "the session that has ended here is not adopted again"
+	NewerAdopted       Rule = "a newer pair in the store is adopted"
+	SiblingAdopted     Rule = "a sibling of live in the store is adopted"
+	OlderNotAdopted    Rule = "an older pair in the store is not adopted"
+	StoredIsPresented  Rule = "live is presented if the store has it"
+	UnsavedNotUsed     Rule = "a pair that the store has not kept is not presented"
+	OlderIsNoBase      Rule = "base is presented only if the store has it"
+	BaseNotAtStrict    Rule = "base is not presented to a strict server"
+	HalfTheLifetime    Rule = "live is presented once the store has failed for half the lifetime"
 )
 
-// epoch is the time of every decision: what passes of time is in row.recent.
-var epoch = time.Unix(1_800_000_000, 0)
+// The rules of the client after an answer: the rows of the second table.
+const (
+	EmptyNotFilled      Rule = "a pair that arrives after the sign-out is discarded"
+	ForeignNotReplaced  Rule = "another server's pair is not replaced"
+	SessionNotReplaced  Rule = "another session's pair is not replaced"
+	SiblingNotReplaced  Rule = "a sibling in the store is not replaced"
+	NewerNotReplaced    Rule = "a newer pair in the store is not replaced"
+	OlderReplaced       Rule = "an older pair in the store is replaced, not adopted"
+	LookBeforeEnd       Rule = "the client looks at its store before it takes the session for ended"
+	StaleIsNoEnd        Rule = "the client does not take a stale token for the end"
+	FailedIsNoEnd       Rule = "the client does not take a failure for the end"
+	UnsavedWrittenOlder Rule = "an unsaved pair is written in place of an older one alone"
+)
 
-const leeway = 10 * time.Second
+// tick is long, so that no rounding of a time can matter.
+const tick = time.Hour
 
-var policy = rotation.Policy{RefreshTTL: time.Hour, Leeway: leeway, RetryWindow: rotation.Unbounded}
+// now is the time of every decision: what has passed of time is in the ages.
+var now = time.Unix(1_800_000_000, 0)
 
-// policy is that of the server, with the setting's rule broken.
-func (set *Setting) policy() rotation.Policy {
-	p := policy
-	switch set.Broken {
-	case Leeway:
-		p.Leeway = 0
-	case Retry:
-		p.RetryWindow = 0
+func ago(ticks uint8) time.Time { return now.Add(-time.Duration(ticks) * tick) }
+
+const (
+	ourIssuer   = "https://auth.example.com"
+	theirIssuer = "https://auth.example.net"
+	session     = "the session"
+)
+
+// A world is a setting that is being searched.
+type world struct {
+	Setting
+	policy rotation.Policy
+	// pairs has what does not change of the pair of each token.
+	pairs [maxTokens]renewal.Pair
+	// ages is how old a token, or a confirmation, is at most: what is older is alike.
+	ages uint8
+}
+
+func newWorld(set Setting) *world {
+	w := &world{Setting: set}
+	w.Leeway = max(w.Leeway, 1)
+	w.policy = rotation.Policy{
+		RefreshTTL:  1000 * tick,
+		Leeway:      time.Duration(w.Leeway) * tick,
+		RetryWindow: rotation.Unbounded,
 	}
-	return p
+	w.ages = w.Leeway
+	if w.Lifetime > 0 {
+		w.policy.RefreshTTL = time.Duration(w.Lifetime) * tick
+		w.ages = w.Lifetime + max(w.Leeway, w.Hold)
+	}
+	switch {
+	case w.Strict:
+		w.policy.Leeway, w.policy.RetryWindow = 0, 0
+	case w.Broken == Leeway:
+		w.policy.Leeway = 0
+	case w.Broken == Retry:
+		w.policy.RetryWindow = 0
+	}
+	for i := range w.pairs {
+		w.pairs[i] = renewal.Pair{
+			Issuer: ourIssuer, SessionID: session,
+			AccessToken: fmt.Sprint("a", i), RefreshToken: fmt.Sprint("r", i),
+			ReceivedAt: now, ExpiresAt: now.Add(tick),
+		}
+		if w.Lifetime > 0 {
+			w.pairs[i].RefreshExpiresAt = now.Add(w.policy.RefreshTTL)
+		}
+	}
+	return w
 }
 
 // decide asks the real decision about a token, and breaks the setting's rule.
-func (set *Setting) decide(s *state, r row, presented ref) rotation.Verdict {
+func (w *world) decide(s *state, r row, presented ref) rotation.Decision {
 	position := func(t ref) rotation.Position {
 		return rotation.Position{Generation: uint32(s.tokens[t].generation), Branch: uint64(t)}
 	}
-	current := rotation.State{Current: position(r.current), ConfirmedAt: epoch.Add(-leeway), ExpiresAt: epoch.Add(time.Hour)}
-	if r.recent {
-		current.ConfirmedAt = epoch
+	current := rotation.State{Current: position(r.current), ConfirmedAt: ago(r.age), ExpiresAt: now.Add(1000 * tick)}
+	if r.end != lives && w.Broken != EndedStaysEnded {
+		current.EndedAt, current.EndReason = now, reasons[r.end]
 	}
-	if r.ended && set.Broken != EndedStaysEnded {
-		current.EndedAt, current.EndReason = epoch, rotation.ReuseDetected
+	asked := rotation.Token{Position: position(presented), IssuedAt: now}
+	age := uint8(0)
+	if w.Lifetime > 0 {
+		age = s.tokens[presented].age
+		asked.IssuedAt = ago(age)
+		if presented == r.current {
+			asked.IssuedAt = current.ConfirmedAt // or before: the age of neither counts
+		}
 	}
-	asked := rotation.Token{Position: position(presented), IssuedAt: epoch}
-	verdict := rotation.Decide(&current, asked, epoch, set.policy()).Verdict
-	return set.breakRule(s, r, presented, verdict)
+	return w.breakServer(s, r, presented, age, rotation.Decide(&current, asked, now, w.policy))
 }
 
-func (set *Setting) breakRule(s *state, r row, presented ref, verdict rotation.Verdict) rotation.Verdict {
-	given, current := s.tokens[presented].generation, s.tokens[r.current].generation
-	live := verdict != rotation.Refuse
-	switch {
-	case set.Broken == NewerByMore && live && given > current+1:
-		return rotation.Refuse
-	case set.Broken == SiblingRefused && live && given == current && presented != r.current:
-		return rotation.Confirm
-	case set.Broken == OlderRefused && live && given < current:
-		return rotation.Confirm
-	case set.Broken == ReuseEnds && verdict == rotation.Reuse:
-		return rotation.Stale
+// breakServer gives the decision that a server without the setting's rule would make.
+func (w *world) breakServer(s *state, r row, presented ref, age uint8, d rotation.Decision) rotation.Decision {
+	if d.Verdict == rotation.Refuse {
+		return d
 	}
-	return verdict
+	given, current := s.tokens[presented].generation, s.tokens[r.current].generation
+	refuse := rotation.Decision{Verdict: rotation.Refuse, Reason: rotation.Expired}
+	outlived := w.Lifetime > 0 && age >= w.Lifetime
+	switch {
+	case w.Broken == NewerByMore && given > current+1:
+		d.Verdict = rotation.Reuse
+	case w.Broken == SiblingRefused && given == current && presented != r.current,
+		w.Broken == OlderRefused && given < current:
+		d.Verdict = rotation.Confirm
+	case w.Broken == ReuseEnds && d.Verdict == rotation.Reuse:
+		d.Verdict = rotation.Stale
+	case w.Broken == PlaceBeforeAge && outlived && presented != r.current,
+		w.Broken == ExpiredEnds && d.Verdict == rotation.Expire:
+		return refuse
+	case w.Broken == AgeOfCurrent && presented == r.current && age >= w.Lifetime+w.Leeway,
+		w.Broken == LeewayAfterCurrent && presented == r.current && d.Verdict == rotation.Stale,
+		w.Broken == LeewayAfterNewer && given > current && outlived:
+		d.Verdict = rotation.Expire
+	case w.Broken == OutlivedIsNoReuse && d.Verdict == rotation.Stale && presented != r.current && outlived:
+		d.Verdict = rotation.Reuse
+	}
+	return d
 }

@@ -57,7 +57,7 @@ type breachAt struct {
 // A search goes outwards from the start, one step in a round, so that the first
 // breach is one of the shortest.
 type search struct {
-	set     *Setting
+	world   *world
 	seed    maphash.Seed
 	shards  []shard
 	workers []worker
@@ -72,9 +72,9 @@ type worker struct {
 
 // Run searches until there is nothing left, a promise is broken or ctx ends, in
 // which case the error is the context's.
-func (set *Setting) Run(ctx context.Context) (Result, error) {
+func (set Setting) Run(ctx context.Context) (Result, error) {
 	n := runtime.GOMAXPROCS(0)
-	s := &search{set: set, seed: maphash.MakeSeed(), shards: make([]shard, n), workers: make([]worker, n)}
+	s := &search{world: newWorld(set), seed: maphash.MakeSeed(), shards: make([]shard, n), workers: make([]worker, n)}
 	for i := range s.shards {
 		s.shards[i].seen = map[state]struct{}{}
 		s.workers[i].finds = make([][]find, n)
@@ -127,14 +127,14 @@ func (s *search) expand() {
 			w := &s.workers[i]
 			for k := range s.shards[i].fresh {
 				from := &s.shards[i].fresh[k]
-				s.set.successors(&from.state, func(st step, next *state, b breach) {
+				s.world.successors(&from.state, func(st step, next *state, b breach) {
 					if b != "" {
 						if w.breached == nil {
 							w.breached = &breachAt{breach: b, parent: from.id, step: st}
 						}
 						return
 					}
-					canonical, _ := next.canonical()
+					canonical, _ := s.world.canonical(next)
 					s.offer(w, find{state: canonical, node: node{parent: from.id, step: st}})
 				})
 			}

@@ -1,23 +1,41 @@
 package prove
 
-import "github.com/tandem-auth/tandem/rotation"
+import (
+	"github.com/tandem-auth/tandem/renewal"
+	"github.com/tandem-auth/tandem/rotation"
+)
 
 // A kind of step.
 type kind uint8
 
 const (
-	sends        kind = iota // a process reads the store and sends a request
-	givesUp                  // a process stops waiting, or crashes before it has stored
-	stores                   // a process stores what it was given
-	answered                 // the server answers a request, and the answer arrives
-	answeredLost             // the server answers a request, and the answer is lost
-	begins                   // the server reads the row for a request
-	commits                  // the server decides on what it has read, and the answer arrives
-	commitsLost              // the same, and the answer is lost
-	passes                   // the leeway passes
-	backsUp                  // the server's store is backed up
-	fallsBack                // the server's store falls back to the backup
-	steals                   // the thief copies what the client's store has
+	sends            kind = iota // a process reads the store and sends a request
+	adopts                       // a process reads the store, and what it adopts is good
+	learns                       // a process reads the store, and learns of the sign-out
+	givesUp                      // a process stops waiting
+	looks                        // a process reads the store again, after an answer without a pair
+	keeps                        // a process comes to keep what it was given
+	keepFails                    // the same, but the store does not keep it
+	endFails                     // a process takes the session for ended, and the store fails to delete it
+	savesAgain                   // a process writes what the store had failed to keep
+	crashes                      // a process forgets everything
+	signsOut                     // a user signs out
+	signsOutUnheard              // the same, and the server doesn't hear of it
+	revokes                      // a user revokes the session from elsewhere
+	signsIn                      // a user signs in, in place of the session
+	signsInElsewhere             // a user signs in at another server, in place of the session
+	copies                       // the client's store is copied
+	rollsBack                    // the client's store falls back to the copy
+	answered                     // the server answers a request, and the answer arrives
+	answeredLost                 // the server answers a request, and the answer is lost
+	begins                       // the server reads the row for a request
+	commits                      // the server decides on what it has read, and the answer arrives
+	commitsLost                  // the same, and the answer is lost
+	passes                       // a tick passes
+	backsUp                      // the server's store is backed up
+	fallsBack                    // the server's store falls back to the backup
+	steals                       // the thief copies what the client's store has
+	stealsMemory                 // the thief copies what a process has in its memory
 	thiefAnswered
 	thiefLost
 )
@@ -26,8 +44,10 @@ const (
 type step struct {
 	kind    kind
 	process uint8
+	held    uint8
 	token   ref
-	verdict rotation.Verdict
+	verdict rotation.Verdict // what the server decides
+	did     renewal.Step     // what the process decides
 }
 
 // A breach is a promise that was broken. It is empty for none.
@@ -38,229 +58,118 @@ const (
 	silentFork  breach = "silent fork: two parties go on with one session, each with tokens that it was given"
 	unseenFork  breach = "silent fork: the second party was refused, and the session goes on"
 	undead      breach = "the session goes on after its end"
+	livesOn     breach = "the session goes on, though a client was told that it has ended"
+
+	signedOutGoesOn  breach = "the client goes on with a session that was signed out"
+	comesBack        breach = "a session that was signed out comes back in the client's store"
+	wrongUser        breach = "the client goes on as a user who is not the one in its store"
+	sessionReplaced  breach = "the pair of another session is replaced"
+	wrongEnd         breach = "the client is told that its session has ended, though its store has another"
+	endedAdopted     breach = "the client adopts the session again that has ended"
+	foreignPresented breach = "a pair is presented to a server that it is not from"
+	foreignReplaced  breach = "the pair of another server is replaced"
 )
 
+// A visitor is told of a step, the state after it, and the promise that it breaks.
+type visitor = func(step, *state, breach)
+
 // successors calls visit with every state that may follow.
-func (set *Setting) successors(s *state, visit func(step, *state, breach)) {
-	for p := range uint8(set.Processes) {
-		set.clientSteps(s, p, visit)
+func (w *world) successors(s *state, visit visitor) {
+	for p := range uint8(w.Processes) {
+		w.clientSteps(s, p, visit)
+		w.userSteps(s, p, visit)
 	}
 	for i := range s.count {
-		for p := range uint8(set.Processes) {
-			if s.tokens[i].flying&(1<<p) != 0 {
-				set.serverSteps(s, p, ref(i), visit)
+		for held, flying := range s.tokens[i].flying {
+			for p := range uint8(w.Processes) {
+				if flying&(1<<p) != 0 {
+					w.serverSteps(s, p, uint8(held), ref(i), visit)
+				}
 			}
 		}
 	}
-	if set.Overlap && s.handler.presented != none {
-		for _, k := range []kind{commits, commitsLost} {
-			next := *s
-			at := next.handler
-			next.handler = handler{presented: none, read: row{current: none}}
-			st, b := set.handle(&next, at.read, at.presented, client, at.from, k == commits)
-			st.kind, st.process = k, at.from
-			visit(st, &next, b)
-		}
-	}
-	set.worldSteps(s, visit)
-	if set.Thief {
-		set.thiefSteps(s, visit)
+	w.handlerSteps(s, visit)
+	w.timeStep(s, visit)
+	w.storeSteps(s, visit)
+	if w.Thief {
+		w.thiefSteps(s, visit)
 	}
 }
 
-func (set *Setting) clientSteps(s *state, p uint8, visit func(step, *state, breach)) {
-	proc := &s.processes[p]
-	switch proc.phase {
-	case idle:
-		if set.Lock && s.busy() {
-			return
+// timeStep lets a tick pass. What the network has held back for as long as it may is
+// lost; the perfect network of a strict server is faster than that.
+func (w *world) timeStep(s *state, visit visitor) {
+	if w.Strict && s.flights() > 0 {
+		return
+	}
+	next := *s
+	older := func(age *uint8, limit uint8) {
+		if *age < limit {
+			*age++
 		}
-		next := *s
-		used := s.store
-		if set.Broken == ReadBeforeRefresh && proc.kept != none {
-			used = proc.kept
+	}
+	older(&next.row.age, w.ages)
+	if next.backup.current.isToken() {
+		older(&next.backup.age, w.ages)
+	}
+	next.handler = noHandler
+	for i := range next.count {
+		t := &next.tokens[i]
+		copy(t.flying[1:w.Hold+1], t.flying[:w.Hold])
+		t.flying[0] = 0
+		if w.Lifetime > 0 {
+			older(&t.age, w.ages)
 		}
-		next.processes[p] = process{phase: waiting, used: used, got: none, kept: proc.kept}
-		next.tokens[used].flying |= 1 << p
-		if next.tokens[used].generation <= set.Generations {
-			visit(step{kind: sends, process: p, token: used}, &next, "")
+	}
+	for p := range next.processes {
+		if presented := &next.processes[p].basePresented; *presented > 0 {
+			older(presented, w.Lifetime/2+2)
 		}
-	case waiting, holding:
-		next := *s
-		next.processes[p] = process{used: none, got: none, kept: proc.kept}
-		visit(step{kind: givesUp, process: p, token: proc.used}, &next, "")
-		if proc.phase == holding {
-			next := *s
-			next.processes[p] = process{used: none, got: none, kept: proc.kept}
-			if s.store == proc.used || set.Broken == StoreCompareAndSwap {
-				next.store = proc.got
-			}
-			if set.Broken == ReadBeforeRefresh {
-				next.processes[p].kept = proc.got
-			}
-			visit(step{kind: stores, process: p, token: proc.got}, &next, "")
-		}
+	}
+	if next != *s {
+		visit(step{kind: passes, token: none}, &next, "")
 	}
 }
 
-func (s *state) busy() bool {
-	for _, p := range s.processes {
-		if p.phase != idle {
-			return true
-		}
-	}
-	return false
-}
-
-// serverSteps answers a request of the network. It may stay there, to be
-// delivered again.
-func (set *Setting) serverSteps(s *state, p uint8, presented ref, visit func(step, *state, breach)) {
-	if set.Overlap && s.handler.presented == none {
-		next := *s
-		next.handler = handler{presented: presented, from: p, read: s.row}
-		visit(step{kind: begins, process: p, token: presented}, &next, "")
-	}
-	for _, k := range []kind{answered, answeredLost} {
-		next := *s
-		st, b := set.handle(&next, s.row, presented, client, p, k == answered)
-		st.kind, st.process = k, p
-		visit(st, &next, b)
-	}
-}
-
-func (set *Setting) worldSteps(s *state, visit func(step, *state, breach)) {
-	if s.row.recent || s.flights() > 0 {
-		next := *s
-		next.row.recent, next.backup.recent = false, false
-		next.handler = handler{presented: none, read: row{current: none}}
-		for i := range next.count {
-			next.tokens[i].flying = 0
-		}
-		visit(step{kind: passes}, &next, "")
-	}
-	if set.FallBack && !s.fellBack {
+// storeSteps lets the stores fall back to an earlier state.
+func (w *world) storeSteps(s *state, visit visitor) {
+	if w.FallBack && !s.fellBack {
 		if s.backup.current == none {
 			next := *s
 			next.backup = s.row
-			visit(step{kind: backsUp}, &next, "")
+			visit(step{kind: backsUp, token: none}, &next, "")
 		} else if s.backup != s.row {
 			next := *s
 			next.row = s.backup
 			next.backup = row{current: none}
 			next.fellBack = true
-			visit(step{kind: fallsBack}, &next, "")
+			visit(step{kind: fallsBack, token: none}, &next, "")
 		}
 	}
-}
-
-func (set *Setting) thiefSteps(s *state, visit func(step, *state, breach)) {
-	if !s.theft {
-		next := *s
-		next.theft, next.tokens[s.store].stolen = true, true
-		visit(step{kind: steals, token: s.store}, &next, "")
+	if s.rollbacks == w.Rollbacks {
 		return
 	}
-	for i := range s.count {
-		if !s.tokens[i].stolen || s.tokens[i].generation > set.Generations {
-			continue
-		}
-		for _, k := range []kind{thiefAnswered, thiefLost} {
-			next := *s
-			st, b := set.handle(&next, s.row, ref(i), thief, 0, k == thiefAnswered)
-			st.kind = k
-			visit(st, &next, b)
-		}
+	if s.copied == none && s.store.isToken() {
+		next := *s
+		next.copied = s.store
+		visit(step{kind: copies, token: s.store}, &next, "")
+	}
+	if s.newer(s.store, s.copied) && w.remembered(s) {
+		next := *s
+		next.store, next.copied = s.copied, none
+		next.rollbacks++
+		visit(step{kind: rollsBack, token: next.store}, &next, "")
 	}
 }
 
-// handle lets the server decide on a row that it has read, carry the decision
-// out and, if arrives is set, answer.
-func (set *Setting) handle(s *state, read row, presented ref, by party, p uint8, arrives bool) (step, breach) {
-	verdict := set.decide(s, read, presented)
-	if verdict == rotation.Confirm && read != s.row && set.Broken != CompareAndSet {
-		read = s.row // the compare-and-set was lost: the server reads the row again
-		verdict = set.decide(s, read, presented)
-	}
-	done := step{token: presented, verdict: verdict}
-	switch verdict {
-	case rotation.Confirm, rotation.Retry:
-		if read.ended || verdict == rotation.Confirm && s.row.ended {
-			return done, undead
-		}
-		return done, set.honour(s, verdict, presented, by, p, arrives)
-	case rotation.Reuse:
-		s.row.ended = true
-	}
-	if !s.theft && (verdict == rotation.Reuse || verdict == rotation.Refuse) {
-		return done, falseLogout
-	}
-	if arrives && by == client {
-		if b := set.refused(s, verdict, presented, p); b != "" {
-			return done, b
+// remembered reports whether a process knows what the client's store has, and has
+// itself presented, or not yet presented, what was presented last.
+func (w *world) remembered(s *state) bool {
+	for p := range uint8(w.Processes) {
+		proc := &s.processes[p]
+		if proc.live == s.store && s.upToDate(proc.base) {
+			return true
 		}
 	}
-	return done, s.mustHaveEnded(presented, by, read)
-}
-
-// honour confirms a token or not, and gives a successor.
-func (set *Setting) honour(s *state, verdict rotation.Verdict, presented ref, by party, p uint8, arrives bool) breach {
-	if verdict == rotation.Confirm {
-		s.row.current, s.row.recent = presented, true
-	}
-	b := set.takeTurn(s, presented, by)
-	if !arrives {
-		return b
-	}
-	owner := nobody
-	if s.theft {
-		owner = by
-	}
-	if by == thief {
-		s.tokens[s.successor(presented, owner, set.Broken != FreshBranches)].stolen = true
-		return b
-	}
-	proc := &s.processes[p]
-	if proc.phase == waiting && proc.used == presented {
-		proc.got, proc.phase = s.successor(presented, owner, set.Broken != FreshBranches), holding
-	}
-	return b
-}
-
-// takeTurn notes who goes on with the session: whoever is honoured for a token
-// that it was itself given.
-func (set *Setting) takeTurn(s *state, presented ref, by party) breach {
-	if s.tokens[presented].owner&by == 0 || s.last == by {
-		return ""
-	}
-	if s.last != nobody {
-		s.turns++
-		if s.turns > set.Turns {
-			return silentFork
-		}
-	}
-	s.last = by
-	return ""
-}
-
-// refused is what a client does that gets no token.
-func (set *Setting) refused(s *state, verdict rotation.Verdict, presented ref, p uint8) breach {
-	proc := &s.processes[p]
-	if proc.phase != waiting || proc.used != presented {
-		return ""
-	}
-	*proc = process{used: none, got: none, kept: proc.kept}
-	if verdict == rotation.Stale && set.Broken == StaleIsNoEnd && !s.theft {
-		return falseLogout
-	}
-	return ""
-}
-
-// mustHaveEnded says whether the refusal of a second party, when no delayed
-// duplicate can be at work, has left the session alone.
-func (s *state) mustHaveEnded(presented ref, by party, read row) breach {
-	second := s.last != nobody && s.last != by && s.tokens[presented].owner&by != 0
-	if second && !read.recent && !s.row.ended {
-		return unseenFork
-	}
-	return ""
+	return false
 }

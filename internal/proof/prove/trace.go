@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tandem-auth/tandem/renewal"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
@@ -17,7 +18,7 @@ func (s *search) trace(b *breachAt) []string {
 	}
 	slices.Reverse(steps)
 
-	t := &teller{set: s.set, at: start(), letters: map[uint8]int{}}
+	t := &teller{world: s.world, at: start(), letters: map[uint8]int{}, processes: [...]int{1, 2}}
 	for i := range t.at.count {
 		t.name(ref(i), &t.at)
 	}
@@ -30,11 +31,13 @@ func (s *search) trace(b *breachAt) []string {
 // A teller goes the steps again, and keeps a name for each token: its generation
 // and a letter.
 type teller struct {
-	set     *Setting
-	at      state
-	names   [maxTokens]string
-	letters map[uint8]int
-	lines   []string
+	world *world
+	at    state
+	names [maxTokens]string
+	// processes has the number of each process: a canonical state may swap them.
+	processes [maxProcesses]int
+	letters   map[uint8]int
+	lines     []string
 }
 
 func (t *teller) name(r ref, in *state) {
@@ -46,7 +49,7 @@ func (t *teller) name(r ref, in *state) {
 func (t *teller) tell(wanted step) {
 	found := false
 	from := t.at
-	t.set.successors(&from, func(st step, next *state, _ breach) {
+	t.world.successors(&from, func(st step, next *state, _ breach) {
 		if found || st != wanted {
 			return
 		}
@@ -56,13 +59,16 @@ func (t *teller) tell(wanted step) {
 		}
 		given := ""
 		if next.count > from.count {
-			given = t.names[next.count-1]
+			given = " and gives " + t.names[next.count-1]
 		}
 		t.lines = append(t.lines, t.words(st, given))
-		canonical, back := next.canonical()
+		canonical, back := t.world.canonical(next)
 		var names [maxTokens]string
 		for i := range canonical.count {
-			names[i] = t.names[back[i]]
+			names[i] = t.names[back.tokens[i]]
+		}
+		if back.swapped {
+			t.processes[0], t.processes[1] = t.processes[1], t.processes[0]
 		}
 		t.at, t.names = canonical, names
 	})
@@ -72,25 +78,76 @@ func (t *teller) tell(wanted step) {
 }
 
 func (t *teller) words(st step, given string) string {
-	process := fmt.Sprintf("process %d", st.process+1)
+	process := fmt.Sprintf("process %d", t.processes[st.process])
 	token := ""
-	if st.token < maxTokens {
+	if st.token.isToken() {
 		token = t.names[st.token]
 	}
 	switch st.kind {
 	case sends:
-		return fmt.Sprintf("%s reads the store and sends refresh token %s", process, token)
+		return fmt.Sprintf("%s reads the store and presents refresh token %s, its %s", process, token, presentedAs(st.did))
+	case adopts:
+		return fmt.Sprintf("%s reads the store and adopts %s, which is good", process, storedAs(st.token, token))
+	case learns:
+		return process + " reads the store and learns that the user has signed out"
 	case givesUp:
-		return fmt.Sprintf("%s gives up, or crashes, before it has stored an answer", process)
-	case stores:
-		return fmt.Sprintf("%s comes to store %s", process, token)
+		return process + " gives up waiting" + concluded(st.did)
+	case looks:
+		if st.did == renewal.Adopt {
+			return fmt.Sprintf("%s reads the store again and adopts %s", process, storedAs(st.token, token))
+		}
+		return fmt.Sprintf("%s reads the store again, after the answer to %s%s", process, token, concluded(st.did))
+	case endFails:
+		return process + " tells its user that the session has ended; the store fails to delete it"
+	case keeps:
+		switch st.did {
+		case renewal.Adopt:
+			return fmt.Sprintf("%s does not keep what it was given, and adopts %s", process, storedAs(st.token, token))
+		case renewal.Discard:
+			return fmt.Sprintf("%s discards %s", process, token)
+		}
+		return fmt.Sprintf("%s keeps %s", process, token)
+	case keepFails:
+		return fmt.Sprintf("%s comes to keep %s, and the store fails", process, token)
+	case savesAgain:
+		return fmt.Sprintf("%s writes %s, which the store has not kept", process, token)
+	case crashes:
+		return process + " crashes"
+	case signsOut:
+		return "the user signs out at " + process
+	case signsOutUnheard:
+		return fmt.Sprintf("the user signs out at %s; the server doesn't hear of it", process)
+	case revokes:
+		return "the user revokes the session from elsewhere"
+	case signsIn:
+		return "another user signs in at " + process
+	case signsInElsewhere:
+		return fmt.Sprintf("a user signs in at %s, to another server", process)
+	case copies:
+		return "the client's store is backed up with " + token
+	case rollsBack:
+		return "the client's store falls back to " + token
+	default:
+		return t.serverWords(st, process, token, given)
+	}
+}
+
+func (t *teller) serverWords(st step, process, token, given string) string {
+	from := process
+	if st.held > 0 {
+		from += ", which the network has held back for a tick"
+	}
+	switch st.kind {
 	case answered, commits:
-		return fmt.Sprintf("the server gets %s from %s: %s", token, process, t.answer(st, given))
+		return fmt.Sprintf("the server gets %s from %s: %s", token, from, answer(st, given))
 	case answeredLost, commitsLost:
-		return fmt.Sprintf("the server gets %s from %s: %s; the answer is lost", token, process, t.answer(st, ""))
+		return fmt.Sprintf("the server gets %s from %s: %s; the answer is lost", token, from, answer(st, ""))
 	case begins:
-		return fmt.Sprintf("the server reads the session's row for %s from %s", token, process)
+		return fmt.Sprintf("the server reads the session's row for %s from %s", token, from)
 	case passes:
+		if t.world.Lifetime > 0 {
+			return "a tick passes"
+		}
 		return "the leeway passes; the network holds nothing back for so long"
 	case backsUp:
 		return "the server's store is backed up"
@@ -98,28 +155,52 @@ func (t *teller) words(st step, given string) string {
 		return "the server's store falls back to the backup"
 	case steals:
 		return fmt.Sprintf("a thief copies %s from the client's store", token)
+	case stealsMemory:
+		return fmt.Sprintf("a thief copies %s from the memory of %s", token, process)
 	case thiefAnswered:
-		return fmt.Sprintf("the server gets %s from the thief: %s", token, t.answer(st, given))
+		return fmt.Sprintf("the server gets %s from the thief: %s", token, answer(st, given))
 	case thiefLost:
-		return fmt.Sprintf("the server gets %s from the thief: %s; the answer is lost", token, t.answer(st, ""))
+		return fmt.Sprintf("the server gets %s from the thief: %s; the answer is lost", token, answer(st, ""))
 	}
 	return "?"
 }
 
-func (t *teller) answer(st step, given string) string {
-	gives := ""
-	if given != "" {
-		gives = " and gives " + given
+func presentedAs(did renewal.Step) string {
+	if did == renewal.PresentBase {
+		return "base"
 	}
+	return "live one"
+}
+
+func storedAs(r ref, token string) string {
+	switch r {
+	case anotherSession:
+		return "another session"
+	case anotherServer:
+		return "another server's pair"
+	}
+	return token
+}
+
+func concluded(did renewal.Step) string {
+	if did == renewal.End {
+		return ", and tells its user that the session has ended"
+	}
+	return ""
+}
+
+func answer(st step, given string) string {
 	switch st.verdict {
 	case rotation.Confirm:
-		return "confirms it" + gives
+		return "confirms it" + given
 	case rotation.Retry:
-		return "it is the current one again" + gives
+		return "it is the current one again" + given
 	case rotation.Stale:
 		return "refuses it as stale"
 	case rotation.Reuse:
 		return "that is reuse"
+	case rotation.Expire:
+		return "it comes too late, and the session ends"
 	default:
 		return "refuses it"
 	}

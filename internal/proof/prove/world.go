@@ -1,9 +1,8 @@
 package prove
 
 import (
-	"cmp"
-	"math/bits"
-	"slices"
+	"github.com/tandem-auth/tandem/renewal"
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 // Bounds of a state's size. A state that needs more is a mistake in the bounds of
@@ -11,6 +10,7 @@ import (
 const (
 	maxTokens    = 24
 	maxProcesses = 2
+	maxHold      = 1
 )
 
 // A party holds the session. As the owner of a token, it is a set: whom the token
@@ -23,52 +23,84 @@ const (
 	thief
 )
 
-// A ref names a token of a state; none is no token.
+// A ref names a token of a state, with the pair that it came with; or it is one of
+// those below.
 type ref uint8
 
-const none ref = 0xff
+const (
+	none ref = 0xff - iota // no token: in the client's store, that of one who is signed out
+	anotherSession
+	anotherServer
+)
+
+// isToken reports whether r names a token of the session.
+func (r ref) isToken() bool { return r < maxTokens }
 
 // A token is a refresh token that somebody or something still has.
 type token struct {
 	generation uint8
+	age        uint8 // ticks since it was given out
 	owner      party
-	// flying has a bit for each process whose request with this token is in the
-	// network.
-	flying uint8
 	// stolen says that the thief has it, who forgets none.
 	stolen bool
+	// flying has, for each number of ticks that a request is under way, a bit for each
+	// process whose request with this token is in the network.
+	flying [maxHold + 1]uint8
 }
 
 type phase uint8
 
 const (
 	idle    phase = iota
-	waiting       // for the answer to a request with used
-	holding       // the answer got, not yet stored
+	waiting       // for the answer to a request with presented
+	holding       // the answer got, not yet kept
+	looking       // at the store again, after an answer without a pair
+	ended         // was told that the session has ended
+	left          // has taken up another session
 )
 
-// A process is a client process. All share one store.
+// A process is a client process. All share one store. Without a live pair it has
+// crashed, or has not begun yet.
 type process struct {
-	phase     phase
-	used, got ref
-	// kept is what a process of the wrong kind remembers instead of reading the
-	// store.
-	kept ref
+	phase          phase
+	live, base     ref
+	basePresented  uint8 // ticks since base was first presented, plus one; 0 if it was not
+	presented, got ref
+	answer         renewal.Answer // while looking
+}
+
+var stopped = process{live: none, base: none, presented: none, got: none}
+
+// An ending is why a row has ended.
+type ending uint8
+
+const (
+	lives ending = iota
+	byReuse
+	byAge
+	bySignOut
+)
+
+var reasons = [...]rotation.EndReason{
+	byReuse: rotation.ReuseDetected, byAge: rotation.Expired, bySignOut: rotation.SignedOut,
 }
 
 // A row is what the server's store has of the session.
 type row struct {
 	current ref
-	recent  bool // confirmed less than the leeway ago
-	ended   bool
+	age     uint8 // ticks since the confirmation
+	end     ending
 }
 
 // A handler is a request that the server has begun to work on.
 type handler struct {
 	presented ref
 	from      uint8
+	held      uint8
 	read      row // the row as it was read
 }
+
+var noHandler = handler{presented: none, read: row{current: none}}
 
 // A state is the world at one moment. It is comparable, and canonical: see
 // canonical.
@@ -81,6 +113,8 @@ type state struct {
 	fellBack bool
 
 	store     ref // the client's
+	copied    ref // to which the client's store may fall back
+	rollbacks uint8
 	processes [maxProcesses]process
 	handler   handler
 
@@ -89,20 +123,23 @@ type state struct {
 	// how often that changed.
 	last  party
 	turns uint8
+	// told says that the client was told that the session has ended, which lives.
+	told bool
 }
 
 // start is a session of which the client has the first refresh token.
 func start() state {
 	s := state{
-		row:    row{current: 0},
-		backup: row{current: none},
-		store:  1,
-		count:  2,
+		row:     row{current: 0},
+		backup:  row{current: none},
+		store:   1,
+		copied:  none,
+		count:   2,
+		handler: noHandler,
 	}
 	s.tokens[1].generation = 1
-	s.handler = handler{presented: none, read: row{current: none}}
 	for i := range s.processes {
-		s.processes[i] = process{used: none, got: none, kept: none}
+		s.processes[i] = stopped
 	}
 	return s
 }
@@ -125,92 +162,47 @@ func (s *state) successor(of ref, owner party, fresh bool) ref {
 	return ref(s.count - 1)
 }
 
-// A naming says which token of a canonical state is which of the state before.
-type naming [maxTokens]ref
-
-// canonical drops the tokens that nobody has any more and orders the others by
-// where they first appear, so that states that differ in the names of tokens
-// alone become the same.
-func (s *state) canonical() (state, naming) {
-	var renamed [maxTokens]ref
-	for i := range renamed {
-		renamed[i] = none
-	}
-	var back naming
-	next := *s
-	next.tokens, next.count = [maxTokens]token{}, 0
-	visit := func(r *ref) {
-		if *r == none {
-			return
-		}
-		if renamed[*r] == none {
-			renamed[*r] = ref(next.count)
-			next.tokens[next.count] = s.tokens[*r]
-			back[next.count] = *r
-			next.count++
-		}
-		*r = renamed[*r]
-	}
-	visit(&next.row.current)
-	visit(&next.store)
-	visit(&next.backup.current)
-	for i := range next.processes {
-		visit(&next.processes[i].used)
-		visit(&next.processes[i].got)
-		visit(&next.processes[i].kept)
-	}
-	visit(&next.handler.presented)
-	visit(&next.handler.read.current)
-	s.visitLoose(&renamed, visit)
-	return next, back
+// newer reports whether r is of a later generation than q. Both may be none.
+func (s *state) newer(r, q ref) bool {
+	return r.isToken() && q.isToken() && s.tokens[r].generation > s.tokens[q].generation
 }
 
-// visitLoose visits the tokens that are nowhere but in the network or in the
-// thief's hands. Those that look alike are alike, so that their order is all the
-// same. Of those that the thief has two are enough: one to use, and its sibling.
-func (s *state) visitLoose(renamed *[maxTokens]ref, visit func(*ref)) {
-	var loose [maxTokens]ref
-	n := 0
+// exposed reports whether a process has presented, or adopted, a later token than the
+// client's store has: the process is the only one that knows. Where no store falls back
+// and no token grows old, that does not happen.
+func (w *world) exposed(s *state, p uint8) bool {
+	return (w.Rollbacks > 0 || w.Lifetime > 0) && s.newer(s.processes[p].base, s.store)
+}
+
+func (w *world) anyExposed(s *state) bool {
+	for p := range uint8(w.Processes) {
+		if w.exposed(s, p) {
+			return true
+		}
+	}
+	return false
+}
+
+// upToDate reports whether no token that was presented is later than r, or a sibling
+// of it.
+func (s *state) upToDate(r ref) bool {
+	overtaken := func(q ref) bool { return q != r && s.tokens[q].generation >= s.tokens[r].generation }
+	if !r.isToken() || overtaken(s.row.current) {
+		return false
+	}
 	for i := range s.count {
-		if t := s.tokens[i]; renamed[i] == none && (t.flying != 0 || t.stolen) {
-			loose[n] = ref(i)
-			n++
+		if s.tokens[i].flies() && overtaken(ref(i)) {
+			return false
 		}
 	}
-	slices.SortStableFunc(loose[:n], func(a, b ref) int { return s.tokens[a].compare(s.tokens[b]) })
-	var last token
-	alike := 0
-	for _, r := range loose[:n] {
-		alike++
-		if s.tokens[r] != last {
-			last, alike = s.tokens[r], 1
-		}
-		if alike <= 2 || last.flying != 0 {
-			visit(&r)
-		}
-	}
+	return true
 }
 
-func (t token) compare(other token) int {
-	stolen := func(t token) int {
-		if t.stolen {
-			return 1
+func (s *state) busy() bool {
+	for _, p := range s.processes {
+		if p.phase == waiting || p.phase == holding || p.phase == looking {
+			return true
 		}
-		return 0
 	}
-	return cmp.Or(
-		cmp.Compare(t.generation, other.generation),
-		cmp.Compare(t.owner, other.owner),
-		cmp.Compare(t.flying, other.flying),
-		cmp.Compare(stolen(t), stolen(other)),
-	)
-}
-
-// flights counts the requests in the network.
-func (s *state) flights() int {
-	n := 0
-	for i := range s.count {
-		n += bits.OnesCount8(s.tokens[i].flying)
-	}
-	return n
+	return false
 }

@@ -17,6 +17,7 @@ import (
 
 func main() {
 	deep := flag.Bool("deep", false, "search the larger worlds too: minutes")
+	stories := flag.Bool("stories", false, "tell how each broken rule shows")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -27,7 +28,7 @@ func main() {
 	holds, err := search(ctx, os.Stdout, settings)
 	if err == nil {
 		var shows bool
-		shows, err = breakRules(ctx, os.Stdout)
+		shows, err = breakRules(ctx, os.Stdout, *stories)
 		holds = holds && shows
 	}
 	if err != nil {
@@ -60,7 +61,7 @@ func search(ctx context.Context, w io.Writer, settings []prove.Setting) (bool, e
 }
 
 // breakRules breaks every rule in turn, and reports whether each break shows.
-func breakRules(ctx context.Context, w io.Writer) (bool, error) {
+func breakRules(ctx context.Context, w io.Writer, stories bool) (bool, error) {
 	shows := true
 	table := newTable(w)
 	fmt.Fprintln(table, "\nBROKEN RULE\tSTATES\tSTEPS\tFOUND")
@@ -75,6 +76,9 @@ func breakRules(ctx context.Context, w io.Writer) (bool, error) {
 			found = fmt.Sprintf("%q INSTEAD OF %q", found, broken.Expect)
 		}
 		fmt.Fprintf(table, "not: %s\t%d\t%d\t%s\n", broken.Name, result.States, len(result.Trace)-1, found)
+		if stories {
+			tell(table, result)
+		}
 	}
 	return shows, table.Flush()
 }

@@ -1,0 +1,364 @@
+package prove
+
+import (
+	"time"
+
+	"github.com/tandem-auth/tandem/renewal"
+)
+
+// pair returns the pair that a token came with, as a client knows it.
+func (w *world) pair(s *state, r ref) renewal.Pair {
+	switch r {
+	case none:
+		return renewal.Pair{}
+	case anotherSession:
+		return renewal.Pair{Issuer: ourIssuer, SessionID: "another session", Revision: 1, RefreshToken: "another session's"}
+	case anotherServer:
+		return renewal.Pair{Issuer: theirIssuer, SessionID: "another server's", Revision: 1, RefreshToken: "another server's"}
+	}
+	p := w.pairs[r]
+	p.Revision = uint64(s.tokens[r].generation)
+	return p
+}
+
+// view returns what a process knows that has just read its store.
+func (w *world) view(s *state, p uint8) renewal.View {
+	proc := &s.processes[p]
+	v := renewal.View{
+		Live: w.pair(s, proc.live), Base: w.pair(s, proc.base), Stored: w.pair(s, s.store),
+		Issuer: ourIssuer, Server: renewal.Forgiving,
+	}
+	if proc.basePresented > 0 {
+		v.BasePresentedAt = ago(proc.basePresented - 1)
+	}
+	if proc.phase == ended {
+		v.EndedSessionID = session
+	}
+	if w.Strict {
+		v.Server = renewal.Strict
+	}
+	return v
+}
+
+// before asks the real decision what a process presents, and breaks the setting's rule.
+func (w *world) before(s *state, p uint8) renewal.Step {
+	v, live := w.view(s, p), s.processes[p].live
+	switch {
+	case w.Broken == ReadBeforeRefresh && live.isToken(),
+		w.Broken == EmptyIsSignedOut && s.store == none,
+		w.Broken == SessionAdopted && s.store == anotherSession && live.isToken():
+		v.Stored = v.Live
+	case w.Broken == ForeignIsLeftAlone:
+		v.Issuer = ""
+	case w.Broken == EndedNotAdopted:
+		v.EndedSessionID = ""
+	case w.Broken == BaseNotAtStrict:
+		v.Server = renewal.Forgiving
+	case w.Broken == HalfTheLifetime:
+		v.BasePresentedAt = time.Time{}
+	}
+	step := renewal.Before(v, now)
+	if !live.isToken() || !s.store.isToken() {
+		return step
+	}
+	ahead := s.newer(s.store, live)
+	switch {
+	case w.Broken == NewerAdopted && step == renewal.Adopt && ahead,
+		w.Broken == SiblingAdopted && step == renewal.Adopt && !ahead,
+		w.Broken == StoredIsPresented && step == renewal.PresentLive && s.store == live:
+		return renewal.PresentBase
+	case w.Broken == OlderNotAdopted && s.newer(live, s.store):
+		return renewal.Adopt
+	case w.Broken == OlderIsNoBase && s.newer(live, s.store) && step == renewal.PresentLive && !w.Strict:
+		return renewal.PresentBase
+	case w.Broken == UnsavedNotUsed && step == renewal.PresentBase:
+		return renewal.PresentLive
+	}
+	return step
+}
+
+// after asks the real decision what a process makes of an answer, and breaks the
+// setting's rule.
+func (w *world) after(s *state, p uint8, answer renewal.Answer) renewal.Step {
+	proc := &s.processes[p]
+	step := renewal.After(w.view(s, p), w.pair(s, proc.presented), answer, w.pair(s, proc.got))
+	switch answer {
+	case renewal.Granted:
+		return w.breakGrant(s, proc.presented, proc.got, step)
+	case renewal.Ended:
+		if w.Broken == LookBeforeEnd {
+			return renewal.End
+		}
+	case renewal.Stale:
+		if w.Broken == StaleIsNoEnd {
+			return renewal.End
+		}
+	case renewal.Failed:
+		if w.Broken == FailedIsNoEnd {
+			return renewal.End
+		}
+	}
+	return step
+}
+
+func (w *world) breakGrant(s *state, presented, got ref, step renewal.Step) renewal.Step {
+	ahead := s.newer(s.store, got)
+	switch {
+	case w.Broken == EmptyNotFilled && s.store == none,
+		w.Broken == ForeignNotReplaced && s.store == anotherServer,
+		w.Broken == SessionNotReplaced && s.store == anotherSession,
+		w.Broken == NewerNotReplaced && s.store.isToken() && ahead,
+		w.Broken == SiblingNotReplaced && s.store.isToken() && !ahead:
+		return renewal.Keep
+	case w.Broken == OlderReplaced && step == renewal.Keep && s.store != presented:
+		return renewal.Adopt
+	}
+	return step
+}
+
+// unsaved asks the real decision whether a process writes what it could not keep.
+func (w *world) unsaved(s *state, p uint8) bool {
+	live := s.processes[p].live
+	if w.Broken == UnsavedWrittenOlder {
+		return live.isToken() && s.store.isToken() && live != s.store
+	}
+	return renewal.Unsaved(w.view(s, p))
+}
+
+func (w *world) clientSteps(s *state, p uint8, visit visitor) {
+	proc := &s.processes[p]
+	if !w.anyExposed(s) || w.exposed(s, p) && s.upToDate(s.processes[p].live) {
+		w.act(s, p, visit)
+	}
+	if w.Crashes && proc.live.isToken() && !w.exposed(s, p) {
+		next := *s
+		next.processes[p] = stopped
+		visit(step{kind: crashes, process: p, token: none}, &next, "")
+	}
+}
+
+func (w *world) act(s *state, p uint8, visit visitor) {
+	switch s.processes[p].phase {
+	case idle, ended:
+		if !w.Lock || !s.busy() {
+			w.begin(s, p, visit)
+			w.saveAgain(s, p, visit)
+		}
+	case waiting:
+		if !w.Strict {
+			w.giveUp(s, p, visit)
+		}
+	case looking:
+		w.look(s, p, visit)
+	case holding:
+		w.keep(s, p, visit)
+	case left:
+	}
+}
+
+// begin lets a process read its store because it wants a new access token. One that it
+// adopts may be good.
+func (w *world) begin(s *state, p uint8, visit visitor) {
+	next := *s
+	proc := &next.processes[p]
+	did := w.before(s, p)
+	if did == renewal.Adopt {
+		visitAdoption(s, p, adopts, visit)
+		if !s.store.isToken() || proc.phase == ended {
+			return
+		}
+		proc.adopt(s.store)
+		did = w.before(&next, p)
+	}
+	present := proc.live
+	switch did {
+	case renewal.SignedOut:
+		*proc = stopped
+		visit(step{kind: learns, process: p, token: none}, &next, "")
+		return
+	case renewal.PresentBase:
+		present = proc.base
+	case renewal.PresentLive:
+	default:
+		return
+	}
+	if next.tokens[present].generation > w.Generations {
+		return
+	}
+	if w.Lifetime > 0 && (proc.base != present || proc.basePresented == 0) {
+		proc.basePresented = 1
+	}
+	proc.base, proc.presented, proc.phase = present, present, waiting
+	next.tokens[present].flying[0] |= 1 << p
+	b := breach("")
+	switch s.store {
+	case none:
+		b = signedOutGoesOn
+	case anotherSession:
+		b = wrongUser
+	default:
+	}
+	visit(step{kind: sends, process: p, token: present, did: did}, &next, b)
+}
+
+// adopt makes what the store has live and base.
+func (proc *process) adopt(stored ref) {
+	*proc = stopped
+	if stored.isToken() {
+		proc.live, proc.base = stored, stored
+	} else {
+		proc.phase = left
+	}
+}
+
+func visitAdoption(s *state, p uint8, k kind, visit visitor) {
+	next := *s
+	b := breach("")
+	switch {
+	case s.store == anotherServer:
+		b = foreignPresented
+	case s.processes[p].phase == ended && s.store.isToken():
+		b = endedAdopted
+	}
+	next.processes[p].adopt(s.store)
+	visit(step{kind: k, process: p, token: s.store, did: renewal.Adopt}, &next, b)
+}
+
+func (w *world) giveUp(s *state, p uint8, visit visitor) {
+	did := w.after(s, p, renewal.Failed)
+	if did == renewal.End {
+		w.end(s, p, givesUp, visit)
+		return
+	}
+	next := *s
+	next.processes[p].rest()
+	visit(step{kind: givesUp, process: p, token: s.processes[p].presented, did: did}, &next, "")
+}
+
+// rest ends a refresh. What the process remembers stays.
+func (proc *process) rest() {
+	proc.phase, proc.presented, proc.got, proc.answer = idle, none, none, 0
+}
+
+// look lets a process read its store once more, after an answer without a pair.
+func (w *world) look(s *state, p uint8, visit visitor) {
+	proc := &s.processes[p]
+	switch did := w.after(s, p, proc.answer); did {
+	case renewal.Adopt:
+		visitAdoption(s, p, looks, visit)
+	case renewal.End:
+		w.end(s, p, looks, visit)
+	default:
+		next := *s
+		next.processes[p].rest()
+		visit(step{kind: looks, process: p, token: proc.presented, did: did}, &next, "")
+	}
+}
+
+// end lets a process tell its user that the session has ended, and delete what the
+// store has of it.
+func (w *world) end(s *state, p uint8, k kind, visit visitor) {
+	b := breach("")
+	switch {
+	case s.row.end == lives && !s.fellBack && !s.told:
+		b = falseLogout
+	case s.store == anotherSession:
+		b = wrongEnd
+	}
+	next := *s
+	next.processes[p] = stopped
+	next.processes[p].phase = ended
+	st := step{kind: k, process: p, token: s.processes[p].presented, did: renewal.End}
+	if s.store.isToken() {
+		if w.StoreFaults {
+			kept := next
+			visit(step{kind: endFails, process: p, token: st.token, did: st.did}, &kept, b)
+		}
+		next.store = none
+	}
+	visit(st, &next, b)
+}
+
+// keep lets a process put the pair that it was given into the store. A store that fails
+// having kept it, and a process that looks again and finds it kept, come to the same as
+// one that keeps it.
+func (w *world) keep(s *state, p uint8, visit visitor) {
+	next := *s
+	proc := &next.processes[p]
+	got := proc.got
+	st := step{kind: keeps, process: p, token: got, did: w.after(s, p, renewal.Granted)}
+	switch st.did {
+	case renewal.Adopt:
+		visitAdoption(s, p, keeps, visit)
+		return
+	case renewal.Discard:
+		*proc = stopped
+		visit(st, &next, "")
+		return
+	}
+	proc.live = got
+	proc.rest()
+	if w.StoreFaults && st.did == renewal.Keep {
+		failed := next
+		visit(step{kind: keepFails, process: p, token: got, did: st.did}, &failed, "")
+	}
+	next.store = got
+	visit(st, &next, s.replaces())
+}
+
+// saveAgain lets an idle process write what the store has failed to keep.
+func (w *world) saveAgain(s *state, p uint8, visit visitor) {
+	if s.processes[p].phase != idle || !w.unsaved(s, p) {
+		return
+	}
+	next := *s
+	next.store = s.processes[p].live
+	visit(step{kind: savesAgain, process: p, token: next.store}, &next, s.replaces())
+}
+
+// replaces says what it breaks to replace what the store has.
+func (s *state) replaces() breach {
+	switch s.store {
+	case none:
+		return comesBack
+	case anotherSession:
+		return sessionReplaced
+	case anotherServer:
+		return foreignReplaced
+	}
+	return ""
+}
+
+// userSteps are those of the people who use the client.
+func (w *world) userSteps(s *state, p uint8, visit visitor) {
+	if phase := s.processes[p].phase; phase != idle && phase != ended {
+		return
+	}
+	if w.SignOut && s.store.isToken() {
+		next := *s
+		next.store, next.processes[p] = none, stopped
+		unheard := next
+		visit(step{kind: signsOutUnheard, process: p, token: none}, &unheard, "")
+		if next.row.end == lives {
+			next.row.end = bySignOut
+		}
+		visit(step{kind: signsOut, process: p, token: none}, &next, "")
+	}
+	if w.SignOut && s.row.end == lives {
+		next := *s
+		next.row.end = bySignOut
+		visit(step{kind: revokes, process: p, token: none}, &next, "")
+	}
+	signIn := func(k kind, stored ref) {
+		next := *s
+		next.store, next.processes[p] = stored, stopped
+		next.processes[p].phase = left
+		visit(step{kind: k, process: p, token: none}, &next, "")
+	}
+	if w.OtherUser && s.store != anotherSession {
+		signIn(signsIn, anotherSession)
+	}
+	if w.OtherServer && s.store != anotherServer {
+		signIn(signsInElsewhere, anotherServer)
+	}
+}

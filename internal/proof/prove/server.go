@@ -1,0 +1,217 @@
+package prove
+
+import (
+	"github.com/tandem-auth/tandem/renewal"
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// serverSteps answers a request of the network. It may stay there, to be
+// delivered again.
+func (w *world) serverSteps(s *state, p, held uint8, presented ref, visit visitor) {
+	if w.Overlap && s.handler.presented == none {
+		next := *s
+		next.handler = handler{presented: presented, from: p, held: held, read: s.row}
+		visit(step{kind: begins, process: p, held: held, token: presented}, &next, "")
+	}
+	for _, k := range []kind{answered, answeredLost} {
+		if w.Strict && k == answeredLost {
+			continue
+		}
+		next := *s
+		if w.Strict {
+			next.tokens[presented].flying[held] &^= 1 << p
+		}
+		st, b := w.handle(&next, s.row, request{presented, client, p, held, k == answered})
+		st.kind = k
+		visit(st, &next, b)
+	}
+}
+
+// handlerSteps goes on with the request that the server has begun to work on.
+func (w *world) handlerSteps(s *state, visit visitor) {
+	if s.handler.presented == none {
+		return
+	}
+	for _, k := range []kind{commits, commitsLost} {
+		next := *s
+		at := next.handler
+		next.handler = noHandler
+		st, b := w.handle(&next, at.read, request{at.presented, client, at.from, at.held, k == commits})
+		st.kind = k
+		visit(st, &next, b)
+	}
+}
+
+// A request is one that has reached the server.
+type request struct {
+	presented ref
+	by        party
+	from      uint8 // the process
+	held      uint8 // ticks that the network has held it back
+	arrives   bool  // whether the answer will
+}
+
+// handle lets the server decide on a row that it has read, carry the decision
+// out and, if the answer arrives, answer.
+func (w *world) handle(s *state, read row, r request) (step, breach) {
+	d := w.decide(s, read, r.presented)
+	if d.Verdict == rotation.Confirm && read != s.row && w.Broken != CompareAndSet {
+		read = s.row // the compare-and-set was lost: the server reads the row again
+		d = w.decide(s, read, r.presented)
+	}
+	st := step{process: r.from, held: r.held, token: r.presented, verdict: d.Verdict}
+	told := false
+	switch d.Verdict {
+	case rotation.Confirm, rotation.Retry:
+		if read.end != lives || d.Verdict == rotation.Confirm && s.row.end != lives {
+			return st, undead
+		}
+		return st, w.honour(s, d.Verdict, r)
+	case rotation.Stale:
+	case rotation.Reuse:
+		told = true
+		s.row.finish(byReuse)
+	case rotation.Expire:
+		told = true
+		s.row.finish(byAge)
+	case rotation.Refuse:
+		told = true
+	}
+	if told {
+		if b := w.toldEnded(s, read, r, d.Verdict); b != "" {
+			return st, b
+		}
+	}
+	if proc := &s.processes[r.from]; r.arrives && r.by == client && proc.phase == waiting && proc.presented == r.presented {
+		proc.phase, proc.answer = looking, renewal.Stale
+		if told {
+			proc.answer = renewal.Ended
+		}
+	}
+	return st, w.mustHaveEnded(s, read, r)
+}
+
+// finish ends a session. The first end stands.
+func (r *row) finish(why ending) {
+	if r.end == lives {
+		r.end = why
+	}
+}
+
+// toldEnded says what it breaks to answer a request by that the session has ended.
+func (w *world) toldEnded(s *state, read row, r request, verdict rotation.Verdict) breach {
+	switch {
+	case !s.theft && read.end == lives && (verdict == rotation.Reuse || w.inTime(s, read, r)):
+		return falseLogout
+	case s.row.end != lives:
+		return ""
+	case !w.Thief:
+		return livesOn
+	case r.by != client || !r.arrives:
+		return ""
+	case s.last == thief:
+		return unseenFork
+	}
+	s.told = true
+	return ""
+}
+
+// inTime reports whether a request was sent before its token had outlived the policy.
+func (w *world) inTime(s *state, read row, r request) bool {
+	young := func(age uint8) bool { return w.Lifetime == 0 || int(age)-int(r.held) < int(w.Lifetime) }
+	if r.presented == read.current {
+		return young(read.age) || w.inUse(s, read, r)
+	}
+	return s.newer(r.presented, read.current) && young(s.tokens[r.presented].age)
+}
+
+// inUse reports whether the only process there is, which remembers all, has a newer
+// token that is good: then it is no policy that it has presented another.
+func (w *world) inUse(s *state, read row, r request) bool {
+	live := s.processes[r.from].live
+	return w.Processes == 1 && !w.Crashes && s.newer(live, read.current) && s.tokens[live].age < w.Lifetime
+}
+
+// honour confirms a token or not, and gives a successor.
+func (w *world) honour(s *state, verdict rotation.Verdict, r request) breach {
+	if verdict == rotation.Confirm {
+		s.row.current, s.row.age = r.presented, 0
+	}
+	b := w.takeTurn(s, r)
+	if !r.arrives {
+		return b
+	}
+	owner := nobody
+	if s.theft {
+		owner = r.by
+	}
+	if r.by == thief {
+		s.tokens[s.successor(r.presented, owner, w.Broken != FreshBranches)].stolen = true
+		return b
+	}
+	proc := &s.processes[r.from]
+	if proc.phase == waiting && proc.presented == r.presented {
+		proc.got, proc.phase = s.successor(r.presented, owner, w.Broken != FreshBranches), holding
+	}
+	return b
+}
+
+// takeTurn notes who goes on with the session: whoever is honoured for a token
+// that it was itself given.
+func (w *world) takeTurn(s *state, r request) breach {
+	if s.told && r.by == thief {
+		return unseenFork
+	}
+	if s.tokens[r.presented].owner&r.by == 0 || s.last == r.by {
+		return ""
+	}
+	if s.last != nobody {
+		s.turns++
+		if s.turns > w.Turns {
+			return silentFork
+		}
+	}
+	s.last = r.by
+	return ""
+}
+
+// mustHaveEnded says whether the refusal of a second party, when no delayed
+// duplicate can be at work, has left the session alone.
+func (w *world) mustHaveEnded(s *state, read row, r request) breach {
+	second := s.last != nobody && s.last != r.by && s.tokens[r.presented].owner&r.by != 0
+	if second && read.age >= w.Leeway && s.row.end == lives {
+		return unseenFork
+	}
+	return ""
+}
+
+func (w *world) thiefSteps(s *state, visit visitor) {
+	if !s.theft {
+		steal := func(k kind, p uint8, r ref) {
+			if !r.isToken() {
+				return
+			}
+			next := *s
+			next.theft, next.tokens[r].stolen = true, true
+			visit(step{kind: k, process: p, token: r}, &next, "")
+		}
+		steal(steals, 0, s.store)
+		for p := range uint8(w.Processes) {
+			if live := s.processes[p].live; live != s.store {
+				steal(stealsMemory, p, live)
+			}
+		}
+		return
+	}
+	for i := range s.count {
+		if !s.tokens[i].stolen || s.tokens[i].generation > w.Generations {
+			continue
+		}
+		for _, k := range []kind{thiefAnswered, thiefLost} {
+			next := *s
+			st, b := w.handle(&next, s.row, request{presented: ref(i), by: thief, arrives: k == thiefAnswered})
+			st.kind = k
+			visit(st, &next, b)
+		}
+	}
+}
