@@ -194,6 +194,9 @@ const (
 func (k *keeper) keep(ctx context.Context, p presentation, next *credential) (_ outcome, storeErr error) {
 	stored := p.stored
 	for range maxAttempts {
+		if k.live.Load() != p.live {
+			return discarded, nil // the store may have lost the pair since that was adopted
+		}
 		switch renewal.After(k.view(p.live, stored), p.pair.decided(), renewal.Granted, next.decided()) {
 		case renewal.Discard:
 			return discarded, nil

@@ -477,3 +477,48 @@ func TestSignedOutElsewhereWithAPairInMemory(t *testing.T) {
 		}
 	}, func(o *tandem.OAuth2Config) { o.RevocationURL = revokeURL })
 }
+
+// A program reloads while a refresh is under way, and takes up what another process has
+// stored. The store falls back then. What the refresh brings is a sibling of the pair in
+// use by now: kept, it would be in the place of the one that the server knows.
+func TestAPairThatArrivesAfterAnotherWasAdoptedIsGivenUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.kept()
+		arrives := make(chan struct{})
+		slow := w.open(w.store, func(c *tandem.Config) {
+			base := c.Transport
+			c.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+				resp, err := base.RoundTrip(req)
+				if req.URL.Path == testserver.Refresh {
+					<-arrives
+				}
+				return resp, err
+			})
+		})
+		w.expire()
+		called := make(chan struct{})
+		go func() {
+			defer close(called)
+			w.mustHello(slow)
+		}()
+		synctest.Wait() // the answer to slow's refresh is on its way
+		w.mustHello(w.session)
+		if err := slow.Reload(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		close(arrives)
+		<-called
+		if w.kept() != old {
+			t.Error("an overtaken pair was stored")
+		}
+		for range 2 {
+			w.expire()
+			w.mustHello(w.session)
+			w.expire()
+			w.mustHello(slow)
+		}
+	})
+}

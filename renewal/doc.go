@@ -59,7 +59,8 @@
 //	failed, or not answered                                             Retry
 //
 // The client uses the access token that it was given whether or not its store could keep
-// the pair.
+// the pair. If another pair has become live while the refresh was under way, the client
+// gives the new pair up instead.
 //
 // Package prove searches these tables together with the server's for a history that
 // breaks a promise; testdata/vectors/renewal has them for clients in other languages.
