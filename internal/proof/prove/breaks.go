@@ -75,6 +75,7 @@ func Breaks() []Break {
 		with(both, SiblingNotReplaced, falseLogout),
 		with(both, NewerNotReplaced, falseLogout),
 		with(rollbackFaults, OlderReplaced, falseLogout),
+		with(rollbackBoth, ReloadedGivesUp, falseLogout),
 		with(signOut, LookBeforeEnd, wrongEnd),
 		with(both, StaleIsNoEnd, falseLogout),
 		with(ageing, StaleIsNoEnd, falseLogout),

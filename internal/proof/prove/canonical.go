@@ -67,8 +67,9 @@ func (w *world) goesByTheStore(s *state, p uint8) bool {
 		return true
 	case renewal.PresentLive:
 		return proc.live == s.store && (proc.base != proc.live || proc.basePresented == 0)
+	default:
+		return false
 	}
-	return false
 }
 
 // looks describes a process without the names of tokens.
@@ -95,7 +96,7 @@ func (s *state) looks(p uint8) []uint8 {
 	return []uint8{
 		uint8(proc.phase), uint8(proc.answer), proc.basePresented, flights,
 		generation(proc.live), generation(proc.base), generation(proc.presented), generation(proc.got),
-		is(proc.live, s.store), is(proc.base, s.store), is(proc.base, s.row.current), is(proc.presented, s.row.current),
+		is(proc.live, s.store), is(proc.live, proc.presented), is(proc.base, s.store), is(proc.base, s.row.current), is(proc.presented, s.row.current),
 	}
 }
 

@@ -138,6 +138,9 @@ func (w *world) clientSteps(s *state, p uint8, visit visitor) {
 }
 
 func (w *world) act(s *state, p uint8, visit visitor) {
+	if s.processes[p].underWay() {
+		w.reload(s, p, visit)
+	}
 	switch s.processes[p].phase {
 	case idle, ended:
 		if !w.Lock || !s.busy() {
@@ -154,6 +157,27 @@ func (w *world) act(s *state, p uint8, visit visitor) {
 		w.keep(s, p, visit)
 	case left:
 	}
+}
+
+// underWay reports whether the process is at a refresh.
+func (proc *process) underWay() bool {
+	return proc.phase == waiting || proc.phase == holding || proc.phase == looking
+}
+
+// reload lets a process read its store while a refresh is under way: another of its
+// goroutines does that whose access token was rejected.
+func (w *world) reload(s *state, p uint8, visit visitor) {
+	if !s.processes[p].live.isToken() || w.before(s, p) != renewal.Adopt {
+		return
+	}
+	if !s.store.isToken() {
+		visitAdoption(s, p, reloads, visit)
+		return
+	}
+	next := *s
+	proc := &next.processes[p]
+	proc.live, proc.base, proc.basePresented, proc.reloaded = s.store, s.store, 0, true
+	visit(step{kind: reloads, process: p, token: s.store}, &next, "")
 }
 
 // begin lets a process read its store because it wants a new access token. One that it
@@ -237,7 +261,7 @@ func (w *world) giveUp(s *state, p uint8, visit visitor) {
 
 // rest ends a refresh. What the process remembers stays.
 func (proc *process) rest() {
-	proc.phase, proc.presented, proc.got, proc.answer = idle, none, none, 0
+	proc.phase, proc.presented, proc.got, proc.answer, proc.reloaded = idle, none, none, 0, false
 }
 
 // look lets a process read its store once more, after an answer without a pair.
@@ -245,7 +269,7 @@ func (w *world) look(s *state, p uint8, visit visitor) {
 	proc := &s.processes[p]
 	switch did := w.after(s, p, proc.answer); did {
 	case renewal.Adopt:
-		visitAdoption(s, p, looks, visit)
+		w.yield(s, p, looks, visit)
 	case renewal.End:
 		w.end(s, p, looks, visit)
 	default:
@@ -253,6 +277,18 @@ func (w *world) look(s *state, p uint8, visit visitor) {
 		next.processes[p].rest()
 		visit(step{kind: looks, process: p, token: proc.presented, did: did}, &next, "")
 	}
+}
+
+// yield lets a process take up what the store has instead of what it was given; one that
+// has reloaded meanwhile leaves it at that.
+func (w *world) yield(s *state, p uint8, k kind, visit visitor) {
+	if !s.processes[p].reloaded {
+		visitAdoption(s, p, k, visit)
+		return
+	}
+	next := *s
+	next.processes[p].rest()
+	visit(step{kind: k, process: p, token: s.store, did: renewal.Adopt}, &next, "")
 }
 
 // end lets a process tell its user that the session has ended, and delete what the
@@ -285,18 +321,26 @@ func (w *world) end(s *state, p uint8, k kind, visit visitor) {
 func (w *world) keep(s *state, p uint8, visit visitor) {
 	next := *s
 	proc := &next.processes[p]
+	if proc.reloaded && w.Broken != ReloadedGivesUp {
+		proc.rest()
+		visit(step{kind: keeps, process: p, token: s.processes[p].got, did: renewal.Discard}, &next, "")
+		return
+	}
 	got := proc.got
 	st := step{kind: keeps, process: p, token: got, did: w.after(s, p, renewal.Granted)}
 	switch st.did {
 	case renewal.Adopt:
-		visitAdoption(s, p, keeps, visit)
+		w.yield(s, p, keeps, visit)
 		return
 	case renewal.Discard:
 		*proc = stopped
 		visit(st, &next, "")
 		return
+	default:
 	}
-	proc.live = got
+	if !proc.reloaded {
+		proc.live = got
+	}
 	proc.rest()
 	if w.StoreFaults && st.did == renewal.Keep {
 		failed := next

@@ -11,6 +11,7 @@ type kind uint8
 const (
 	sends            kind = iota // a process reads the store and sends a request
 	adopts                       // a process reads the store, and what it adopts is good
+	reloads                      // a process reads the store while a refresh is under way, and adopts what it has
 	learns                       // a process reads the store, and learns of the sign-out
 	givesUp                      // a process stops waiting
 	looks                        // a process reads the store again, after an answer without a pair

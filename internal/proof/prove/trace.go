@@ -88,6 +88,8 @@ func (t *teller) words(st step, given string) string {
 		return fmt.Sprintf("%s reads the store and presents refresh token %s, its %s", process, token, presentedAs(st.did))
 	case adopts:
 		return fmt.Sprintf("%s reads the store and adopts %s, which is good", process, storedAs(st.token, token))
+	case reloads:
+		return fmt.Sprintf("%s reads the store meanwhile and adopts %s", process, storedAs(st.token, token))
 	case learns:
 		return process + " reads the store and learns that the user has signed out"
 	case givesUp:
@@ -105,8 +107,9 @@ func (t *teller) words(st step, given string) string {
 			return fmt.Sprintf("%s does not keep what it was given, and adopts %s", process, storedAs(st.token, token))
 		case renewal.Discard:
 			return fmt.Sprintf("%s discards %s", process, token)
+		default:
+			return fmt.Sprintf("%s keeps %s", process, token)
 		}
-		return fmt.Sprintf("%s keeps %s", process, token)
 	case keepFails:
 		return fmt.Sprintf("%s comes to keep %s, and the store fails", process, token)
 	case savesAgain:
@@ -161,8 +164,9 @@ func (t *teller) serverWords(st step, process, token, given string) string {
 		return fmt.Sprintf("the server gets %s from the thief: %s", token, answer(st, given))
 	case thiefLost:
 		return fmt.Sprintf("the server gets %s from the thief: %s; the answer is lost", token, answer(st, ""))
+	default:
+		return "?"
 	}
-	return "?"
 }
 
 func presentedAs(did renewal.Step) string {
@@ -178,8 +182,9 @@ func storedAs(r ref, token string) string {
 		return "another session"
 	case anotherServer:
 		return "another server's pair"
+	default:
+		return token
 	}
-	return token
 }
 
 func concluded(did renewal.Step) string {

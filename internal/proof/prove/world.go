@@ -67,6 +67,7 @@ type process struct {
 	basePresented  uint8 // ticks since base was first presented, plus one; 0 if it was not
 	presented, got ref
 	answer         renewal.Answer // while looking
+	reloaded       bool           // live was replaced while the refresh was under way
 }
 
 var stopped = process{live: none, base: none, presented: none, got: none}
@@ -200,7 +201,7 @@ func (s *state) upToDate(r ref) bool {
 
 func (s *state) busy() bool {
 	for _, p := range s.processes {
-		if p.phase == waiting || p.phase == holding || p.phase == looking {
+		if p.underWay() {
 			return true
 		}
 	}
