@@ -136,19 +136,37 @@ func TestALongLeewayReachesFurtherBack(t *testing.T) {
 	h.refresh(a.RefreshToken).want(t, 200, "", "")
 }
 
-func TestReuseIsDurableThoughItsClientIsGone(t *testing.T) {
-	h := newHarness(t)
-	a := h.signedIn()
-	b := h.refresh(a.RefreshToken)
-	c := h.refresh(b.RefreshToken)
-	h.advance(time.Minute)
+func TestAnEndIsDurableThoughItsClientIsGone(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		after   time.Duration
+		present func(first, last answer) string
+		reason  string
+	}{
+		{"reuse", time.Minute, func(first, _ answer) string { return first.RefreshToken }, "reuse_detected"},
+		{"too late", 8 * 24 * time.Hour, func(_, last answer) string { return last.RefreshToken }, "expired"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHarness(t)
+			first := h.signedIn()
+			last := h.refresh(h.refresh(first.RefreshToken).RefreshToken)
+			h.advance(c.after)
 
-	ctx, cancel := context.WithCancel(t.Context())
-	h.cfg.Store = goneBeforeEnd{h.cfg.Store, cancel}
-	h.server = h.start(h.cfg)
-	h.sendWith(ctx, request{method: "POST", path: "/auth/refresh-token", body: object("refreshToken", a.RefreshToken)})
+			ctx, cancel := context.WithCancel(t.Context())
+			kept := h.cfg.Store
+			h.cfg.Store = goneBeforeEnd{kept, cancel}
+			h.server = h.start(h.cfg)
+			h.sendWith(ctx, request{method: "POST", path: "/auth/refresh-token", body: object("refreshToken", c.present(first, last))})
 
-	h.refresh(c.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
+			id, err := rotation.ParseSessionID(first.SessionID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if session, err := kept.Get(t.Context(), id); err != nil || string(session.EndReason) != c.reason {
+				t.Errorf("ended as %q (%v), want %q", session.EndReason, err, c.reason)
+			}
+		})
+	}
 }
 
 // goneBeforeEnd is a real store whose client goes away in the middle.
