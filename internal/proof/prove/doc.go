@@ -20,9 +20,16 @@
 //
 // # What is not searched
 //
-// After the client's store has fallen back, a process that has presented a later token
-// than the stored one is the only one that knows. Until the store is repaired, it must
-// not crash, and no other process may begin a refresh: either would present a token
-// that was overtaken long ago, which looks like a thief's. The same holds while a
-// process goes on with a pair that a store has failed to keep for half a lifetime.
+// The client's store falls back only while a process has the pair that is lost as its
+// live one, and no token later than the base of that process was presented. A process is
+// exposed if its base is later than what the store has then. Until the store is repaired,
+// an exposed process does not crash, and only those act that are exposed and whose live
+// pair is not older than what was presented last. Any other would present a token that
+// was overtaken long ago, which looks like a thief's. The same holds while a process goes
+// on with a pair that the store has failed to keep for half a lifetime.
+//
+// A request that presents an outlived token ends the session by policy. A process that
+// has a younger one should have presented that: this is searched for one process that
+// does not crash. One that starts while its store fails does not know when the token in
+// the store was presented first.
 package prove
