@@ -1,0 +1,91 @@
+package tandem_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testkit/faultystore"
+	"github.com/tandem-auth/tandem/server"
+)
+
+// putBack makes a store have an older pair again, as a restored backup or a synced folder
+// does.
+func (w *world) putBack(old tandem.Pair) {
+	w.Helper()
+	if swapped, err := w.store.CompareAndSwap(context.Background(), w.kept(), old); !swapped || err != nil {
+		w.Fatalf("put back an older pair: %t, %v", swapped, err)
+	}
+}
+
+// expectNoLogout makes one call later than the server's leeway: an old token that is
+// presented then ends the session.
+func (w *world) expectNoLogout(s *tandem.Session) {
+	w.Helper()
+	w.expire()
+	time.Sleep(server.DefaultLeeway + time.Second)
+	if _, err := w.hello(s); err != nil || w.server.Events(server.EventReuseDetected) != 0 {
+		w.Errorf("a false logout: %v (the server detected reuse %d times)", err, w.server.Events(server.EventReuseDetected))
+	}
+	if len(w.ends) != 0 {
+		w.Errorf("the application heard of the end: %v", w.ends)
+	}
+}
+
+// The server gives two siblings, 3a and 3b, for one token. The process uses 3b; the store
+// then goes back to 3a, which the process once had in use itself.
+func TestTheStoreGoesBackToASiblingOfWhatWasPresented(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := faultystore.New(w.store)
+		s := w.open(store)
+		w.expire()
+		w.mustHello(s) // the store has 2a
+		second := w.kept()
+
+		store.SaveAndFail(1, errors.New("sync: input/output error"))
+		w.expire()
+		w.mustHello(s) // the server gives 3a for 2a; the store has 3a, and says that it has not
+		third := w.kept()
+		if third.RefreshToken == second.RefreshToken {
+			t.Fatal("the store has not got 3a")
+		}
+		w.putBack(second)
+		store.FailSwaps(errors.New("input/output error"))
+		w.expire()
+		refreshes := w.server.Events(server.EventRefreshRetried)
+		w.mustHello(s) // the server gives 3b for 2a
+		if w.server.Events(server.EventRefreshRetried) != refreshes+1 {
+			t.Fatal("2a was not presented again")
+		}
+		store.Well()
+		w.expire()
+		w.mustHello(s) // 3b is kept, sooner or later
+		w.expire()
+		w.mustHello(s) // and a successor of 2a has been presented
+		if w.kept().RefreshToken == third.RefreshToken {
+			t.Fatal("the store still has 3a")
+		}
+		w.putBack(third)
+		w.expectNoLogout(s)
+	})
+}
+
+// A command refreshes four times, and a daemon on the same file takes up the newest pair
+// alone. The file then goes back to a pair that the daemon has never seen.
+func TestTheStoreGoesBackToAPairThatTheProcessNeverSaw(t *testing.T) {
+	inWorld(t, func(w *world) {
+		daemon, command := w.session, w.open(w.store)
+		var pairs []tandem.Pair
+		for range 4 {
+			w.expire()
+			w.mustHello(command)
+			pairs = append(pairs, w.kept())
+		}
+		w.mustHello(daemon)
+		w.expectServed("/auth/refresh-token", 4)
+		w.putBack(pairs[1])
+		w.expectNoLogout(daemon)
+	})
+}
