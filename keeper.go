@@ -28,8 +28,8 @@ type keeper struct {
 	live atomic.Pointer[credential]
 
 	mu              sync.Mutex
-	base            Pair        // was presented last, or adopted since
-	basePresentedAt time.Time   // zero if it was adopted and not presented yet
+	base            Pair        // was presented last, or is known to have been stored since
+	basePresentedAt time.Time   // zero if it was not presented yet
 	ended           *EndedError // why there is no live pair, if there was one
 	endedSessionID  string      // of the latest session that ended, or was replaced, here
 	unsaved         error       // why the store has failed to keep the live pair; nil if it has not
@@ -119,7 +119,18 @@ func (k *keeper) reload(ctx context.Context, c *credential) (adopted, gone bool,
 	case renewal.Adopt:
 		return k.put(c, k.dress(stored)), false, nil
 	}
+	k.noteStored(c, stored)
 	return false, false, nil
+}
+
+// noteStored makes live base if the store has it: other processes may present it from now
+// on, so that an older pair must not be presented here, even if the store goes back.
+func (k *keeper) noteStored(live *credential, stored Pair) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.live.Load() == live && stored.same(live.Pair) && !k.base.same(stored) {
+		k.base, k.basePresentedAt = stored, time.Time{}
+	}
 }
 
 // A presentation is one attempt at a refresh.
@@ -220,14 +231,17 @@ func (k *keeper) keep(ctx context.Context, p presentation, next *credential) (_ 
 	return k.use(p.live, next, errInconsistentStore), errInconsistentStore
 }
 
-// use puts next in the place of live, which was given up meanwhile if it is not there.
+// use puts next in the place of live, which was given up meanwhile if it is not there. It
+// is base, too, if the store has it: see noteStored.
 func (k *keeper) use(live, next *credential, unsaved error) outcome {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.live.CompareAndSwap(live, next) {
 		return discarded
 	}
-	k.unsaved = unsaved
+	if k.unsaved = unsaved; unsaved == nil {
+		k.base, k.basePresentedAt = next.Pair, time.Time{}
+	}
 	return inUse
 }
 
@@ -374,7 +388,14 @@ func (k *keeper) flush(ctx context.Context) error {
 		return nil // signed out elsewhere: the next refresh finds out, and tells
 	}
 	if err == nil && renewal.Unsaved(k.view(live, stored)) {
-		_, err = k.store.CompareAndSwap(ctx, stored, live.Pair) // if it is lost, the store has a newer one
+		var swapped bool
+		swapped, err = k.store.CompareAndSwap(ctx, stored, live.Pair) // if it is lost, the store has a newer one
+		if swapped {
+			stored = live.Pair
+		}
+	}
+	if err == nil {
+		k.noteStored(live, stored)
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -3,11 +3,13 @@ package tandem_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/testkit/faultystore"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -84,8 +86,39 @@ func TestTheStoreGoesBackToAPairThatTheProcessNeverSaw(t *testing.T) {
 			pairs = append(pairs, w.kept())
 		}
 		w.mustHello(daemon)
-		w.expectServed("/auth/refresh-token", 4)
+		w.expectServed(testserver.Refresh, 4)
 		w.putBack(pairs[1])
 		w.expectNoLogout(daemon)
+	})
+}
+
+// One process has fetched the newest pair, and another has taken it up and presented it;
+// the server's reply to that is lost. The store goes back: the first process then presents
+// the newest pair, which it knows to have been stored, and not the one before it.
+func TestTheStoreGoesBackAfterAnotherProcessHasPresentedTheNewestPair(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(w.store)
+		var pairs []tandem.Pair
+		for range 3 {
+			w.expire()
+			w.mustHello(w.session)
+			pairs = append(pairs, w.kept())
+		}
+		w.mustHello(other)
+		if err := w.session.Reload(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.putBack(pairs[0])
+		w.expire()
+		w.answer(testserver.Refresh, func(rw http.ResponseWriter, r *http.Request) {
+			w.server.Server.ServeHTTP(discard{}, r)
+			rw.WriteHeader(http.StatusBadGateway)
+		})
+		if _, err := w.hello(other); err == nil {
+			t.Fatal("the reply was not lost")
+		}
+		w.server.Script(nil)
+		w.expectNoLogout(w.session)
+		w.expectNoLogout(other)
 	})
 }

@@ -19,7 +19,7 @@ const (
 // A View is what a client knows when it decides.
 type View struct {
 	// Live is the pair whose access token is in use, Base the pair that was presented
-	// last or adopted since, Stored what the store has. Each may be zero.
+	// last or known to be in the store since, Stored what the store has. Each may be zero.
 	Live, Base, Stored Pair
 	// BasePresentedAt is when Base was first presented; zero if it has not been.
 	BasePresentedAt time.Time

@@ -14,7 +14,8 @@
 // # What a client remembers
 //
 // Live is the pair whose access token is in use. Base is the pair that the client has
-// presented last, or has taken from its store since: the server may have it as current.
+// presented last, or has known to be in its store since, whoever put it there: the server
+// may have it as current, for another process may have presented it.
 // Stored is what the store had when the client read it for this decision.
 //
 // # Before a refresh
