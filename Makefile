@@ -15,9 +15,10 @@ SCALE ?=
 # nothing else runs; the limit is for tests that hang, not for machines that are slow.
 TEST_TIMEOUT ?= 40m
 
-# How many refreshes are simulated, from which seed on, and how often the server is
-# killed, for `make simulate` and `make chaos`.
+# How many refreshes are simulated, and how many users whose stores fail or go back, from
+# which seed on, and how often the server is killed, for `make simulate` and `make chaos`.
 REFRESHES ?= 100000
+HISTORIES ?= 10000
 SEED ?= 1
 KILLS ?= 50
 
@@ -85,9 +86,9 @@ scale: go ## Fill a store with up to 10 million sessions, and measure (SCALE='-s
 fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 	@exec scripts/fuzz
 
-simulate: go ## Simulate weeks on a bad network (REFRESHES=1000000 SEED=7)
+simulate: go ## Simulate weeks on a bad network, and stores that fail (REFRESHES=1000000 SEED=7)
 	@mkdir -p bin
-	@go test ./internal/proof/simulation -count=1 -v -timeout 60m -run Promises -refreshes $(REFRESHES) -seed $(SEED) >bin/simulate.log 2>&1; \
+	@go test ./internal/proof/simulation -count=1 -v -timeout 60m -run 'Promises|Stores' -refreshes $(REFRESHES) -histories $(HISTORIES) -seed $(SEED) >bin/simulate.log 2>&1; \
 		status=$$?; grep -vE '^ *(=== |--- PASS)' bin/simulate.log; exit $$status
 
 chaos: simulate ## The same, then kill the real server again and again (KILLS=500)

@@ -22,6 +22,18 @@ type Config struct {
 	// FallBacks lets the server's store fall back to a state some seconds old, now
 	// and then.
 	FallBacks bool
+	// StoreFaults is the share of the calls of a client's store that fail: each call for
+	// itself, or all for minutes. A load fails; a swap fails without having saved the
+	// pair, or having saved it, at once or when its context ends; a lock cannot be had.
+	// Defaults to none.
+	StoreFaults float64
+	// StoreRollbacks lets a client's store go back to an earlier pair of the same
+	// session, by up to ten minutes, while its processes remember the newest pair.
+	StoreRollbacks bool
+	// Strict clients are OAuth 2.0 clients of a server that takes each refresh token
+	// once: the scheme is Textbook, there are no thieves, no process crashes, and no
+	// reply of the token endpoint is lost, for no client can make up for that.
+	Strict bool
 }
 
 // A Scheme is a way of rotating refresh tokens.
@@ -55,6 +67,9 @@ func (c Config) withDefaults() Config {
 	if c.Scheme == "" {
 		c.Scheme = Tandem
 	}
+	if c.Strict {
+		c.Scheme, c.NoThieves = Textbook, true
+	}
 	if c.Users == 0 {
 		c.Users = 6
 	}
@@ -79,6 +94,7 @@ type Report struct {
 	Temporary int // calls that got a temporary error
 
 	Faults, Duplicates, Crashes, Restarts, FallBacks int
+	StoreFaults, Rollbacks                           int
 
 	// FalseLogouts are sessions that ended, or whose client was told so, though no
 	// thief had touched them.
@@ -108,6 +124,8 @@ func (r *Report) Add(other Report) {
 	r.Crashes += other.Crashes
 	r.Restarts += other.Restarts
 	r.FallBacks += other.FallBacks
+	r.StoreFaults += other.StoreFaults
+	r.Rollbacks += other.Rollbacks
 	r.FalseLogouts += other.FalseLogouts
 	r.Planted += other.Planted
 	r.Seen += other.Seen
@@ -117,7 +135,11 @@ func (r *Report) Add(other Report) {
 
 // String is the report on one line.
 func (r *Report) String() string {
-	return fmt.Sprintf("%d refreshes, %d retried, %d stale, %d false logouts, %d of %d thefts seen; %d calls, %d temporary errors, %d faults, %d duplicates, %d crashes, %d restarts, %d fall-backs",
+	text := fmt.Sprintf("%d refreshes, %d retried, %d stale, %d false logouts, %d of %d thefts seen; %d calls, %d temporary errors, %d faults, %d duplicates, %d crashes, %d restarts, %d fall-backs",
 		r.Refreshes, r.Retried, r.Stale, r.FalseLogouts, r.Seen, r.Planted,
 		r.Calls, r.Temporary, r.Faults, r.Duplicates, r.Crashes, r.Restarts, r.FallBacks)
+	if r.StoreFaults+r.Rollbacks > 0 {
+		text += fmt.Sprintf(", %d faults and %d rollbacks of clients' stores", r.StoreFaults, r.Rollbacks)
+	}
+	return text
 }

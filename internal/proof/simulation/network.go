@@ -33,6 +33,10 @@ const (
 	kindsOfFault = int(delay)
 )
 
+// honest faults are those after which the server has not answered a request that it got:
+// a strict server forgives no other.
+var honest = []fault{loseRequest, resetBefore, unavailable, html, delay}
+
 // A network carries the calls of one process. The streams of chance are kept
 // apart by what a call is for, so that calls at the same moment do not swap
 // their luck.
@@ -62,7 +66,7 @@ type plan struct {
 func (n *network) plan(path string) plan {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	chance := n.streams[path == "/auth/refresh-token"]
+	chance := n.streams[path == refreshPath || path == tokenPath]
 	p := plan{
 		there:     time.Millisecond + time.Duration(chance.Int64N(int64(80*time.Millisecond))),
 		back:      time.Millisecond + time.Duration(chance.Int64N(int64(80*time.Millisecond))),
@@ -70,6 +74,9 @@ func (n *network) plan(path string) plan {
 	}
 	if chance.Float64() < n.faults {
 		p.fault = fault(1 + chance.IntN(kindsOfFault))
+		if path == tokenPath {
+			p.fault = honest[chance.IntN(len(honest))]
+		}
 	}
 	if p.fault == delay {
 		p.there = p.duplicate

@@ -65,6 +65,7 @@ var policies = map[Scheme]policy{
 type peer struct {
 	policy  policy
 	onEvent func(server.Event)
+	silent  bool // about how long an access token is good for, at its token endpoint
 
 	mu       sync.Mutex
 	up       bool
@@ -113,15 +114,17 @@ func (p *peer) serve(w http.ResponseWriter, r *http.Request) bool {
 	if !p.up {
 		return false
 	}
-	var body struct {
-		RefreshToken string `json:"refreshToken"`
-	}
-	_ = json.NewDecoder(r.Body).Decode(&body)
 	switch r.URL.Path {
-	case "/auth/login":
+	case loginPath:
 		p.signIn(w)
-	case "/auth/refresh-token":
-		p.refresh(w, body.RefreshToken)
+	case refreshPath:
+		var body struct {
+			RefreshToken string `json:"refreshToken"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&body)
+		p.refresh(w, body.RefreshToken, give)
+	case tokenPath:
+		p.refresh(w, r.PostFormValue("refresh_token"), p.grant)
 	default:
 		p.guard(w, r.Header.Get("Authorization"))
 	}
@@ -138,7 +141,7 @@ func (p *peer) signIn(w http.ResponseWriter) {
 	give(w, id, f.current)
 }
 
-func (p *peer) refresh(w http.ResponseWriter, token string) {
+func (p *peer) refresh(w http.ResponseWriter, token string, give func(w http.ResponseWriter, id rotation.SessionID, number int)) {
 	id, number := parse(token)
 	f := p.families[id]
 	if f == nil || f.ended {
@@ -174,6 +177,20 @@ func give(w http.ResponseWriter, id rotation.SessionID, number int) {
 		"expiresIn":    int(accessTTL / time.Second),
 		"sessionId":    id.String(),
 	})
+}
+
+// grant gives what an OAuth 2.0 token endpoint does (RFC 6749 section 5.1).
+func (p *peer) grant(w http.ResponseWriter, id rotation.SessionID, number int) {
+	answer := map[string]any{
+		"access_token":  fmt.Sprintf("%s.%d", id, time.Now().Add(accessTTL).Unix()),
+		"refresh_token": fmt.Sprintf("%s.%d", id, number),
+		"token_type":    "Bearer",
+	}
+	if !p.silent {
+		answer["expires_in"] = int(accessTTL / time.Second)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_ = json.NewEncoder(w).Encode(answer)
 }
 
 func parse(token string) (id rotation.SessionID, number int) {

@@ -21,7 +21,7 @@ import (
 type user struct {
 	world *world
 	name  string
-	store *tandem.MemoryStore
+	disk  *disk
 	skew  time.Duration
 	// lockless users have a store that cannot be locked.
 	lockless bool
@@ -29,22 +29,37 @@ type user struct {
 	busy   bool
 	signIn chan struct{} // has room for the one process that signs in
 	number uint64
+	calm   atomic.Bool // nothing fails just now, and store calls take no time
+
+	mu            sync.Mutex // held while the store goes back, and while a process dies
+	processes     []*process
+	strictSession string // which the strict server knows it by
 }
 
 func (w *world) addUser(i int) {
 	chance := w.chance(1, uint64(i))
 	u := &user{
 		world: w, name: "user" + strconv.Itoa(i), number: uint64(i),
-		store:    tandem.NewMemoryStore(),
+		disk:     &disk{MemoryStore: tandem.NewMemoryStore()},
 		skew:     time.Duration(chance.Int64N(int64(48*time.Hour))) - 24*time.Hour,
 		lockless: chance.IntN(2) == 0,
 		busy:     chance.IntN(2) == 0,
 		signIn:   make(chan struct{}, 1),
 	}
-	for n := range 1 + chance.Uint64N(3) {
-		p := &process{user: u, chance: w.chance(2, u.number, n), jitter: w.chance(4, u.number, n)}
+	count := 1 + chance.Uint64N(3)
+	if w.config.Strict {
+		count = 1 // what one process failed to save, another could not know
+	}
+	for n := range count {
+		p := &process{user: u, number: n, chance: w.chance(2, u.number, n), jitter: w.chance(4, u.number, n)}
 		p.network = newNetwork(w, p.chance.Uint64(), max(w.config.Faults, 0))
+		u.processes = append(u.processes, p)
+	}
+	for _, p := range u.processes {
 		w.tasks.Go(p.live)
+	}
+	if w.config.StoreRollbacks {
+		w.tasks.Go(func() { u.rollBack(w.chance(9, u.number)) })
 	}
 	if !w.config.NoThieves {
 		t := &robber{user: u, chance: w.chance(3, u.number)}
@@ -56,10 +71,13 @@ func (w *world) addUser(i int) {
 // A process uses the user's session for as long as the world stands.
 type process struct {
 	user    *user
+	number  uint64
+	starts  uint64 // how often it has been started
 	chance  *rand.Rand
 	network *network
 	session *tandem.Session
-	store   *mortalStore
+	mood    *mood
+	up      atomic.Bool // the session is open, and the process lives
 
 	mu     sync.Mutex
 	jitter *rand.Rand
@@ -71,7 +89,7 @@ func (p *process) live() {
 	}
 	defer func() { p.session.Close() }()
 	for p.user.world.sleep(p.pause()) {
-		if p.store.dead.Load() && !p.begin() {
+		if p.mood.dead.Load() && !p.begin() {
 			return
 		}
 		p.mayCrash()
@@ -91,26 +109,48 @@ func (p *process) pause() time.Duration {
 	return around(p.chance, accessTTL)
 }
 
-// begin opens the session, as a process does that has just been started.
+// begin opens the session, as a process does that has just been started, as often as it
+// takes.
 func (p *process) begin() bool {
 	u := p.user
-	p.store = &mortalStore{Store: u.store}
-	var store tandem.Store = p.store
-	if !u.lockless {
-		store = lockingStore{p.store, u.store}
-	}
-	session, err := tandem.Open(u.world.always, store, tandem.Config{
-		URL:       baseURL,
-		Transport: p.network,
-		Now:       func() time.Time { return time.Now().Add(u.skew) },
-		Jitter:    p.draw,
-	})
+	p.starts++
+	p.mood = newMood(u, p.number, p.starts)
+	config, err := p.config()
 	if err != nil {
 		u.world.must(err)
 		return false
 	}
-	p.session = session
-	return true
+	for {
+		session, err := tandem.Open(u.world.always, p.mood.open(), config)
+		switch {
+		case err == nil:
+			p.session = session
+			p.up.Store(true)
+			return true
+		case !errors.Is(err, errStore):
+			u.world.must(err)
+			return false
+		case !u.world.sleep(around(p.chance, 10*time.Second)):
+			return false
+		}
+	}
+}
+
+// config is that of a session at Tandem's server, or at one that is strict.
+func (p *process) config() (tandem.Config, error) {
+	u := p.user
+	config := tandem.Config{
+		URL:       baseURL,
+		Transport: p.network,
+		Now:       func() time.Time { return time.Now().Add(u.skew) },
+		Jitter:    p.draw,
+	}
+	if !u.world.config.Strict {
+		return config, nil
+	}
+	refresher, err := tandem.NewOAuth2(tandem.OAuth2Config{TokenURL: baseURL + tokenPath, ClientID: "simulation", Transport: p.network})
+	config.URL, config.Refresher, config.Origins = "", refresher, []string{baseURL}
+	return config, err
 }
 
 func (p *process) draw(limit time.Duration) time.Duration {
@@ -122,17 +162,32 @@ func (p *process) draw(limit time.Duration) time.Duration {
 // mayCrash kills the process some moment later, perhaps. What it has not stored
 // by then is gone.
 func (p *process) mayCrash() {
-	if p.chance.IntN(50) != 0 || p.user.world.config.Faults < 0 {
+	config := p.user.world.config
+	if p.chance.IntN(50) != 0 || config.Faults < 0 || config.Strict {
 		return
 	}
-	session, store := p.session, p.store
+	session, mood := p.session, p.mood
 	after := around(p.chance, 100*time.Millisecond)
 	p.user.world.tasks.Go(func() {
 		time.Sleep(after)
-		store.dead.Store(true)
-		p.user.world.count(func(r *Report) { r.Crashes++ })
-		session.Close()
+		if p.die(mood) {
+			p.user.world.count(func(r *Report) { r.Crashes++ })
+			session.Close()
+		}
 	})
+}
+
+// die reports whether the process dies. It does not while it is one of those who remember
+// what the store has forgotten.
+func (p *process) die(m *mood) bool {
+	p.user.mu.Lock()
+	defer p.user.mu.Unlock()
+	if p.user.disk.isBehind() || m.dead.Load() {
+		return false
+	}
+	p.up.Store(false)
+	m.dead.Store(true)
+	return true
 }
 
 // call uses the session once.
@@ -155,7 +210,7 @@ func (p *process) call() {
 	case errors.As(err, &temporary):
 		w.count(func(r *Report) { r.Temporary++ })
 	case errors.As(err, &ended):
-		w.change(ended.SessionID, func(s *session) { w.ended(s) })
+		p.user.heard(ended)
 		p.enter(ctx)
 	case errors.Is(err, tandem.ErrNotSignedIn):
 		p.enter(ctx)
@@ -185,38 +240,14 @@ func (p *process) enter(ctx context.Context) {
 		return
 	}
 	defer func() { <-p.user.signIn }()
-	if kept, err := p.store.Load(ctx); err == nil && kept.IsZero() {
-		_ = p.session.SignIn(ctx, p.user.name, p.user.name)
+	if stored, err := p.user.disk.Load(ctx); err != nil || !stored.IsZero() {
+		return
 	}
-}
-
-// A mortalStore is a process's view of its user's store. It ends with the
-// process.
-type mortalStore struct {
-	tandem.Store
-	dead atomic.Bool
-}
-
-var errDead = errors.New("the process is dead")
-
-func (m *mortalStore) Load(ctx context.Context) (tandem.Pair, error) {
-	if m.dead.Load() {
-		return tandem.Pair{}, errDead
+	if p.user.world.config.Strict {
+		p.enterStrictly(ctx)
+		return
 	}
-	return m.Store.Load(ctx)
-}
-
-func (m *mortalStore) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	if m.dead.Load() {
-		return false, errDead
-	}
-	return m.Store.CompareAndSwap(ctx, prev, next)
-}
-
-// A lockingStore is one that can be locked.
-type lockingStore struct {
-	*mortalStore
-	tandem.Locker
+	_ = p.session.SignIn(ctx, p.user.name, p.user.name)
 }
 
 // A robber steals the user's token now and then, and uses it in one of many
@@ -230,7 +261,7 @@ type robber struct {
 func (t *robber) live() {
 	robbed := "" // once is enough: a second theft would give the first away
 	for t.user.world.sleep(around(t.chance, 12*time.Hour)) && !t.user.world.enough() {
-		pair, err := t.user.store.Load(t.user.world.over)
+		pair, err := t.user.disk.Load(t.user.world.over)
 		if err != nil || pair.IsZero() || pair.SessionID == robbed {
 			continue
 		}
@@ -271,7 +302,7 @@ func (t *robber) rob(pair tandem.Pair) {
 // whether that came to pass within the hour.
 func (t *robber) waitForOwner(pair tandem.Pair) bool {
 	for range 3600 {
-		kept, err := t.user.store.Load(t.user.world.over)
+		kept, err := t.user.disk.Load(t.user.world.over)
 		if err != nil || !t.user.world.sleep(time.Second+around(t.chance, time.Millisecond)) {
 			return false
 		}
@@ -287,7 +318,7 @@ func (t *robber) refresh(token string) (next string, status int) {
 	ctx, cancel := context.WithTimeout(t.user.world.over, 10*time.Second)
 	defer cancel()
 	body, _ := json.Marshal(map[string]string{"refreshToken": token})
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, baseURL+"/auth/refresh-token", bytes.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, baseURL+refreshPath, bytes.NewReader(body))
 	if err != nil {
 		return "", 0
 	}

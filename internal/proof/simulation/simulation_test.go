@@ -67,6 +67,8 @@ func TestASeedReplaysExactly(t *testing.T) {
 	for _, config := range []simulation.Config{
 		{Seed: 7, Refreshes: 100, FallBacks: true},
 		{Seed: 7, Refreshes: 100, Scheme: simulation.Counter},
+		{Seed: 7, Refreshes: 100, StoreFaults: 0.3, StoreRollbacks: true},
+		{Seed: 7, Refreshes: 100, StoreFaults: 0.3, StoreRollbacks: true, Strict: true},
 	} {
 		first, second := simulation.Run(t, config), simulation.Run(t, config)
 		if first.Digest != second.Digest || first.String() != second.String() {

@@ -14,7 +14,12 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-const baseURL = "http://tandem.test"
+const (
+	baseURL     = "http://tandem.test"
+	refreshPath = "/auth/refresh-token"
+	tokenPath   = "/token" // of a strict server
+	loginPath   = "/auth/login"
+)
 
 // A world is one server, its users and their thieves.
 type world struct {
@@ -94,7 +99,7 @@ func (w *world) newBackend(folder string) (backend, error) {
 		return newGenuine(folder, w.note)
 	}
 	return &peer{
-		policy: policies[w.config.Scheme], onEvent: w.note,
+		policy: policies[w.config.Scheme], onEvent: w.note, silent: w.config.Strict && w.config.Seed%2 == 0,
 		families: map[rotation.SessionID]*family{},
 	}, nil
 }
@@ -124,7 +129,7 @@ func (w *world) operate() {
 	w.must(w.backend.stop())
 	w.must(w.backend.start(0))
 	for range settling / time.Hour {
-		if !w.sleep(time.Hour) || w.allSeen() {
+		if w.allSeen() || !w.sleep(time.Hour) {
 			return
 		}
 	}

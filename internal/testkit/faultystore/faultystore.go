@@ -6,25 +6,18 @@ package faultystore
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"github.com/tandem-auth/tandem"
 )
 
-// Hooks are called around the calls of a [Store]. The ones that are nil do nothing. A
-// hook may block: no lock is held while it runs.
-//
-// An error of a Before hook is the call's, and the store underneath is not asked. What an
-// After hook returns is what the caller gets, whatever the store underneath has done.
+// Hooks stand in for the calls of a [Store]: a hook does something before and after the
+// call that it is given, changes what that returns, or leaves it out. The hooks that are
+// nil change nothing. A hook may block: no lock is held while it runs.
 type Hooks struct {
-	BeforeLoad func(ctx context.Context) error
-	AfterLoad  func(ctx context.Context, stored tandem.Pair, err error) (tandem.Pair, error)
-
-	BeforeSwap func(ctx context.Context, prev, next tandem.Pair) error
-	AfterSwap  func(ctx context.Context, prev, next tandem.Pair, swapped bool, err error) (bool, error)
-
-	// The two for Lock are those of a [Locking] store.
-	BeforeLock func(ctx context.Context) error
-	AfterLock  func(ctx context.Context, unlock func(), err error) (func(), error)
+	Load func(ctx context.Context, load func() (tandem.Pair, error)) (tandem.Pair, error)
+	Swap func(ctx context.Context, prev, next tandem.Pair, swap func() (bool, error)) (bool, error)
+	Lock func(ctx context.Context, lock func() (func(), error)) (unlock func(), err error) // of a [Locking] store
 }
 
 // A Store passes its calls on to the store underneath, with hooks around them. It has no
@@ -49,32 +42,34 @@ func (s *Store) Hook(hooks Hooks) {
 // Well takes all hooks away.
 func (s *Store) Well() { s.Hook(Hooks{}) }
 
-// FailSwaps sets the hooks of a store that can be read and not written: each swap returns
+// FailSwaps sets the hook of a store that can be read and not written: each swap returns
 // err and saves nothing.
 func (s *Store) FailSwaps(err error) {
-	s.Hook(Hooks{BeforeSwap: func(context.Context, tandem.Pair, tandem.Pair) error { return err }})
+	s.Hook(Hooks{Swap: func(context.Context, tandem.Pair, tandem.Pair, func() (bool, error)) (bool, error) {
+		return false, err
+	}})
 }
 
-// SaveAndFail sets the hooks of a store whose next n swaps save the pair and return err: a
+// SaveAndFail sets the hook of a store whose next n swaps save the pair and return err: a
 // reply that was lost, a folder that could not be synced, a deadline that came a moment
 // too early.
 func (s *Store) SaveAndFail(n int, err error) {
-	var mu sync.Mutex
-	s.Hook(Hooks{AfterSwap: func(_ context.Context, _, _ tandem.Pair, swapped bool, swapErr error) (bool, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		if n--; n >= 0 {
+	var left atomic.Int64
+	left.Store(int64(n))
+	s.Hook(Hooks{Swap: func(_ context.Context, _, _ tandem.Pair, swap func() (bool, error)) (bool, error) {
+		swapped, swapErr := swap()
+		if left.Add(-1) >= 0 {
 			return false, err
 		}
 		return swapped, swapErr
 	}})
 }
 
-// HangSwaps sets the hooks of a store whose swaps return when their context ends.
+// HangSwaps sets the hook of a store whose swaps return when their context ends.
 func (s *Store) HangSwaps() {
-	s.Hook(Hooks{BeforeSwap: func(ctx context.Context, _, _ tandem.Pair) error {
+	s.Hook(Hooks{Swap: func(ctx context.Context, _, _ tandem.Pair, _ func() (bool, error)) (bool, error) {
 		<-ctx.Done()
-		return ctx.Err()
+		return false, ctx.Err()
 	}})
 }
 
@@ -84,56 +79,38 @@ func (s *Store) current() Hooks {
 	return s.hooks
 }
 
-// Load is the store's underneath, between its hooks.
+// Load is the hook's, or the store's underneath.
 func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
-	hooks := s.current()
-	if hooks.BeforeLoad != nil {
-		if err := hooks.BeforeLoad(ctx); err != nil {
-			return tandem.Pair{}, err
-		}
+	load := func() (tandem.Pair, error) { return s.under.Load(ctx) }
+	if hook := s.current().Load; hook != nil {
+		return hook(ctx, load)
 	}
-	stored, err := s.under.Load(ctx)
-	if hooks.AfterLoad != nil {
-		return hooks.AfterLoad(ctx, stored, err)
-	}
-	return stored, err
+	return load()
 }
 
-// CompareAndSwap is the store's underneath, between its hooks.
+// CompareAndSwap is the hook's, or the store's underneath.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	hooks := s.current()
-	if hooks.BeforeSwap != nil {
-		if err := hooks.BeforeSwap(ctx, prev, next); err != nil {
-			return false, err
-		}
+	swap := func() (bool, error) { return s.under.CompareAndSwap(ctx, prev, next) }
+	if hook := s.current().Swap; hook != nil {
+		return hook(ctx, prev, next, swap)
 	}
-	swapped, err := s.under.CompareAndSwap(ctx, prev, next)
-	if hooks.AfterSwap != nil {
-		return hooks.AfterSwap(ctx, prev, next, swapped, err)
-	}
-	return swapped, err
+	return swap()
 }
 
 // A Locking store is a [Store] with a lock.
 type Locking struct {
 	*Store
-	lock tandem.Locker
+	under tandem.Locker
 }
 
-// Locking returns the store with a lock, which is called between the hooks for it.
-func (s *Store) Locking(lock tandem.Locker) Locking { return Locking{s, lock} }
+// Locking returns the store with a lock.
+func (s *Store) Locking(under tandem.Locker) Locking { return Locking{s, under} }
 
-// Lock is that of the lock underneath, between its hooks.
+// Lock is the hook's, or that of the lock underneath.
 func (l Locking) Lock(ctx context.Context) (unlock func(), err error) {
-	hooks := l.current()
-	if hooks.BeforeLock != nil {
-		if err := hooks.BeforeLock(ctx); err != nil {
-			return nil, err
-		}
+	lock := func() (func(), error) { return l.under.Lock(ctx) }
+	if hook := l.current().Lock; hook != nil {
+		return hook(ctx, lock)
 	}
-	unlock, err = l.lock.Lock(ctx)
-	if hooks.AfterLock != nil {
-		return hooks.AfterLock(ctx, unlock, err)
-	}
-	return unlock, err
+	return lock()
 }
