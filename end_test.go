@@ -109,6 +109,35 @@ func TestAWrongPasswordAtASignInInPlace(t *testing.T) {
 	}
 }
 
+// OnEnd may sign in with a refresh token alone.
+func TestOnEndSignsInWithARefreshTokenAlone(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		refresher, _ := tandem.NewOAuth2(c.oauth2)
+		s, err := tandem.Open(c.Context(), c.store, tandem.Config{
+			Refresher: refresher, Origins: []string{oauth2URL}, Transport: c.oauth2.Transport, RefreshAhead: -1,
+			OnEnd: func(ctx context.Context, s *tandem.Session, _ *tandem.EndedError) {
+				c.server.mu.Lock()
+				g := c.server.next()
+				c.server.mu.Unlock()
+				if err := s.SignInWith(ctx, "ann", tandem.Grant{RefreshToken: g.RefreshToken}); err != nil {
+					t.Error(err)
+				}
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		c.server.mu.Lock()
+		c.server.current = "nobody's"
+		c.server.mu.Unlock()
+		c.expire()
+		if status, err := get(s.Client(), ordersURL); err != nil {
+			t.Errorf("signed in again in place, and the request that waited: %d, %v", status, err)
+		}
+	})
+}
+
 func TestNoRequestIsSentInAnotherUsersName(t *testing.T) {
 	t.Run("bob signs in where ann's session ended", func(t *testing.T) {
 		inWorld(t, func(w *world) {
@@ -173,97 +202,27 @@ func TestOnEndMayCallTheServerAndHearsOfTheEnd(t *testing.T) {
 	})
 }
 
-func TestSignOut(t *testing.T) {
-	t.Run("ends the session here and at the server", func(t *testing.T) {
-		inWorld(t, func(w *world) {
-			loot := tandem.NewMemoryStore()
-			_, _ = loot.CompareAndSwap(context.Background(), tandem.Pair{}, w.kept())
-			if err := w.session.SignOut(w.Context()); err != nil {
-				w.Fatal(err)
-			}
-			if !w.kept().IsZero() {
-				w.Error("the store still keeps the session")
-			}
-			_, err := w.hello(w.session)
-			var ended *tandem.EndedError
-			if !errors.As(err, &ended) || ended.Reason != rotation.SignedOut {
-				w.Errorf("got %v", err)
-			}
-			w.expectEnds() // ann knows: she did it herself
-
-			elsewhere := w.open(loot)
-			w.expire()
-			if _, err := w.hello(elsewhere); !errors.As(err, &ended) || ended.Reason != rotation.SignedOut {
-				w.Errorf("the server let a copy go on: %v", err)
-			}
-			if err := w.session.SignOut(w.Context()); err != nil {
-				w.Errorf("a second time: %v", err)
-			}
-		})
-	})
-	t.Run("during a refresh stays signed out", func(t *testing.T) {
-		inWorld(t, func(w *world) {
-			w.expire()
-			w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
-				if r.URL.Path == testserver.Refresh {
-					time.Sleep(time.Second)
+// One of two sessions on a store is told that the session has ended, while the
+// other has just signed in anew.
+func TestTheLoserOfARaceLeavesTheWinnersTokens(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(struct{ tandem.Store }{w.store})
+		w.endAtServer()
+		w.expire()
+		w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == testserver.Refresh {
+				w.server.Script(nil)
+				if err := other.SignIn(context.Background(), "ann", "nna"); err != nil {
+					w.Error(err)
 				}
-				return false
-			})
-			done := make(chan error)
-			go func() {
-				_, err := w.hello(w.session)
-				done <- err
-			}()
-			synctest.Wait()
-			if err := w.session.SignOut(w.Context()); err != nil {
-				w.Fatal(err)
 			}
-			var ended *tandem.EndedError
-			if err := <-done; !errors.As(err, &ended) {
-				w.Errorf("the waiting call got %v", err)
-			}
-			if !w.kept().IsZero() || w.session.Status().SignedIn {
-				w.Error("the tokens came back")
-			}
-			w.expectEnds()
+			return false
 		})
-	})
-	t.Run("reaches the server later if it can't be reached now", func(t *testing.T) {
-		inWorld(t, func(w *world) {
-			loot := tandem.NewMemoryStore()
-			_, _ = loot.CompareAndSwap(context.Background(), tandem.Pair{}, w.kept())
-			w.answer(testserver.Logout, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
-			err := w.session.SignOut(w.Context())
-			if _, ok := errors.AsType[*tandem.TemporaryError](err); !ok {
-				w.Errorf("got %v, want a TemporaryError", err)
-			}
-			if w.session.Status().SignedIn || !w.kept().IsZero() {
-				w.Error("not signed out here")
-			}
-			w.server.Script(nil)
-			if err := w.session.SignOut(w.Context()); err != nil {
-				w.Errorf("again: %v", err)
-			}
-			w.expire()
-			if _, err := w.hello(w.open(loot)); err == nil {
-				w.Error("the server was not told")
-			}
-		})
-	})
-	t.Run("in one process is heard of in another", func(t *testing.T) {
-		inWorld(t, func(w *world) {
-			other := w.open(w.store)
-			if err := w.session.SignOut(w.Context()); err != nil {
-				w.Fatal(err)
-			}
-			w.expire()
-			_, err := w.hello(other)
-			if _, ok := errors.AsType[*tandem.EndedError](err); !ok {
-				w.Errorf("got %v", err)
-			}
-			w.expectEnds("signed_out")
-		})
+		w.mustHello(w.session)
+		w.expectEnds()
+		if w.kept().IsZero() {
+			w.Error("the winner's tokens are gone")
+		}
 	})
 }
 
@@ -315,30 +274,6 @@ func TestReload(t *testing.T) {
 	})
 }
 
-// One of two sessions on a store is told that the session has ended, while the
-// other has just signed in anew.
-func TestTheLoserOfARaceLeavesTheWinnersTokens(t *testing.T) {
-	inWorld(t, func(w *world) {
-		other := w.open(struct{ tandem.Store }{w.store})
-		w.endAtServer()
-		w.expire()
-		w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
-			if r.URL.Path == testserver.Refresh {
-				w.server.Script(nil)
-				if err := other.SignIn(context.Background(), "ann", "nna"); err != nil {
-					w.Error(err)
-				}
-			}
-			return false
-		})
-		w.mustHello(w.session)
-		w.expectEnds()
-		if w.kept().IsZero() {
-			w.Error("the winner's tokens are gone")
-		}
-	})
-}
-
 func TestSignInSaysWhatIsWrong(t *testing.T) {
 	inWorld(t, func(w *world) {
 		s := w.open(tandem.NewMemoryStore())
@@ -385,48 +320,4 @@ func TestClose(t *testing.T) {
 		w.server.Script(nil)
 		w.mustHello(w.open(w.store))
 	})
-}
-
-// A store that fails to keep the new pair costs nobody the session.
-func TestAStoreThatFails(t *testing.T) {
-	inWorld(t, func(w *world) {
-		shaky := &shakyStore{Store: w.store}
-		s := w.open(shaky)
-		shaky.fail(errors.New("disk full"))
-		for range 3 {
-			w.expire()
-			w.mustHello(s)
-		}
-		shaky.fail(nil)
-		w.expire()
-		w.mustHello(s)
-		if w.kept().AccessToken == "" || w.kept().AccessToken != must(s.Token(w.Context())) {
-			w.Error("the store has not got the pair in use")
-		}
-		w.mustHello(w.open(w.store))
-	})
-}
-
-func must(token string, _ error) string { return token }
-
-// A shakyStore is a store whose disk is full at times.
-type shakyStore struct {
-	tandem.Store
-	mu  sync.Mutex
-	err error
-}
-
-func (s *shakyStore) fail(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.err = err
-}
-
-func (s *shakyStore) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.err != nil {
-		return false, s.err
-	}
-	return s.Store.CompareAndSwap(ctx, prev, next)
 }

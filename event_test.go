@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testkit/faultystore"
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
@@ -120,13 +121,13 @@ func TestEventsKnowTheirRequest(t *testing.T) {
 // A store that fails is told of, and the session goes on.
 func TestAnObserverHearsOfAStoreThatFails(t *testing.T) {
 	inWorld(t, func(w *world) {
-		shaky := &shakyStore{Store: tandem.NewMemoryStore()}
+		shaky := faultystore.New(tandem.NewMemoryStore())
 		s := w.open(shaky)
 		if err := s.SignIn(w.Context(), "ann", "nna"); err != nil {
 			t.Fatal(err)
 		}
 		w.told()
-		shaky.fail(errors.New("disk full"))
+		shaky.FailSwaps(errors.New("disk full"))
 		w.expire()
 		w.mustHello(s)
 		w.expectTold(tandem.EventStoreFailed, tandem.EventRefresh)

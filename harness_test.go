@@ -18,6 +18,7 @@ import (
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
+	"github.com/tandem-auth/tandem/server"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -216,4 +217,20 @@ func (w *world) endAtServer() {
 	if _, err := w.server.Store.EndSubject(context.Background(), "user-ann", "revoked", time.Now()); err != nil {
 		w.Fatal(err)
 	}
+}
+
+// inWorldOn is inWorld on a server of other settings.
+func inWorldOn(t *testing.T, story func(w *world), settings func(*server.Config)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{T: t, server: testserver.New(t, settings), store: tandem.NewMemoryStore()}
+		w.session = w.open(w.store)
+		if err := w.session.SignIn(t.Context(), "ann", "nna"); err != nil {
+			t.Fatal(err)
+		}
+		story(w)
+		for _, s := range w.opened {
+			s.Close()
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tandem-auth/tandem"
@@ -120,5 +121,112 @@ func TestTheStoreGoesBackAfterAnotherProcessHasPresentedTheNewestPair(t *testing
 		w.server.Script(nil)
 		w.expectNoLogout(w.session)
 		w.expectNoLogout(other)
+	})
+}
+
+// A store that goes back in time, such as a folder that is synced, is not believed: the
+// process knows that it has been further.
+func TestTheClientsStoreGoesBack(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.kept()
+		for range 3 {
+			w.expire()
+			w.mustHello(w.session)
+		}
+		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		w.expire()
+		if _, err := w.hello(w.session); err != nil {
+			t.Errorf("%v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
+		}
+	})
+}
+
+// A process knows how far the store has been, even if others have fetched.
+func TestTheStoreGoesBackPastWhatWasAdopted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(w.store)
+		old := w.kept()
+		for range 3 {
+			w.expire()
+			w.mustHello(other)
+			w.mustHello(w.session) // adopts
+		}
+		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		w.expire()
+		if _, err := w.hello(w.session); err != nil {
+			t.Errorf("%v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
+		}
+	})
+}
+
+// A store that goes back in time, and cannot be written then, ends nothing.
+func TestTheStoreGoesBackAndIsReadOnlyThen(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shaky := faultystore.New(w.store)
+		s := w.open(shaky)
+		old := w.kept()
+		for range 3 {
+			w.expire()
+			w.mustHello(s)
+		}
+		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		shaky.FailSwaps(errors.New("read-only file system"))
+		for i := range 3 {
+			w.expire()
+			if _, err := w.hello(s); err != nil {
+				t.Fatalf("request %d: %v (reuse detected %d times)", i+1, err, w.server.Events(server.EventReuseDetected))
+			}
+		}
+	})
+}
+
+// A program reloads while a refresh is under way, and takes up what another process has
+// stored. The store falls back then. What the refresh brings is a sibling of the pair in
+// use by now: kept, it would be in the place of the one that the server knows.
+func TestAPairThatArrivesAfterAnotherWasAdoptedIsGivenUp(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.kept()
+		arrives := make(chan struct{})
+		slow := w.open(w.store, func(c *tandem.Config) {
+			base := c.Transport
+			c.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+				resp, err := base.RoundTrip(req)
+				if req.URL.Path == testserver.Refresh {
+					<-arrives
+				}
+				return resp, err
+			})
+		})
+		w.expire()
+		called := make(chan struct{})
+		go func() {
+			defer close(called)
+			w.mustHello(slow)
+		}()
+		synctest.Wait() // the answer to slow's refresh is on its way
+		w.mustHello(w.session)
+		if err := slow.Reload(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		close(arrives)
+		<-called
+		if w.kept() != old {
+			t.Error("an overtaken pair was stored")
+		}
+		for range 2 {
+			w.expire()
+			w.mustHello(w.session)
+			w.expire()
+			w.mustHello(slow)
+		}
 	})
 }

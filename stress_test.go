@@ -219,3 +219,24 @@ func TestShortProgramsRefreshAheadInVain(t *testing.T) {
 		}
 	})
 }
+
+// refreshBadly makes refreshes take up to so many milliseconds; one in a few is refused,
+// and of another the reply is lost. n draws from [0, k).
+func (w *world) refreshBadly(n func(k int) int, slowest, few int) {
+	w.server.Script(func(rw http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != testserver.Refresh {
+			return false
+		}
+		time.Sleep(time.Duration(n(slowest)) * time.Millisecond)
+		switch n(few) {
+		case 0:
+			rw.WriteHeader(http.StatusServiceUnavailable)
+			return true
+		case 1:
+			w.server.Server.ServeHTTP(discard{}, r)
+			rw.WriteHeader(http.StatusBadGateway)
+			return true
+		}
+		return false
+	})
+}

@@ -2,12 +2,10 @@ package tandemotel_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testkit/faultystore"
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/tandemotel"
 )
@@ -33,7 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	*testing.T
 	server  *testserver.Server
-	store   *shakyStore
+	store   *faultystore.Store
 	session *tandem.Session
 	options tandemotel.Options
 	tracer  trace.Tracer
@@ -48,7 +47,7 @@ func inWorld(t *testing.T, story func(w *world)) {
 		w := &world{
 			T:       t,
 			server:  testserver.New(t),
-			store:   &shakyStore{Store: tandem.NewMemoryStore()},
+			store:   faultystore.New(tandem.NewMemoryStore()),
 			spans:   tracetest.NewInMemoryExporter(),
 			metrics: sdkmetric.NewManualReader(),
 		}
@@ -191,18 +190,4 @@ func (w *world) expectCounts(want string) {
 	if strings.Join(got, " ") != want {
 		w.Errorf("counted %s, want %s", strings.Join(got, " "), want)
 	}
-}
-
-// A shakyStore keeps nothing more once it is full.
-type shakyStore struct {
-	tandem.Store
-	full atomic.Bool
-}
-
-// CompareAndSwap fails if the store is full.
-func (s *shakyStore) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
-	if s.full.Load() {
-		return false, errors.New("disk full")
-	}
-	return s.Store.CompareAndSwap(ctx, prev, next)
 }

@@ -94,7 +94,7 @@ func TestWhatHappensToASessionIsASpan(t *testing.T) {
 		}
 		w.expectSpan("tandem.adopt")
 
-		w.store.full.Store(true)
+		w.store.FailSwaps(errors.New("disk full"))
 		w.expire()
 		if _, err := w.hello(); err != nil {
 			t.Fatal(err)
@@ -106,7 +106,7 @@ func TestWhatHappensToASessionIsASpan(t *testing.T) {
 		w.expect(spans[0], "tandem.store_failed", "error.type=_OTHER")
 		w.expect(spans[1], "tandem.refresh")
 
-		w.store.full.Store(false)
+		w.store.Well()
 		if _, err := w.server.Store.EndSubject(w.Context(), "user-ann", "revoked", time.Now()); err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,189 @@
+package tandem_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testkit/faultystore"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
+	"github.com/tandem-auth/tandem/server"
+)
+
+// A store that fails to keep the new pair costs nobody the session.
+func TestAStoreThatFails(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shaky := faultystore.New(w.store)
+		s := w.open(shaky)
+		shaky.FailSwaps(errors.New("disk full"))
+		for range 3 {
+			w.expire()
+			w.mustHello(s)
+		}
+		shaky.Well()
+		w.expire()
+		w.mustHello(s)
+		if w.kept().AccessToken == "" || w.kept().AccessToken != must(s.Token(w.Context())) {
+			w.Error("the store has not got the pair in use")
+		}
+		w.mustHello(w.open(w.store))
+	})
+}
+
+func must(token string, _ error) string { return token }
+
+// A program whose disk was full for two refreshes can be started again.
+func TestARestartAfterAStoreFailed(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shaky := faultystore.New(w.store)
+		s := w.open(shaky)
+		shaky.FailSwaps(errors.New("disk full"))
+		for range 2 {
+			w.expire()
+			w.mustHello(s)
+		}
+		shaky.Well()
+		s.Close()
+		time.Sleep(server.DefaultLeeway + time.Second)
+		status, err := w.hello(w.open(w.store))
+		if err != nil {
+			t.Errorf("after the restart: %d, %v (reuse detected %d times)", status, err, w.server.Events(server.EventReuseDetected))
+		}
+	})
+}
+
+// Nor does another process notice, which shares the store and can write to it.
+func TestAnotherProcessWhileOneCannotWrite(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shaky := faultystore.New(w.store)
+		s, other := w.open(shaky), w.open(w.store)
+		shaky.FailSwaps(errors.New("read-only file system"))
+		for range 2 {
+			w.expire()
+			w.mustHello(s)
+		}
+		time.Sleep(server.DefaultLeeway + time.Second)
+		if _, err := w.hello(other); err != nil {
+			t.Errorf("the other: %v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
+		}
+	})
+}
+
+// A store may be read-only for longer than a refresh token lives.
+func TestAStoreThatIsReadOnlyForLong(t *testing.T) {
+	inWorldOn(t, func(w *world) {
+		shaky := faultystore.New(w.store)
+		s := w.open(shaky)
+		shaky.FailSwaps(errors.New("read-only file system"))
+		for i := range 40 {
+			w.expire()
+			if _, err := w.hello(s); err != nil {
+				t.Fatalf("after %d minutes of steady work: %v", i+1, err)
+			}
+		}
+	}, func(c *server.Config) { c.RefreshTTL = 30 * time.Minute })
+}
+
+// A store that has kept the pair, and said that it has not, costs nothing.
+func TestAStoreThatIsUnsure(t *testing.T) {
+	inWorld(t, func(w *world) {
+		unsure := faultystore.New(w.store)
+		s := w.open(unsure)
+		unsure.SaveAndFail(1, errors.New("sync: input/output error"))
+		w.expire()
+		w.mustHello(s)
+		w.expire()
+		before := w.server.Served(testserver.Refresh)
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path == testserver.Refresh && w.server.Served(testserver.Refresh) >= before+200 {
+				cancel() // enough
+			}
+			return false
+		})
+		_, err := s.Token(ctx)
+		if n := w.server.Served(testserver.Refresh) - before; n != 1 || err != nil {
+			t.Errorf("%d refreshes for one token, in no time, error %v", n, err)
+		}
+	})
+}
+
+// A sign-in is what the store has, not what it says.
+func TestASignInThatFailedAtTheStore(t *testing.T) {
+	inWorld(t, func(w *world) {
+		unsure := faultystore.New(w.store)
+		s := w.open(unsure)
+		unsure.SaveAndFail(1, errors.New("sync: input/output error"))
+		err := s.SignIn(w.Context(), "bob", "bbo")
+		before := s.Status().Username
+		w.expire()
+		w.mustHello(s)
+		if now := s.Status().Username; now != before {
+			t.Errorf("SignIn: %v; it was %s's session, and became %s's a minute later", err, before, now)
+		}
+	})
+}
+
+// A store that hangs holds Close for two seconds at most.
+func TestCloseWithAStoreThatHangs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := faultystore.New(w.store)
+		s := w.open(store)
+		store.HangSwaps()
+		w.expire()
+		_, _ = s.Token(w.Context())
+		time.Sleep(1100 * time.Millisecond) // saveLater is at it
+		began := time.Now()
+		s.Close()
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Close took %s", took)
+		}
+	})
+}
+
+// Signing in at a store that reads from a replica gives up in the end.
+func TestAStoreThatReadsBehind(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ctx, cancel := context.WithCancel(w.Context())
+		old := w.kept()
+		w.expire()
+		w.mustHello(w.session)
+		var loads atomic.Int64
+		store := faultystore.New(w.store)
+		store.Hook(faultystore.Hooks{Load: func(ctx context.Context, _ func() (tandem.Pair, error)) (tandem.Pair, error) {
+			if loads.Add(1) == 10_000 {
+				cancel()
+			}
+			return old, ctx.Err()
+		}})
+		s := w.open(store)
+		err := s.SignIn(ctx, "ann", "nna")
+		if n := loads.Load(); n > 100 {
+			t.Errorf("%d reads in no time: %v", n, err)
+		}
+	})
+}
+
+// A process that was told to wait takes up what another has got since.
+func TestAFailureDoesNotHideWhatTheStoreHas(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(w.store)
+		w.expire()
+		w.answer(testserver.Refresh, func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Retry-After", "300")
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		})
+		_, _ = w.hello(w.session)
+		w.server.Script(nil)
+		time.Sleep(20 * time.Second)
+		w.mustHello(other)
+		if _, err := w.hello(w.session); err != nil {
+			t.Errorf("the store has a good token, and: %v", err)
+		}
+	})
+}
