@@ -108,7 +108,8 @@ func TestSignOut(t *testing.T) {
 	})
 }
 
-// OnEnd is not told of the session's own SignOut, however slow the store is.
+// OnEnd is not told of the session's own SignOut, even if the store takes a while to
+// return once it has forgotten the pair.
 func TestOnEndIsNotToldOfOnesOwnSignOut(t *testing.T) {
 	inWorld(t, func(w *world) {
 		store := faultystore.New(w.store)
@@ -135,24 +136,24 @@ func TestOnEndIsNotToldOfOnesOwnSignOut(t *testing.T) {
 	})
 }
 
-// Calling SignOut again tells the server again, even if the store fails still.
+// Calling SignOut again tells the server again, even if the store still fails.
 func TestSignOutAgainWhileTheStoreFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		shaky := faultystore.New(w.store)
 		s := w.open(shaky)
 		shaky.FailSwaps(errors.New("read-only file system"))
 		w.answer(testserver.Logout, func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusBadGateway) })
-		t.Log(s.SignOut(w.Context()))
+		_ = s.SignOut(w.Context())
 		w.server.Script(nil)
 		before := w.server.Served(testserver.Logout)
-		t.Log(s.SignOut(w.Context()))
+		_ = s.SignOut(w.Context())
 		if n := w.server.Served(testserver.Logout) - before; n == 0 {
 			t.Error("the server was not told")
 		}
 	})
 }
 
-// Signed out is signed out, even if the store cannot forget.
+// SignOut signs out in this process, even if the store cannot forget the pair.
 func TestSignOutWhenTheStoreCannotForget(t *testing.T) {
 	inWorld(t, func(w *world) {
 		shaky := faultystore.New(w.store)

@@ -14,7 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// A store that fails to keep the new pair costs nobody the session.
+// A store that fails to save new pairs ends no session. Once it is well, it gets the
+// pair in use.
 func TestAStoreThatFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		shaky := faultystore.New(w.store)
@@ -36,7 +37,8 @@ func TestAStoreThatFails(t *testing.T) {
 
 func must(token string, _ error) string { return token }
 
-// A program whose disk was full for two refreshes can be started again.
+// A program whose disk was full during two refreshes can be started again: it presents the
+// pair that the store has.
 func TestARestartAfterAStoreFailed(t *testing.T) {
 	inWorld(t, func(w *world) {
 		shaky := faultystore.New(w.store)
@@ -56,7 +58,8 @@ func TestARestartAfterAStoreFailed(t *testing.T) {
 	})
 }
 
-// Nor does another process notice, which shares the store and can write to it.
+// One process can read the store and not write to it. Another one, which can, goes on from
+// what the store has.
 func TestAnotherProcessWhileOneCannotWrite(t *testing.T) {
 	inWorld(t, func(w *world) {
 		shaky := faultystore.New(w.store)
@@ -73,23 +76,83 @@ func TestAnotherProcessWhileOneCannotWrite(t *testing.T) {
 	})
 }
 
-// A store may be read-only for longer than a refresh token lives.
+// A store may be read-only for longer than a refresh token is good for. The session
+// presents the pair that the store has, again and again, until half of the token's life
+// has gone; then it presents the pair in use, and the session lives on.
 func TestAStoreThatIsReadOnlyForLong(t *testing.T) {
+	const life = 30 * time.Minute
 	inWorldOn(t, func(w *world) {
-		shaky := faultystore.New(w.store)
-		s := w.open(shaky)
-		shaky.FailSwaps(errors.New("read-only file system"))
+		store := faultystore.New(w.store)
+		s := w.open(store)
+		store.FailSwaps(errors.New("read-only file system"))
+		w.expire()
+		w.mustHello(s)
+		firstPresented := time.Now()
+		var changes []time.Duration
+		last := w.server.Events(server.EventRefreshed)
 		for i := range 40 {
 			w.expire()
 			if _, err := w.hello(s); err != nil {
 				t.Fatalf("after %d minutes of steady work: %v", i+1, err)
 			}
+			if n := w.server.Events(server.EventRefreshed); n != last { // and not EventRefreshRetried
+				last = n
+				changes = append(changes, time.Since(firstPresented))
+			}
 		}
-	}, func(c *server.Config) { c.RefreshTTL = 30 * time.Minute })
+		if len(changes) != 2 || changes[0] != life/2 || changes[1] != life {
+			t.Errorf("another token was presented after %v, want after %s and %s", changes, life/2, life)
+		}
+	}, func(c *server.Config) { c.RefreshTTL = life })
 }
 
-// A store that has kept the pair, and said that it has not, costs nothing.
-func TestAStoreThatIsUnsure(t *testing.T) {
+// A session that is closed while its store fails returns the store's error, and signs
+// nobody out. Once the store is well, closing it again saves the pair in use.
+func TestCloseSaysThatTheStoreFails(t *testing.T) {
+	inWorld(t, func(w *world) {
+		full := errors.New("disk full")
+		store := faultystore.New(w.store)
+		s := w.open(store)
+		store.FailSwaps(full)
+		w.expire()
+		w.mustHello(s)
+		inUse := must(s.Token(w.Context()))
+		if err := s.Close(); !errors.Is(err, full) {
+			t.Errorf("Close returned %v, want the store's error", err)
+		}
+		store.Well()
+		if err := s.Close(); err != nil {
+			t.Errorf("a second Close returned %v", err)
+		}
+		if w.kept().AccessToken != inUse {
+			t.Error("the store has not got the pair in use")
+		}
+		w.expectServed(testserver.Logout, 0)
+		w.expectEnds()
+		w.expire()
+		w.mustHello(w.open(w.store))
+	})
+}
+
+// A store that has saved the pair, and said that it has not, is no error of Close.
+func TestCloseSaysNothingIfTheStoreHasThePair(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := faultystore.New(w.store)
+		s := w.open(store)
+		store.SaveAndFail(1, errors.New("sync: input/output error"))
+		w.expire()
+		w.mustHello(s)
+		if err := s.Close(); err != nil {
+			t.Errorf("the store has the pair: %v", err)
+		}
+		if got := w.kept(); got.AccessToken == "" {
+			t.Error("Close has signed ann out")
+		}
+	})
+}
+
+// A store that has saved the pair, and said that it has not, costs no second refresh.
+func TestAStoreThatSavesAndFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		unsure := faultystore.New(w.store)
 		s := w.open(unsure)
@@ -113,8 +176,8 @@ func TestAStoreThatIsUnsure(t *testing.T) {
 	})
 }
 
-// A sign-in is what the store has, not what it says.
-func TestASignInThatFailedAtTheStore(t *testing.T) {
+// A sign-in counts if the store has its pair, even if the store said that it failed.
+func TestASignInThatTheStoreSavesAndFails(t *testing.T) {
 	inWorld(t, func(w *world) {
 		unsure := faultystore.New(w.store)
 		s := w.open(unsure)
@@ -130,7 +193,7 @@ func TestASignInThatFailedAtTheStore(t *testing.T) {
 }
 
 // A store that hangs holds Close for two seconds at most.
-func TestCloseWithAStoreThatHangs(t *testing.T) {
+func TestCloseDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	inWorld(t, func(w *world) {
 		store := faultystore.New(w.store)
 		s := w.open(store)
@@ -146,8 +209,9 @@ func TestCloseWithAStoreThatHangs(t *testing.T) {
 	})
 }
 
-// Signing in at a store that reads from a replica gives up in the end.
-func TestAStoreThatReadsBehind(t *testing.T) {
+// A store may read from a replica that is behind, so that no swap succeeds. SignIn gives up
+// in the end.
+func TestSignInGivesUpAtAStoreThatShowsAnOldPair(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ctx, cancel := context.WithCancel(w.Context())
 		old := w.kept()
@@ -169,7 +233,8 @@ func TestAStoreThatReadsBehind(t *testing.T) {
 	})
 }
 
-// A process that was told to wait takes up what another has got since.
+// A server has told a process to wait. The process adopts a pair that another one has
+// fetched since.
 func TestAFailureDoesNotHideWhatTheStoreHas(t *testing.T) {
 	inWorld(t, func(w *world) {
 		other := w.open(w.store)

@@ -37,6 +37,62 @@ func (w *world) expectNoLogout(s *tandem.Session) {
 	}
 }
 
+// A store goes back in time, such as a folder that is synced. The process knows which pair
+// it has presented last, and goes on from there.
+func TestTheStoreGoesBackByThreePairs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		old := w.kept()
+		for range 3 {
+			w.expire()
+			w.mustHello(w.session)
+		}
+		w.putBack(old)
+		w.expire()
+		if _, err := w.hello(w.session); err != nil {
+			t.Errorf("%v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
+		}
+	})
+}
+
+// The same holds for pairs that another process has fetched and this one has adopted.
+func TestTheStoreGoesBackPastWhatWasAdopted(t *testing.T) {
+	inWorld(t, func(w *world) {
+		other := w.open(w.store)
+		old := w.kept()
+		for range 3 {
+			w.expire()
+			w.mustHello(other)
+			w.mustHello(w.session) // adopts
+		}
+		w.putBack(old)
+		w.expire()
+		if _, err := w.hello(w.session); err != nil {
+			t.Errorf("%v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
+		}
+	})
+}
+
+// The store goes back in time, and cannot be written from then on.
+func TestTheStoreGoesBackAndIsReadOnlyThen(t *testing.T) {
+	inWorld(t, func(w *world) {
+		shaky := faultystore.New(w.store)
+		s := w.open(shaky)
+		old := w.kept()
+		for range 3 {
+			w.expire()
+			w.mustHello(s)
+		}
+		w.putBack(old)
+		shaky.FailSwaps(errors.New("read-only file system"))
+		for i := range 3 {
+			w.expire()
+			if _, err := w.hello(s); err != nil {
+				t.Fatalf("request %d: %v (reuse detected %d times)", i+1, err, w.server.Events(server.EventReuseDetected))
+			}
+		}
+	})
+}
+
 // The server gives two siblings, 3a and 3b, for one token. The process uses 3b; the store
 // then goes back to 3a, which the process once had in use itself.
 func TestTheStoreGoesBackToASiblingOfWhatWasPresented(t *testing.T) {
@@ -121,68 +177,6 @@ func TestTheStoreGoesBackAfterAnotherProcessHasPresentedTheNewestPair(t *testing
 		w.server.Script(nil)
 		w.expectNoLogout(w.session)
 		w.expectNoLogout(other)
-	})
-}
-
-// A store that goes back in time, such as a folder that is synced, is not believed: the
-// process knows that it has been further.
-func TestTheClientsStoreGoesBack(t *testing.T) {
-	inWorld(t, func(w *world) {
-		old := w.kept()
-		for range 3 {
-			w.expire()
-			w.mustHello(w.session)
-		}
-		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
-		w.expire()
-		if _, err := w.hello(w.session); err != nil {
-			t.Errorf("%v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
-		}
-	})
-}
-
-// A process knows how far the store has been, even if others have fetched.
-func TestTheStoreGoesBackPastWhatWasAdopted(t *testing.T) {
-	inWorld(t, func(w *world) {
-		other := w.open(w.store)
-		old := w.kept()
-		for range 3 {
-			w.expire()
-			w.mustHello(other)
-			w.mustHello(w.session) // adopts
-		}
-		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
-		w.expire()
-		if _, err := w.hello(w.session); err != nil {
-			t.Errorf("%v (reuse detected %d times)", err, w.server.Events(server.EventReuseDetected))
-		}
-	})
-}
-
-// A store that goes back in time, and cannot be written then, ends nothing.
-func TestTheStoreGoesBackAndIsReadOnlyThen(t *testing.T) {
-	inWorld(t, func(w *world) {
-		shaky := faultystore.New(w.store)
-		s := w.open(shaky)
-		old := w.kept()
-		for range 3 {
-			w.expire()
-			w.mustHello(s)
-		}
-		if ok, err := w.store.CompareAndSwap(w.Context(), w.kept(), old); !ok || err != nil {
-			t.Fatal(ok, err)
-		}
-		shaky.FailSwaps(errors.New("read-only file system"))
-		for i := range 3 {
-			w.expire()
-			if _, err := w.hello(s); err != nil {
-				t.Fatalf("request %d: %v (reuse detected %d times)", i+1, err, w.server.Events(server.EventReuseDetected))
-			}
-		}
 	})
 }
 

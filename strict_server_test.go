@@ -5,15 +5,18 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/testkit/faultystore"
 )
 
-// That holds where refresh tokens are good for one use.
-func TestAStoreThatIsUnsureAndAStrictServer(t *testing.T) {
+// A store that has saved the pair, and said that it has not, costs no second refresh at a
+// server that takes each refresh token once.
+func TestAStoreThatSavesAndFailsAndAStrictServer(t *testing.T) {
 	withTextbook(t, func(c *client) {
 		unsure := faultystore.New(c.store)
 		s := c.openOn(unsure)
@@ -35,8 +38,9 @@ func TestAStoreThatIsUnsureAndAStrictServer(t *testing.T) {
 	})
 }
 
-// A store that is behind is not believed while a failure is remembered.
-func TestALookAtAStoreThatIsBehind(t *testing.T) {
+// The store lacks the pair in use, and the server is busy. While the session remembers
+// that, it does not adopt the older pair that the store has.
+func TestAFailureDoesNotBringBackAnOlderPair(t *testing.T) {
 	for _, tells := range []bool{false, true} {
 		t.Run(fmt.Sprint("expires_in=", tells), func(t *testing.T) {
 			withTextbook(t, func(c *client) {
@@ -57,12 +61,10 @@ func TestALookAtAStoreThatIsBehind(t *testing.T) {
 				c.order(s, http.StatusOK) // refresh-3, which the store has not got
 				revokeAccess()
 				c.server.status, c.server.code = http.StatusServiceUnavailable, "busy"
-				_, err := get(s.Client(), ordersURL)
-				t.Log("busy:", err)
+				_, _ = get(s.Client(), ordersURL) // fails
 				c.server.status = 0
 				time.Sleep(10 * time.Second)
-				status, err := get(s.Client(), ordersURL)
-				t.Log("then:", status, err)
+				_, _ = get(s.Client(), ordersURL) // may be refused once more
 				time.Sleep(10 * time.Second)
 				if status, err := get(s.Client(), ordersURL); err != nil || status != 200 {
 					t.Errorf("%d, %v; the server was given %v, good is %s", status, err, c.server.used, c.server.current)
@@ -72,8 +74,9 @@ func TestALookAtAStoreThatIsBehind(t *testing.T) {
 	}
 }
 
-// A disk may be well for a moment, while a refresh is under way.
-func TestADiskThatComesAndGoes(t *testing.T) {
+// The store is well for some seconds while a refresh is under way, and saves a pair whose
+// refresh token has been used.
+func TestAStoreThatIsWellForAMoment(t *testing.T) {
 	withTextbook(t, func(c *client) {
 		shaky := faultystore.New(c.store)
 		s := c.openOn(shaky)
@@ -106,9 +109,9 @@ func TestADiskThatComesAndGoes(t *testing.T) {
 	})
 }
 
-// What the store has failed to keep it keeps once it is well again, at the close at the
-// latest.
-func TestCloseKeepsWhatTheStoreHasNotGot(t *testing.T) {
+// A session saves what its store has failed to save once the store is well, when it is
+// closed at the latest.
+func TestCloseSavesThePairInUse(t *testing.T) {
 	withTextbook(t, func(c *client) {
 		shaky := faultystore.New(c.store)
 		s := c.openOn(shaky)
@@ -127,8 +130,9 @@ func TestCloseKeepsWhatTheStoreHasNotGot(t *testing.T) {
 	})
 }
 
-// A token that was taken up from the store may be an old one: if it is refused, the next request refreshes.
-func TestATokenThatWasTakenUpIsNoFreshOne(t *testing.T) {
+// A pair that was adopted from the store may be an old one: if the API refuses its access
+// token, the session refreshes.
+func TestAnAdoptedTokenThatIsRefusedIsRefreshed(t *testing.T) {
 	withTextbook(t, func(c *client) {
 		other := c.openOn(c.store)
 		time.Sleep(30 * time.Second)
@@ -152,4 +156,48 @@ func TestATokenThatWasTakenUpIsNoFreshOne(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 	})
+}
+
+// A forgiver is a refresher whose server has Tandem's protocol, or not.
+type forgiver struct {
+	tandem.RefresherFunc
+	forgives bool
+}
+
+func (f forgiver) ForgivesRetry() bool { return f.forgives }
+
+// A Refresher of the program's own says whether its server forgives. What the session
+// presents after its store has failed to save a pair depends on that: the token that the
+// store has, or the one that it lacks.
+func TestARefresherSaysWhetherItsServerForgives(t *testing.T) {
+	for name, c := range map[string]struct {
+		wrap func(tandem.RefresherFunc) tandem.Refresher
+		want string
+	}{
+		"it forgives":     {func(f tandem.RefresherFunc) tandem.Refresher { return forgiver{f, true} }, "refresh-1 refresh-1 refresh-1"},
+		"it does not":     {func(f tandem.RefresherFunc) tandem.Refresher { return forgiver{f, false} }, "refresh-1 new-1 new-2"},
+		"nothing is said": {func(f tandem.RefresherFunc) tandem.Refresher { return f }, "refresh-1 new-1 new-2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withTextbook(t, func(cl *client) {
+				var presented []string
+				store := faultystore.New(cl.store)
+				s := cl.openSession(store, c.wrap(func(_ context.Context, p tandem.Pair) (tandem.Grant, error) {
+					presented = append(presented, p.RefreshToken)
+					n := len(presented)
+					return tandem.Grant{AccessToken: fmt.Sprint("access-", n), RefreshToken: fmt.Sprint("new-", n), ExpiresIn: time.Minute}, nil
+				}))
+				store.FailSwaps(errors.New("disk full"))
+				for range 3 {
+					cl.expire()
+					if _, err := s.Token(cl.Context()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if got := strings.Join(presented, " "); got != c.want {
+					t.Errorf("the session presented %s, want %s", got, c.want)
+				}
+			})
+		})
+	}
 }
