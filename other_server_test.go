@@ -61,8 +61,10 @@ func withElsewhere(t *testing.T, story func(w *world, sent *recorder, elsewhere 
 			w.Fatalf("the stored pair's issuer is %q", theirs.Issuer)
 		}
 		story(w, &sent, elsewhere)
-		if sent.has(theirs.RefreshToken) || sent.has(theirs.AccessToken) {
-			w.Error("ann's server was sent a token of bob's server")
+		for _, theirs := range []tandem.Pair{theirs, w.kept()} {
+			if theirs.Issuer == elsewhereURL && (sent.has(theirs.RefreshToken) || sent.has(theirs.AccessToken)) {
+				w.Error("ann's server was sent a token of bob's server")
+			}
 		}
 	}, func(c *tandem.Config) {
 		sent.RoundTripper = c.Transport
@@ -157,7 +159,12 @@ func TestSomebodySignsInElsewhereDuringARefresh(t *testing.T) {
 			return false
 		})
 		w.expire()
-		_, _ = w.hello(w.session)
+		for range 3 {
+			_, _ = w.hello(w.session)
+		}
+		if w.session.Status().Username == "bob" {
+			w.Error("ann's session has adopted bob's pair")
+		}
 		if got := w.kept(); got.Issuer != elsewhereURL || got.Username != "bob" {
 			w.Errorf("the store has %v of %s, want bob's pair", got, got.Issuer)
 		}

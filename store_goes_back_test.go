@@ -149,35 +149,55 @@ func TestTheStoreGoesBackToAPairThatTheProcessNeverSaw(t *testing.T) {
 	})
 }
 
-// One process has fetched the newest pair, and another has taken it up and presented it;
+// One process has fetched the newest pair, and another has adopted it and presented it;
 // the server's reply to that is lost. The store goes back: the first process then presents
 // the newest pair, which it knows to have been stored, and not the one before it.
 func TestTheStoreGoesBackAfterAnotherProcessHasPresentedTheNewestPair(t *testing.T) {
-	inWorld(t, func(w *world) {
-		other := w.open(w.store)
-		var pairs []tandem.Pair
-		for range 3 {
-			w.expire()
-			w.mustHello(w.session)
-			pairs = append(pairs, w.kept())
-		}
-		w.mustHello(other)
-		if err := w.session.Reload(w.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.putBack(pairs[0])
-		w.expire()
-		w.answer(testserver.Refresh, func(rw http.ResponseWriter, r *http.Request) {
-			w.server.Server.ServeHTTP(discard{}, r)
-			rw.WriteHeader(http.StatusBadGateway)
+	for name, fetch := range map[string]func(w *world, s *tandem.Session, store *faultystore.Store){
+		"the store has saved it": func(w *world, s *tandem.Session, _ *faultystore.Store) { w.mustHello(s) },
+		"the store has saved it, and said that it has not": func(w *world, s *tandem.Session, store *faultystore.Store) {
+			store.SaveAndFail(1, errors.New("sync: input/output error"))
+			w.mustHello(s)
+			if err := s.Reload(w.Context()); err != nil {
+				w.Fatal(err)
+			}
+		},
+		"the store has saved it later": func(w *world, s *tandem.Session, store *faultystore.Store) {
+			store.FailSwaps(errors.New("disk full"))
+			w.mustHello(s)
+			store.Well()
+			time.Sleep(5 * time.Second)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(w *world) {
+				store := faultystore.New(w.store)
+				s, other := w.open(store), w.open(w.store)
+				old := w.kept()
+				w.expire()
+				w.mustHello(s)
+				w.expire()
+				fetch(w, s, store)
+				w.mustHello(other)
+				if token := must(s.Token(w.Context())); token != w.kept().AccessToken || token != must(other.Token(w.Context())) {
+					t.Fatal("the two processes and the store do not have one pair")
+				}
+				w.putBack(old)
+				store.FailSwaps(errors.New("read-only file system")) // and stays there
+				w.expire()
+				w.answer(testserver.Refresh, func(rw http.ResponseWriter, r *http.Request) {
+					w.server.Server.ServeHTTP(discard{}, r)
+					rw.WriteHeader(http.StatusBadGateway)
+				})
+				if _, err := w.hello(other); err == nil {
+					t.Fatal("the reply was not lost")
+				}
+				w.server.Script(nil)
+				w.expectNoLogout(s)
+				w.expectNoLogout(other)
+			})
 		})
-		if _, err := w.hello(other); err == nil {
-			t.Fatal("the reply was not lost")
-		}
-		w.server.Script(nil)
-		w.expectNoLogout(w.session)
-		w.expectNoLogout(other)
-	})
+	}
 }
 
 // A program reloads while a refresh is under way, and takes up what another process has
