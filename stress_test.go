@@ -65,6 +65,7 @@ func TestBodiesOverRealConnections(t *testing.T) {
 		for _, expect := range []bool{false, true} {
 			for _, read := range []bool{false, true} {
 				t.Run(fmt.Sprintf("h2=%t expect=%t read=%t", h2, expect, read), func(t *testing.T) {
+					t.Parallel()
 					auth := testserver.New(t)
 					var old string
 					srv := httptest.NewUnstartedServer(auth)
@@ -130,8 +131,13 @@ func TestBodiesOverRealConnections(t *testing.T) {
 // Whatever comes together: nobody is signed out who did not do it, and
 // all settle.
 func TestManyThingsAtOnce(t *testing.T) {
-	for seed := range uint64(40) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Parallel()
 			rng := rand.New(rand.NewPCG(seed, 1))
 			inWorld(t, func(w *world) {
 				var mu sync.Mutex
