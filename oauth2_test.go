@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
-	"github.com/tandem-auth/tandem/internal/testkit/inproc"
 	"github.com/tandem-auth/tandem/rotation"
 )
 

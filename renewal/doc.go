@@ -14,9 +14,10 @@
 // # What a client remembers
 //
 // Live is the pair whose access token is in use. Base is the pair that the client has
-// presented last, or has known to be in its store since, whoever put it there: the server
-// may have it as current, for another process may have presented it.
-// Stored is what the store had when the client read it for this decision.
+// presented last or, if that is later, the pair that it knows to have been in its store: one
+// that it has adopted, or has stored itself without an error. The server may have that pair
+// as current, for another process may have presented it. Stored is what the store had when
+// the client read it for this decision.
 //
 // # Before a refresh
 //
@@ -31,7 +32,7 @@
 //	base, and live is newer                             PresentBase if the server forgives, else PresentLive
 //	another older pair than live                        PresentLive
 //
-// Base means that the store has failed to keep live, or has gone back by one pair. A
+// Base, older than live, means that the store has failed to keep live. A
 // successor is not presented before it is kept: a crash, or another process that goes
 // on from the store, then presents the same token again, which a server with Tandem's
 // protocol allows until the refresh lifetime is over. A store that fails for days must
@@ -39,7 +40,7 @@
 // first presented, live is presented instead.
 //
 // Another older pair means that the store has gone back in time. Before it did, another
-// process may have presented live from it, and base is spent.
+// process may have presented live, so that an older pair is spent.
 //
 // After Adopt the stored pair is live and base. If its access token is [Pair.Usable], the
 // client is done; otherwise it asks Before again.

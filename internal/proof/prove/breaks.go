@@ -27,15 +27,16 @@ func Breaks() []Break {
 		ageingBoth   = Setting{Processes: 2, Generations: 3, Crashes: true, Lifetime: 3, Leeway: 2, Hold: 1}
 		ageingStolen = Setting{Processes: 1, Generations: 2, Crashes: true, Thief: true, Lifetime: 3, Leeway: 2}
 
-		faults         = Setting{Processes: 1, Generations: 3, Crashes: true, StoreFaults: true}
-		faultsBoth     = Setting{Processes: 2, Generations: 3, Crashes: true, StoreFaults: true}
-		faultsForLong  = Setting{Processes: 1, Generations: 3, StoreFaults: true, Lifetime: 6, Leeway: 1}
-		faultsStrict   = Setting{Processes: 1, Generations: 3, StoreFaults: true, Strict: true}
-		rollback       = Setting{Processes: 1, Generations: 4, Crashes: true, Rollbacks: 1}
-		rollbackBoth   = Setting{Processes: 2, Generations: 4, Crashes: true, Rollbacks: 1}
-		rollbackFaults = Setting{Processes: 1, Generations: 4, Crashes: true, StoreFaults: true, Rollbacks: 1}
-		signOut        = Setting{Processes: 2, Generations: 3, Crashes: true, StoreFaults: true, SignOut: true, OtherUser: true}
-		elsewhere      = Setting{Processes: 2, Generations: 3, Crashes: true, OtherServer: true}
+		faults             = Setting{Processes: 1, Generations: 3, Crashes: true, StoreFaults: true}
+		faultsBoth         = Setting{Processes: 2, Generations: 3, Crashes: true, StoreFaults: true}
+		faultsForLong      = Setting{Processes: 1, Generations: 3, StoreFaults: true, Lifetime: 6, Leeway: 1}
+		faultsStrict       = Setting{Processes: 1, Generations: 3, StoreFaults: true, Strict: true}
+		rollback           = Setting{Processes: 1, Generations: 4, Crashes: true, Rollbacks: 1}
+		rollbackBoth       = Setting{Processes: 2, Generations: 4, Crashes: true, Rollbacks: 1}
+		rollbackFaults     = Setting{Processes: 1, Generations: 4, Crashes: true, StoreFaults: true, Rollbacks: 1}
+		rollbackFaultsBoth = Setting{Processes: 2, Generations: 4, Crashes: true, StoreFaults: true, Rollbacks: 1}
+		signOut            = Setting{Processes: 2, Generations: 3, Crashes: true, StoreFaults: true, SignOut: true, OtherUser: true}
+		elsewhere          = Setting{Processes: 2, Generations: 3, Crashes: true, OtherServer: true}
 	)
 	return []Break{
 		with(alone, Leeway, falseLogout),
@@ -63,9 +64,9 @@ func Breaks() []Break {
 		with(both, NewerAdopted, falseLogout),
 		with(faultsBoth, SiblingAdopted, falseLogout),
 		with(rollback, OlderNotAdopted, falseLogout),
-		with(both, StoredIsPresented, falseLogout),
+		with(faultsBoth, StoredIsPresented, falseLogout),
 		with(faults, UnsavedNotUsed, falseLogout),
-		with(rollbackBoth, OlderIsNoBase, falseLogout),
+		with(rollbackFaultsBoth, OlderIsNoBase, falseLogout),
 		with(faultsStrict, BaseNotAtStrict, falseLogout),
 		with(faultsForLong, HalfTheLifetime, falseLogout),
 
@@ -75,6 +76,7 @@ func Breaks() []Break {
 		with(both, SiblingNotReplaced, falseLogout),
 		with(both, NewerNotReplaced, falseLogout),
 		with(rollbackFaults, OlderReplaced, falseLogout),
+		with(rollbackBoth, StoredIsBase, falseLogout),
 		with(rollbackBoth, ReloadedGivesUp, falseLogout),
 		with(signOut, LookBeforeEnd, wrongEnd),
 		with(both, StaleIsNoEnd, falseLogout),

@@ -315,9 +315,8 @@ func (w *world) end(s *state, p uint8, k kind, visit visitor) {
 	visit(st, &next, b)
 }
 
-// keep lets a process put the pair that it was given into the store. A store that fails
-// having kept it, and a process that looks again and finds it kept, come to the same as
-// one that keeps it.
+// keep lets a process put the pair that it was given into the store. The store may fail,
+// and may have kept it all the same.
 func (w *world) keep(s *state, p uint8, visit visitor) {
 	next := *s
 	proc := &next.processes[p]
@@ -345,9 +344,21 @@ func (w *world) keep(s *state, p uint8, visit visitor) {
 	if w.StoreFaults && st.did == renewal.Keep {
 		failed := next
 		visit(step{kind: keepFails, process: p, token: got, did: st.did}, &failed, "")
+		failed.store = got
+		visit(step{kind: keepUnsure, process: p, token: got, did: st.did}, &failed, s.replaces())
 	}
 	next.store = got
+	w.known(&next, p)
 	visit(st, &next, s.replaces())
+}
+
+// known makes live base once the process knows that the store has it: others may present
+// it from then on.
+func (w *world) known(s *state, p uint8) {
+	proc := &s.processes[p]
+	if w.Broken != StoredIsBase && proc.base != proc.live {
+		proc.base, proc.basePresented = proc.live, 0
+	}
 }
 
 // saveAgain lets an idle process write what the store has failed to keep.
@@ -357,6 +368,7 @@ func (w *world) saveAgain(s *state, p uint8, visit visitor) {
 	}
 	next := *s
 	next.store = s.processes[p].live
+	w.known(&next, p)
 	visit(step{kind: savesAgain, process: p, token: next.store}, &next, s.replaces())
 }
 

@@ -57,6 +57,7 @@ const (
 	SiblingNotReplaced  Rule = "a sibling in the store is not replaced"
 	NewerNotReplaced    Rule = "a newer pair in the store is not replaced"
 	OlderReplaced       Rule = "an older pair in the store is replaced, not adopted"
+	StoredIsBase        Rule = "a pair that the store is known to have is base"
 	ReloadedGivesUp     Rule = "a pair that arrives after another was adopted is given up"
 	LookBeforeEnd       Rule = "the client looks at its store before it takes the session for ended"
 	StaleIsNoEnd        Rule = "the client does not take a stale token for the end"

@@ -17,6 +17,7 @@ const (
 	looks                        // a process reads the store again, after an answer without a pair
 	keeps                        // a process comes to keep what it was given
 	keepFails                    // the same, but the store does not keep it
+	keepUnsure                   // the same, and the store keeps it, and says that it has not
 	endFails                     // a process takes the session for ended, and the store fails to delete it
 	savesAgain                   // a process writes what the store had failed to keep
 	crashes                      // a process forgets everything

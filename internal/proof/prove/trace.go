@@ -112,6 +112,8 @@ func (t *teller) words(st step, given string) string {
 		}
 	case keepFails:
 		return fmt.Sprintf("%s comes to keep %s, and the store fails", process, token)
+	case keepUnsure:
+		return fmt.Sprintf("%s comes to keep %s; the store keeps it, and says that it has failed", process, token)
 	case savesAgain:
 		return fmt.Sprintf("%s writes %s, which the store has not kept", process, token)
 	case crashes:

@@ -172,7 +172,11 @@ func (s *state) newer(r, q ref) bool {
 // client's store has: the process is the only one that knows. Where no store falls back
 // and no token grows old, that does not happen.
 func (w *world) exposed(s *state, p uint8) bool {
-	return (w.Rollbacks > 0 || w.Lifetime > 0) && s.newer(s.processes[p].base, s.store)
+	known := s.processes[p].base
+	if w.Broken == StoredIsBase {
+		known = s.processes[p].live
+	}
+	return (w.Rollbacks > 0 || w.Lifetime > 0) && s.newer(known, s.store)
 }
 
 func (w *world) anyExposed(s *state) bool {
