@@ -61,6 +61,7 @@ func TestEverySignOutIsToldInTheEnd(t *testing.T) {
 
 // Bodies over real connections: HTTP/1 and 2, early refusals, Expect.
 func TestBodiesOverRealConnections(t *testing.T) {
+	t.Parallel()
 	for _, h2 := range []bool{false, true} {
 		for _, expect := range []bool{false, true} {
 			for _, read := range []bool{false, true} {
@@ -131,6 +132,7 @@ func TestBodiesOverRealConnections(t *testing.T) {
 // Whatever comes together: nobody is signed out who did not do it, and
 // all settle.
 func TestManyThingsAtOnce(t *testing.T) {
+	t.Parallel()
 	seeds := uint64(40)
 	if testing.Short() {
 		seeds = 10
