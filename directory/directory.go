@@ -56,8 +56,9 @@ type Config struct {
 
 	// Concurrency is how many passwords are hashed at once; others wait their
 	// turn, up to 16 times as many and for 5 seconds. It bounds the memory, and
-	// leaves processors to what is not a sign-in. Defaults to half of GOMAXPROCS,
-	// at least 1.
+	// leaves processors to what is not a sign-in. A server asks for it, and has its
+	// sign-ins wait in a fair queue of its own. Defaults to half of GOMAXPROCS, at
+	// least 1.
 	Concurrency int
 }
 
@@ -91,6 +92,7 @@ type Directory struct {
 var (
 	_ server.Directory   = (*Directory)(nil)
 	_ server.Revalidator = (*Directory)(nil)
+	_ server.Bounded     = (*Directory)(nil)
 )
 
 // New returns a directory over users.
@@ -155,6 +157,9 @@ func (d *Directory) Authenticate(ctx context.Context, username, password string)
 	}
 	return server.Identity{Subject: user.Subject, Username: user.Name, Version: version(user)}, nil
 }
+
+// Concurrency returns how many passwords are hashed at once.
+func (d *Directory) Concurrency() int { return cap(d.turns) }
 
 // StillValid reports whether a user is still there, with the password of then.
 func (d *Directory) StillValid(ctx context.Context, identity server.Identity) (bool, error) {

@@ -109,39 +109,53 @@ type Config struct {
 	Now func() time.Time
 }
 
-// SignInLimits bound how often a sign-in may fail. Only failures count, and
-// what counts decays with time; see [Limit]. A sign-in that is being checked
-// counts until it has succeeded, so a Burst is also how many may be checked at
-// once.
+// SignInLimits bound how often a sign-in may fail, how often one may succeed, and
+// how many are checked at once. What counts decays with time; see [Limit]. A sign-in
+// that is under way counts as nothing yet: one that could exceed a limit if all of
+// those failed waits until one of them has ended.
 //
 // The limits are this process's own: they start afresh with it.
 //
-// A stranger at one address cannot lock a user out: the address runs into
-// PerUserAndAddress, which refills slower than PerUser. Many strangers at once can
-// keep a user from signing in, for as long as they go on, except from an address
-// that the user has signed in from since this process began.
+// A stranger at one address or IPv6 /48 network cannot lock a user out: the network
+// runs into PerUserAndAddress, which refills slower than PerUser. Many strangers at
+// once can keep a user from signing in, for as long as they go on, except from an
+// address that the user has signed in from since this process began.
+//
+// Sign-ins that wait take turns by network (an IPv4 address or an IPv6 /48), and
+// within a network by user. At most 1,024 wait, 128 of one network and 32 of one of
+// its users, for at most 5 seconds each; others are answered with 503.
 type SignInLimits struct {
-	// PerAddress bounds the failures from one address (of IPv6, one /64 network),
-	// whomever they were about. Defaults to a burst of 100, one back a second.
+	// PerAddress bounds the failures from one address, whomever they were about. Of
+	// IPv6 it is one /64 network; a /56 may fail twice as often, a /48 four times.
+	// Defaults to a burst of 100, one back a second.
 	PerAddress Limit
 
-	// PerUserAndAddress bounds the failures of one user from one address.
-	// Defaults to a burst of 10, one back every 10 seconds.
+	// PerUserAndAddress bounds the failures of one user from one address, or IPv6
+	// network as above. Defaults to a burst of 10, one back every 10 seconds.
 	PerUserAndAddress Limit
 
 	// PerUser bounds the failures of one user from all addresses together.
-	// Defaults to a burst of 100, one back a second. It must refill faster than
-	// PerUserAndAddress.
+	// Defaults to a burst of 100, one back a second. It must refill more than four
+	// times as fast as PerUserAndAddress.
 	PerUser Limit
 
+	// Successes bounds the sign-ins of one user from one IPv4 address or IPv6 /48
+	// network that succeed: each costs a password hash and a session. Defaults to a
+	// burst of 300, one back a second.
+	Successes Limit
+
+	// Concurrency is how many sign-ins the directory is asked about at once.
+	// Defaults to what the directory says if it is a [Bounded], else to 64.
+	Concurrency int
+
 	// Entries bounds the memory: how many addresses and users are kept in mind,
-	// for each of the limits. Defaults to 100,000, which is some 60 MB if an attack
+	// for each of the limits. Defaults to 100,000, which is some 80 MB if an attack
 	// fills them all, and next to nothing otherwise.
 	Entries int
 }
 
-// A Limit is a bucket of Burst tokens. A failure takes one; one comes back after
-// every Every, until the bucket is full. With the bucket empty, sign-ins are
+// A Limit is a bucket of Burst tokens. What is limited takes one; one comes back
+// after every Every, until the bucket is full. With the bucket empty, sign-ins are
 // refused. The zero Limit stands for the default.
 type Limit struct {
 	Burst int
@@ -159,6 +173,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SignIn.PerAddress, Limit{Burst: 100, Every: time.Second})
 	setDefault(&c.SignIn.PerUserAndAddress, Limit{Burst: 10, Every: 10 * time.Second})
 	setDefault(&c.SignIn.PerUser, Limit{Burst: 100, Every: time.Second})
+	setDefault(&c.SignIn.Successes, Limit{Burst: 300, Every: time.Second})
 	setDefault(&c.SignIn.Entries, 100_000)
 	if c.OnEvent == nil {
 		c.OnEvent = func(Event) {}
@@ -193,6 +208,8 @@ func (c Config) validate() error {
 		{"SignIn.PerAddress", c.SignIn.PerAddress.check()},
 		{"SignIn.PerUserAndAddress", c.SignIn.PerUserAndAddress.check()},
 		{"SignIn.PerUser", c.SignIn.checkPerUser()},
+		{"SignIn.Successes", c.SignIn.Successes.check()},
+		{"SignIn.Concurrency", checkConcurrency(c.SignIn.Concurrency)},
 		{"SignIn.Entries", checkEntries(c.SignIn.Entries)},
 	} {
 		if check.err != nil {
@@ -310,8 +327,8 @@ func (l SignInLimits) checkPerUser() error {
 	if err := l.PerUser.check(); err != nil {
 		return err
 	}
-	if l.PerUser.Every >= l.PerUserAndAddress.Every {
-		return errors.New("must refill faster than PerUserAndAddress, or one address could lock a user out")
+	if l.PerUser.Every >= l.PerUserAndAddress.Every/widest {
+		return fmt.Errorf("must refill more than %d times as fast as PerUserAndAddress, or one network could lock a user out", widest)
 	}
 	return nil
 }
@@ -321,4 +338,22 @@ func checkEntries(n int) error {
 		return fmt.Errorf("%d is less than 1", n)
 	}
 	return nil
+}
+
+func checkConcurrency(n int) error {
+	if n < 0 {
+		return fmt.Errorf("%d is negative", n)
+	}
+	return nil
+}
+
+// concurrency is how many passwords are checked at once.
+func (c Config) concurrency() int {
+	if c.SignIn.Concurrency > 0 {
+		return c.SignIn.Concurrency
+	}
+	if directory, ok := c.Directory.(Bounded); ok {
+		return max(1, directory.Concurrency())
+	}
+	return defaultConcurrency
 }

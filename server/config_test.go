@@ -45,7 +45,10 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 		{"invalid proxy", func(c *server.Config) { c.TrustedProxies = make([]netip.Prefix, 1) }, "Config.TrustedProxies: "},
 		{"limit without a pace", func(c *server.Config) { c.SignIn.PerAddress = server.Limit{Burst: 1} }, "Config.SignIn.PerAddress: "},
 		{"limit without a burst", func(c *server.Config) { c.SignIn.PerUserAndAddress = server.Limit{Every: 1} }, "Config.SignIn.PerUserAndAddress: "},
-		{"users locked out", func(c *server.Config) { c.SignIn.PerUser = server.Limit{Burst: 1, Every: time.Minute} }, "Config.SignIn.PerUser: must refill faster"},
+		{"users locked out by an IPv6 network", func(c *server.Config) { c.SignIn.PerUser = server.Limit{Burst: 100, Every: 2500 * time.Millisecond} }, "Config.SignIn.PerUser: must refill more than 4 times as fast"},
+		{"limit without successes", func(c *server.Config) { c.SignIn.Successes = server.Limit{Burst: 1} }, "Config.SignIn.Successes: "},
+		{"negative concurrency", func(c *server.Config) { c.SignIn.Concurrency = -1 }, "Config.SignIn.Concurrency: "},
+		{"users locked out", func(c *server.Config) { c.SignIn.PerUser = server.Limit{Burst: 1, Every: time.Minute} }, "Config.SignIn.PerUser: must refill more than 4 times as fast"},
 		{"no entries", func(c *server.Config) { c.SignIn.Entries = -1 }, "Config.SignIn.Entries: "},
 	} {
 		t.Run(c.name, func(t *testing.T) {

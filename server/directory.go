@@ -46,3 +46,12 @@ type Revalidator interface {
 	// StillValid reports whether what Authenticate returned still holds.
 	StillValid(ctx context.Context, identity Identity) (bool, error)
 }
+
+// A Bounded is a [Directory] that says how many passwords it checks at once. It is
+// optional. The server sends it no more than that, and lets the others wait in a
+// queue in which networks and users take turns.
+type Bounded interface {
+	// Concurrency returns how many calls of Authenticate are worked on at once, at
+	// least 1.
+	Concurrency() int
+}

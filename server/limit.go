@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"net/netip"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/text/unicode/norm"
@@ -14,145 +13,212 @@ import (
 // sign-in from there.
 const familiarFor = 30 * 24 * time.Hour
 
-// A signInLimiter bounds how often sign-ins may fail. Every sign-in takes from
-// the buckets before its password is looked at, so that many at once cannot get
-// past them, and one that did not fail gives back.
+// widest is how much more a /48 network may fail than an address or a /64.
+const widest = 4
+
+// A signInLimiter bounds how often sign-ins may fail and how often they may
+// succeed. What is under way is neither: it only holds up the next one where the
+// limit would be exceeded if all of it failed. Its methods are not safe for
+// concurrent use; a signInGate guards it.
 type signInLimiter struct {
-	now func() time.Time
+	now    func() time.Time
+	limits SignInLimits
 
-	mu        sync.Mutex
-	byAddress buckets[netip.Prefix]
-	byBoth    buckets[userAtAddress]
-	byUser    buckets[userKey]
-	// familiar has the addresses that users have signed in from, until when.
-	familiar deadlines[userAtAddress]
+	failures, successes buckets
+	// familiar has the users at the networks that they have signed in from, until
+	// when.
+	familiar deadlines[limitKey]
+	// underWay counts the attempts that have begun and not ended.
+	underWay map[limitKey]int
 }
 
-// A userKey stands for a username, in bounded memory.
-type userKey [16]byte
+// A limitKey stands for what a limit applies to, such as a user at a network, in
+// bounded memory.
+type limitKey [16]byte
 
-type userAtAddress struct {
-	user    userKey
-	address netip.Prefix
+// A bound is a limit that an attempt must keep, and the bucket that it is kept in.
+type bound struct {
+	key   limitKey
+	limit Limit
 }
 
-// An attempt is a sign-in that is under way, and what it has taken.
+// An attempt is a sign-in that wants to begin, or is under way.
 type attempt struct {
-	userAtAddress
-	tookUser bool
+	failures []bound
+	success  bound
+	// familiar are the keys of the user at this address.
+	familiar limitKey
+	// user and network are whose turn it is, in the queue.
+	user, network limitKey
 }
 
 func newSignInLimiter(limits SignInLimits, now func() time.Time) *signInLimiter {
 	return &signInLimiter{
 		now:       now,
-		byAddress: newBuckets[netip.Prefix](limits.PerAddress, limits.Entries),
-		byBoth:    newBuckets[userAtAddress](limits.PerUserAndAddress, limits.Entries),
-		byUser:    newBuckets[userKey](limits.PerUser, limits.Entries),
-		familiar:  newDeadlines[userAtAddress](limits.Entries),
+		limits:    limits,
+		failures:  newBuckets(3 * limits.Entries), // addresses, users and both
+		successes: newBuckets(limits.Entries),
+		familiar:  newDeadlines[limitKey](limits.Entries),
+		underWay:  map[limitKey]int{},
 	}
 }
 
-// take begins a sign-in. With a positive wait it must not go on, and nothing was
-// taken: there may be room again after that time.
-func (l *signInLimiter) take(username string, addr netip.Addr) (attempt, time.Duration) {
-	a := attempt{userAtAddress: userAtAddress{user: keyOf(username), address: network(addr)}}
+// attempt returns what a sign-in of a user from an address is limited by.
+func (l *signInLimiter) attempt(username string, addr netip.Addr) attempt {
+	user := foldName(username)
+	nets := networks(addr)
+	home, whole := nets[0].String(), nets[len(nets)-1].String()
+	a := attempt{
+		user:     keyOf("user", user),
+		network:  keyOf("network", whole),
+		familiar: keyOf("familiar", user, home),
+		success:  bound{keyOf("success", user, whole), l.limits.Successes},
+	}
+	for i, net := range nets {
+		factor := 1 << i
+		a.failures = append(a.failures,
+			bound{keyOf("network", net.String()), l.limits.PerAddress.times(factor)},
+			bound{keyOf("user at network", user, net.String()), l.limits.PerUserAndAddress.times(factor)})
+	}
+	if !l.familiar.has(a.familiar, l.now()) {
+		a.failures = append(a.failures, bound{a.user, l.limits.PerUser})
+	}
+	return a
+}
+
+// A verdict says whether a sign-in may begin.
+type verdict int
+
+const (
+	begin   verdict = iota
+	hold            // until one that is under way has ended
+	limited         // for a time
+)
+
+// judge says whether an attempt may begin and, if it is limited, for how long.
+func (l *signInLimiter) judge(a attempt) (verdict, time.Duration) {
 	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	a.tookUser = !l.familiar.has(a.userAtAddress, now)
-
-	wait := max(l.byAddress.wait(a.address, now), l.byBoth.wait(a.userAtAddress, now))
-	if a.tookUser {
-		wait = max(wait, l.byUser.wait(a.user, now))
+	var wait time.Duration
+	full := false
+	check := func(in *buckets, b bound) {
+		free, until := in.free(b, now)
+		wait = max(wait, until)
+		full = full || l.underWay[b.key] >= free
 	}
-	if wait > 0 {
-		return attempt{}, wait
+	for _, b := range a.failures {
+		check(&l.failures, b)
 	}
-	l.byAddress.take(a.address, now)
-	l.byBoth.take(a.userAtAddress, now)
-	if a.tookUser {
-		l.byUser.take(a.user, now)
+	check(&l.successes, a.success)
+	switch {
+	case wait > 0:
+		return limited, wait
+	case full:
+		return hold, 0
 	}
-	return a, 0
+	return begin, 0
 }
 
-// giveBack makes an attempt count for nothing.
-func (l *signInLimiter) giveBack(a attempt) {
+// start makes an attempt one that is under way.
+func (l *signInLimiter) start(a attempt) {
+	for _, b := range a.failures {
+		l.underWay[b.key]++
+	}
+	l.underWay[a.success.key]++
+}
+
+// An outcome is what has become of an attempt that was under way.
+type outcome int
+
+const (
+	undecided outcome = iota // counts for nothing
+	failed
+	succeeded
+)
+
+// finish counts what has become of an attempt.
+func (l *signInLimiter) finish(a attempt, how outcome) {
 	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.giveBackLocked(a, now)
-}
-
-// succeeded gives back, and makes the address familiar.
-func (l *signInLimiter) succeeded(a attempt) {
-	now := l.now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.giveBackLocked(a, now)
-	l.familiar.set(a.userAtAddress, now.Add(familiarFor), now)
-}
-
-func (l *signInLimiter) giveBackLocked(a attempt, now time.Time) {
-	l.byAddress.giveBack(a.address, now)
-	l.byBoth.giveBack(a.userAtAddress, now)
-	if a.tookUser {
-		l.byUser.giveBack(a.user, now)
+	for _, b := range a.failures {
+		l.ended(b.key)
+		if how == failed {
+			l.failures.take(b, now)
+		}
+	}
+	l.ended(a.success.key)
+	if how == succeeded {
+		l.successes.take(a.success, now)
+		l.familiar.set(a.familiar, now.Add(familiarFor), now)
 	}
 }
 
-// keyOf ignores case and how characters are composed, as some directories do:
+func (l *signInLimiter) ended(key limitKey) {
+	if l.underWay[key]--; l.underWay[key] <= 0 {
+		delete(l.underWay, key)
+	}
+}
+
+func keyOf(parts ...string) limitKey {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return limitKey(sum[:16])
+}
+
+// foldName ignores case and how characters are composed, as some directories do:
 // else every spelling of a name would have a bucket of its own.
-func keyOf(username string) userKey {
-	sum := sha256.Sum256([]byte(strings.ToLower(norm.NFKC.String(strings.TrimSpace(username)))))
-	return userKey(sum[:16])
+func foldName(username string) string {
+	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(username)))
 }
 
-// network returns what one customer has of addresses: of IPv6 that is a /64.
-// What has no address shares one.
-func network(addr netip.Addr) netip.Prefix {
-	bits := 32
+// networks returns what one customer may have of addresses, the smallest first: of
+// IPv6 those are a /64, a /56 and a /48. What has no address shares one.
+func networks(addr netip.Addr) []netip.Prefix {
+	sizes := []int{32}
 	if addr.Is6() {
-		bits = 64
+		sizes = []int{64, 56, 48}
 	}
-	prefix, err := addr.Prefix(bits)
-	if err != nil {
-		return netip.Prefix{}
+	var nets []netip.Prefix
+	for _, bits := range sizes {
+		prefix, err := addr.Prefix(bits)
+		if err != nil {
+			prefix = netip.Prefix{}
+		}
+		nets = append(nets, prefix)
 	}
-	return prefix
+	return nets
+}
+
+// times returns a limit that lets n times as much through.
+func (l Limit) times(n int) Limit {
+	return Limit{Burst: l.Burst * n, Every: max(1, l.Every/time.Duration(n))}
 }
 
 // buckets are token buckets, of which only those that are not full take memory:
 // a bucket is the time at which it will be full again.
-type buckets[K comparable] struct {
-	limit  Limit
-	fullAt deadlines[K]
+type buckets struct {
+	fullAt deadlines[limitKey]
 }
 
-func newBuckets[K comparable](limit Limit, entries int) buckets[K] {
-	return buckets[K]{limit: limit, fullAt: newDeadlines[K](entries)}
+func newBuckets(entries int) buckets {
+	return buckets{fullAt: newDeadlines[limitKey](entries)}
 }
 
-// wait returns how long it takes until there is a token; zero if there is one.
-func (b *buckets[K]) wait(key K, now time.Time) time.Duration {
-	fullAt, lacking := b.fullAt.get(key, now)
+// free returns how many tokens there are and, if there are none, how long it takes
+// until there is one.
+func (b *buckets) free(of bound, now time.Time) (int, time.Duration) {
+	fullAt, lacking := b.fullAt.get(of.key, now)
 	if !lacking {
-		return 0
+		return of.limit.Burst, 0
 	}
-	room := time.Duration(b.limit.Burst-1) * b.limit.Every
-	return max(0, fullAt.Sub(now)-room)
+	missing := int((fullAt.Sub(now) + of.limit.Every - 1) / of.limit.Every)
+	if missing < of.limit.Burst {
+		return of.limit.Burst - missing, 0
+	}
+	return 0, fullAt.Sub(now) - time.Duration(of.limit.Burst-1)*of.limit.Every
 }
 
-func (b *buckets[K]) take(key K, now time.Time) {
-	fullAt, lacking := b.fullAt.get(key, now)
+func (b *buckets) take(of bound, now time.Time) {
+	fullAt, lacking := b.fullAt.get(of.key, now)
 	if !lacking {
 		fullAt = now
 	}
-	b.fullAt.set(key, fullAt.Add(b.limit.Every), now)
-}
-
-func (b *buckets[K]) giveBack(key K, now time.Time) {
-	if fullAt, lacking := b.fullAt.get(key, now); lacking {
-		b.fullAt.set(key, fullAt.Add(-b.limit.Every), now)
-	}
+	b.fullAt.set(of.key, fullAt.Add(of.limit.Every), now)
 }

@@ -24,11 +24,22 @@ var (
 	attacker = netip.MustParseAddr("203.0.113.66")
 )
 
+// take makes a sign-in with an outcome, unless it is limited.
+func (l *signInLimiter) take(username string, addr netip.Addr, how outcome) (wait time.Duration) {
+	a := l.attempt(username, addr)
+	v, wait := l.judge(a)
+	if v == begin {
+		l.start(a)
+		l.finish(a, how)
+	}
+	return wait
+}
+
 // fail makes failed sign-ins until one is refused, and returns how many there
 // were and how long the wait is.
 func (l *signInLimiter) fail(username string, addr netip.Addr, atMost int) (int, time.Duration) {
 	for n := range atMost {
-		if _, wait := l.take(username, addr); wait > 0 {
+		if wait := l.take(username, addr, failed); wait > 0 {
 			return n, wait
 		}
 	}
@@ -61,12 +72,12 @@ func TestAUserFromOneAddress(t *testing.T) {
 func TestManyUsersFromOneAddress(t *testing.T) {
 	l, _ := newTestLimiter(t, SignInLimits{})
 	for n := range 101 {
-		_, wait := l.take(fmt.Sprint("user", n), attacker)
+		wait := l.take(fmt.Sprint("user", n), attacker, failed)
 		if limited := wait > 0; limited != (n == 100) {
 			t.Fatalf("failure %d: limited %t", n, limited)
 		}
 	}
-	if _, wait := l.take("alice", home); wait > 0 {
+	if wait := l.take("alice", home, undecided); wait > 0 {
 		t.Error("another address is limited too")
 	}
 }
@@ -74,40 +85,61 @@ func TestManyUsersFromOneAddress(t *testing.T) {
 func TestOneUserFromManyAddresses(t *testing.T) {
 	l, _ := newTestLimiter(t, SignInLimits{})
 	for n := range 101 {
-		_, wait := l.take("alice", botnet(n))
+		wait := l.take("alice", botnet(n), failed)
 		if limited := wait > 0; limited != (n == 100) {
 			t.Fatalf("failure %d: limited %t", n, limited)
 		}
 	}
-	if _, wait := l.take("bob", botnet(0)); wait > 0 {
+	if wait := l.take("bob", botnet(0), undecided); wait > 0 {
 		t.Error("another user is limited too")
 	}
 }
 
-func TestSuccessesCostNothing(t *testing.T) {
-	l, _ := newTestLimiter(t, SignInLimits{})
-	for n := range 1000 {
-		a, wait := l.take("alice", home)
-		if wait > 0 {
+// A success costs a failure nothing, and has a bucket of its own.
+func TestSuccessesCountApart(t *testing.T) {
+	l, clock := newTestLimiter(t, SignInLimits{})
+	for n := range 300 {
+		if wait := l.take("alice", home, succeeded); wait > 0 {
 			t.Fatalf("sign-in %d is limited", n)
 		}
-		l.succeeded(a)
 	}
+	if wait := l.take("alice", home, succeeded); wait != time.Second {
+		t.Errorf("after 300 sign-ins the wait is %v, want 1s", wait)
+	}
+	if wait := l.take("alice", attacker, succeeded); wait > 0 {
+		t.Error("alice is limited at another address too")
+	}
+	clock.advance(time.Second)
 	if n, _ := l.fail("alice", home, 100); n != 10 {
 		t.Errorf("room for %d failures after that, want 10", n)
 	}
 }
 
+// Ten passwords may be wrong: more are not checked at once, though none has failed.
 func TestGuessesAtTheSameTimeCannotExceedTheBurst(t *testing.T) {
 	l, _ := newTestLimiter(t, SignInLimits{})
-	var underWay []attempt
-	for range 100 {
-		if a, wait := l.take("alice", home); wait == 0 {
-			underWay = append(underWay, a)
+	a := l.attempt("alice", home)
+	for n := range 10 {
+		if v, _ := l.judge(a); v != begin {
+			t.Fatalf("sign-in %d must wait", n)
 		}
+		l.start(a)
 	}
-	if len(underWay) != 10 {
-		t.Errorf("%d passwords are being checked at once, want 10", len(underWay))
+	if v, wait := l.judge(a); v != hold || wait != 0 {
+		t.Errorf("the eleventh at once: %v, %v; want it held back", v, wait)
+	}
+	l.finish(a, succeeded)
+	if v, _ := l.judge(a); v != begin {
+		t.Error("one has succeeded, and there is no room for another")
+	}
+	for range 9 {
+		l.finish(a, failed)
+	}
+	if n, _ := l.fail("alice", home, 100); n != 1 {
+		t.Errorf("after nine failures there is room for %d, want 1", n)
+	}
+	if len(l.underWay) != 0 {
+		t.Errorf("%d are under way though all have ended", len(l.underWay))
 	}
 }
 
@@ -117,29 +149,28 @@ func TestOneAttackerCannotLockAUserOut(t *testing.T) {
 		l.fail("alice", attacker, 100)
 		clock.advance(time.Second)
 	}
-	if _, wait := l.take("alice", home); wait > 0 {
+	if wait := l.take("alice", home, undecided); wait > 0 {
 		t.Errorf("alice must wait %v at home while one address attacks", wait)
 	}
 }
 
 func TestABotnetCannotLockAUserOutOfTheirOwnAddress(t *testing.T) {
 	l, clock := newTestLimiter(t, SignInLimits{})
-	a, _ := l.take("alice", home)
-	l.succeeded(a)
+	l.take("alice", home, succeeded)
 	for n := range 200 {
-		l.take("alice", botnet(n))
+		l.take("alice", botnet(n), failed)
 	}
-	if _, wait := l.take("alice", netip.MustParseAddr("192.0.2.200")); wait == 0 {
+	if wait := l.take("alice", netip.MustParseAddr("192.0.2.200"), undecided); wait == 0 {
 		t.Fatal("the attack does not even limit a strange address")
 	}
-	if _, wait := l.take("alice", home); wait > 0 {
+	if wait := l.take("alice", home, undecided); wait > 0 {
 		t.Errorf("alice must wait %v at an address that she signed in from", wait)
 	}
 	clock.advance(familiarFor)
 	for n := range 200 {
-		l.take("alice", botnet(n))
+		l.take("alice", botnet(n), failed)
 	}
-	if _, wait := l.take("alice", home); wait == 0 {
+	if wait := l.take("alice", home, undecided); wait == 0 {
 		t.Error("an address stays familiar for ever")
 	}
 }
@@ -159,14 +190,23 @@ func TestSpellingsOfANameShareABucket(t *testing.T) {
 func TestAddressesOfOneNetworkShareABucket(t *testing.T) {
 	for _, c := range []struct {
 		a, b string
-		same bool
+		same int
 	}{
-		{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", true},
-		{"2001:db8:1:2::1", "2001:db8:1:3::1", false},
-		{"192.0.2.1", "192.0.2.2", false},
+		{"2001:db8:1:2::1", "2001:db8:1:2:ffff::9", 3},
+		{"2001:db8:1:2::1", "2001:db8:1:3::1", 2},
+		{"2001:db8:1:2::1", "2001:db8:1:102::1", 1},
+		{"2001:db8:1:2::1", "2001:db8:2:2::1", 0},
+		{"192.0.2.1", "192.0.2.1", 1},
+		{"192.0.2.1", "192.0.2.2", 0},
 	} {
-		if got := network(netip.MustParseAddr(c.a)) == network(netip.MustParseAddr(c.b)); got != c.same {
-			t.Errorf("%s and %s: same %t", c.a, c.b, got)
+		same := 0
+		for i, net := range networks(netip.MustParseAddr(c.a)) {
+			if net == networks(netip.MustParseAddr(c.b))[i] {
+				same++
+			}
+		}
+		if same != c.same {
+			t.Errorf("%s and %s: %d networks in common, want %d", c.a, c.b, same, c.same)
 		}
 	}
 	l, _ := newTestLimiter(t, SignInLimits{})
@@ -180,26 +220,27 @@ func TestLimiterMemoryIsBounded(t *testing.T) {
 	l, clock := newTestLimiter(t, SignInLimits{Entries: entries})
 	l.fail("alice", attacker, 10)
 	for n := range 10 * entries {
-		a, _ := l.take(fmt.Sprint("user", n), botnet(n))
-		l.succeeded(a)
-		l.take(fmt.Sprint("user", n), botnet(n))
+		l.take(fmt.Sprint("user", n), botnet(n), succeeded)
+		l.take(fmt.Sprint("user", n), botnet(n), failed)
 	}
-	if n := len(l.byAddress.fullAt.byKey); n > entries {
-		t.Errorf("%d addresses are kept", n)
+	if n := len(l.failures.fullAt.byKey); n > 3*entries {
+		t.Errorf("%d failures are kept", n)
 	}
-	if n := len(l.byBoth.fullAt.byKey); n > entries {
-		t.Errorf("%d users at addresses are kept", n)
+	if n := len(l.successes.fullAt.byKey); n > entries {
+		t.Errorf("%d successes are kept", n)
 	}
 	if n := len(l.familiar.byKey); n > entries {
 		t.Errorf("%d familiar addresses are kept", n)
 	}
-	if _, wait := l.take("alice", attacker); wait == 0 {
+	if wait := l.take("alice", attacker, undecided); wait == 0 {
 		t.Error("a flood of others made the limiter forget an attack")
 	}
 	clock.advance(2 * familiarFor)
-	a, _ := l.take("bob", home)
-	l.giveBack(a)
-	if n := len(l.byUser.fullAt.byKey) + len(l.byBoth.fullAt.byKey) + len(l.byAddress.fullAt.byKey); n != 0 {
-		t.Errorf("%d buckets are kept though all are full", n)
+	l.take("bob", home, failed)
+	l.take("bob", home, succeeded)
+	clock.advance(time.Hour)
+	l.take("bob", home, failed)
+	if n := len(l.failures.fullAt.byKey); n != 2 {
+		t.Errorf("%d buckets are kept, want bob's two: all others are full", n)
 	}
 }

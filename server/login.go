@@ -78,37 +78,42 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 	return credentials{username: username, password: password, device: device}, nil
 }
 
-// authenticate asks the directory, unless too many sign-ins have failed. What
-// it answers must not tell whether the user exists.
-func (s *Server) authenticate(r *http.Request, given credentials) (Identity, error) {
-	attempt, wait := s.limits.take(given.username, s.clientAddr(r))
-	if wait > 0 {
+// authenticate asks the directory when it is this sign-in's turn, unless there have
+// been too many. What it answers must not tell whether the user exists.
+func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
+	attempt, wait, err := s.gate.enter(r.Context(), given.username, s.clientAddr(r))
+	switch {
+	case err != nil:
+		return Identity{}, unavailable("wait to authenticate", err)
+	case wait > 0:
 		s.emit(r, Event{Kind: EventSignInLimited})
 		return Identity{}, &problem{
 			status:      http.StatusTooManyRequests,
 			Code:        codeSlowDown,
-			Description: "too many failed sign-ins; try again later",
+			Description: "too many sign-ins; try again later",
 			retryAfter:  wait,
 		}
 	}
+	outcome := undecided // for a directory that panics, too
+	defer func() { s.gate.leave(attempt, outcome) }()
+
 	identity, err := s.cfg.Directory.Authenticate(r.Context(), given.username, given.password)
 	switch {
 	case errors.Is(err, ErrInvalidCredentials):
+		outcome = failed
 		s.emit(r, Event{Kind: EventSignInFailed})
 		return Identity{}, s.wrongCredentials()
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
+		outcome = failed // else guesses whose client does not wait would be free
 		return Identity{}, unavailable("authenticate", err)
 	case err != nil:
-		s.limits.giveBack(attempt)
 		return Identity{}, unavailable("authenticate", err)
 	case identity.Subject == "":
-		s.limits.giveBack(attempt)
 		return Identity{}, errors.New("the directory returned a user without a subject")
 	case !isText(identity.Subject) || !isText(identity.Username) || !isText(identity.Scope):
-		s.limits.giveBack(attempt)
 		return Identity{}, errors.New("the directory returned a user whose subject, username or scope is no text: invalid UTF-8, or a NUL byte in it")
 	}
-	s.limits.succeeded(attempt)
+	outcome = succeeded
 	return identity, nil
 }
 

@@ -25,7 +25,7 @@ type Server struct {
 	policy   rotation.Policy
 	signer   accesstoken.Signer
 	verifier *accesstoken.Verifier
-	limits   *signInLimiter
+	gate     *signInGate
 	handler  http.Handler
 
 	draining    atomic.Bool
@@ -57,7 +57,7 @@ func New(cfg Config) (*Server, error) {
 		policy:   cfg.policy(),
 		signer:   accesstoken.Signer{Issuer: cfg.Issuer, Audience: cfg.Audience},
 		verifier: verifier,
-		limits:   newSignInLimiter(cfg.SignIn, cfg.Now),
+		gate:     newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
 	}
 	s.handler = s.withCORS(s.routes())
 
