@@ -93,6 +93,8 @@ var (
 	_ server.Directory   = (*Directory)(nil)
 	_ server.Revalidator = (*Directory)(nil)
 	_ server.Bounded     = (*Directory)(nil)
+
+	_ server.SubjectFinder = (*Directory)(nil)
 )
 
 // New returns a directory over users.
@@ -160,6 +162,15 @@ func (d *Directory) Authenticate(ctx context.Context, username, password string)
 
 // Concurrency returns how many passwords are hashed at once.
 func (d *Directory) Concurrency() int { return cap(d.turns) }
+
+// SubjectOf returns the subject of the user of that name, or "" if there is none.
+func (d *Directory) SubjectOf(ctx context.Context, username string) (string, error) {
+	user, err := d.users.UserByName(ctx, norm.NFC.String(username))
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return user.Subject, err
+}
 
 // StillValid reports whether a user is still there, with the password of then.
 func (d *Directory) StillValid(ctx context.Context, identity server.Identity) (bool, error) {

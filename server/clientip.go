@@ -1,10 +1,12 @@
 package server
 
 import (
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 )
 
 // clientAddr returns where a request came from: the connection's other end, or
@@ -46,8 +48,32 @@ func parseAddr(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
+// warnEvery is how often at most the server warns of a proxy that is not trusted:
+// anybody can send the header.
+const warnEvery = time.Hour
+
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
+	s.warnOfProxy(r)
 	return clientAddr(r, s.cfg.TrustedProxies)
+}
+
+// warnOfProxy warns if X-Forwarded-For comes from where it is not believed: behind a
+// proxy that is not trusted, all clients are one address to the limits.
+func (s *Server) warnOfProxy(r *http.Request) {
+	if len(r.Header.Values("X-Forwarded-For")) == 0 {
+		return
+	}
+	addr, ok := parseAddr(r.RemoteAddr)
+	if ok && isTrusted(addr, s.cfg.TrustedProxies) {
+		return
+	}
+	now, before := s.now().UnixNano(), s.warnedOfProxy.Load()
+	if before != 0 && now-before < int64(warnEvery) || !s.warnedOfProxy.CompareAndSwap(before, now) {
+		return
+	}
+	s.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn,
+		"X-Forwarded-For from an address that is not trusted is ignored; if this is a proxy of yours, trust its network: else all its clients count as one address",
+		slog.String("address", r.RemoteAddr))
 }
 
 // ip returns the client's address as text, or "" if there is none.

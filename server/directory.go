@@ -55,3 +55,12 @@ type Bounded interface {
 	// least 1.
 	Concurrency() int
 }
+
+// A SubjectFinder is a [Directory] that can say whose name a name is. It is
+// optional. With it, the events of sign-ins that came to nothing say which user
+// somebody tried to be.
+type SubjectFinder interface {
+	// SubjectOf returns the subject of the user of that name, or "" if there is none.
+	// It should take as long for the one as for the other.
+	SubjectOf(ctx context.Context, username string) (string, error)
+}

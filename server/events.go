@@ -17,8 +17,12 @@ const (
 	// EventSignInFailed: the name or the password was wrong.
 	EventSignInFailed EventKind = "sign_in_failed"
 
-	// EventSignInLimited: too many failed sign-ins; the password was not looked at.
+	// EventSignInLimited: too many sign-ins; the password was not looked at.
 	EventSignInLimited EventKind = "sign_in_limited"
+
+	// EventSignInRefused: too many sign-ins were waiting for their turn; the password
+	// was not looked at.
+	EventSignInRefused EventKind = "sign_in_refused"
 
 	// EventRefreshed: a refresh token was used for the first time.
 	EventRefreshed EventKind = "refreshed"
@@ -60,7 +64,9 @@ type Event struct {
 	// them.
 	Session rotation.SessionID
 
-	// Subject is empty where the user is not known.
+	// Subject is empty where the user is not known. With a sign-in that came to
+	// nothing it is the user whose name was given, if the directory is a
+	// [SubjectFinder] and there is one.
 	Subject string
 
 	// Reason goes with EventSessionEnded and EventRefreshRefused.

@@ -38,6 +38,10 @@ func (p people) Authenticate(_ context.Context, username, password string) (serv
 	return person.Identity, nil
 }
 
+func (p people) SubjectOf(_ context.Context, username string) (string, error) {
+	return p[username].Subject, nil
+}
+
 func somePeople() people {
 	return people{
 		"alice": {"wonderland", server.Identity{Subject: "u-1", Username: "alice", Scope: "read write"}},

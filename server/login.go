@@ -21,6 +21,13 @@ const (
 	maxDevice   = 200
 )
 
+const (
+	// busyRetryAfter is when to come back where too many wait already.
+	busyRetryAfter = 2 * time.Second
+	// findTimeout bounds the question who a user is that an event is about.
+	findTimeout = time.Second
+)
+
 type credentials struct{ username, password, device string }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
@@ -83,10 +90,18 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
 	attempt, wait, err := s.gate.enter(r.Context(), given.username, s.clientAddr(r))
 	switch {
+	case errors.Is(err, errBusy):
+		s.emitAbout(r, EventSignInRefused, given.username)
+		return Identity{}, &problem{
+			status:      http.StatusServiceUnavailable,
+			Code:        codeUnavailable,
+			Description: "too many are signing in at once; try again",
+			retryAfter:  busyRetryAfter,
+		}
 	case err != nil:
 		return Identity{}, unavailable("wait to authenticate", err)
 	case wait > 0:
-		s.emit(r, Event{Kind: EventSignInLimited})
+		s.emitAbout(r, EventSignInLimited, given.username)
 		return Identity{}, &problem{
 			status:      http.StatusTooManyRequests,
 			Code:        codeSlowDown,
@@ -101,7 +116,7 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	switch {
 	case errors.Is(err, ErrInvalidCredentials):
 		outcome = failed
-		s.emit(r, Event{Kind: EventSignInFailed})
+		s.emitAbout(r, EventSignInFailed, given.username)
 		return Identity{}, s.wrongCredentials()
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
 		outcome = failed // else guesses whose client does not wait would be free
@@ -138,8 +153,22 @@ func (s *Server) revalidate(r *http.Request, identity Identity, session store.Se
 	if err != nil {
 		return unavailable("look at a user again", err)
 	}
-	s.emit(r, Event{Kind: EventSignInFailed})
+	s.emit(r, Event{Kind: EventSignInFailed, Subject: identity.Subject})
 	return s.wrongCredentials()
+}
+
+// emitAbout tells the program of a sign-in that came to nothing, and of the user
+// whose name it gave if the directory can say who that is.
+func (s *Server) emitAbout(r *http.Request, kind EventKind, username string) {
+	e := Event{Kind: kind}
+	if finder, ok := s.cfg.Directory.(SubjectFinder); ok {
+		ctx, cancel := context.WithTimeout(r.Context(), findTimeout)
+		defer cancel()
+		if subject, err := finder.SubjectOf(ctx, username); err == nil {
+			e.Subject = subject
+		}
+	}
+	s.emit(r, e)
 }
 
 func (s *Server) wrongCredentials() *problem {

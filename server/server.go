@@ -28,6 +28,9 @@ type Server struct {
 	gate     *signInGate
 	handler  http.Handler
 
+	// warnedOfProxy is when the server last warned of one, in nanoseconds.
+	warnedOfProxy atomic.Int64
+
 	draining    atomic.Bool
 	stopSweeper context.CancelFunc
 	sweeper     sync.WaitGroup

@@ -11,6 +11,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -149,11 +150,14 @@ func (f logFlags) logger(c console) *slog.Logger {
 	return slog.New(slog.NewTextHandler(c.err, options))
 }
 
-// logEvents logs what happens to sessions: what is routine at debug level, what
-// an operator would want to know of at warn.
+// logEvents logs what happens to sessions and to sign-ins: what is routine at debug
+// level, what an operator would want to know of at warn.
 func logEvents(logger *slog.Logger) func(server.Event) {
 	levels := map[server.EventKind]slog.Level{
 		server.EventSignedIn:      slog.LevelInfo,
+		server.EventSignInFailed:  slog.LevelInfo,
+		server.EventSignInLimited: slog.LevelInfo,
+		server.EventSignInRefused: slog.LevelInfo,
 		server.EventSessionEnded:  slog.LevelInfo,
 		server.EventReuseDetected: slog.LevelWarn,
 		server.EventStoreWentBack: slog.LevelWarn,
@@ -168,7 +172,10 @@ func logEvents(logger *slog.Logger) func(server.Event) {
 		}
 		attrs := []slog.Attr{slog.String("ip", e.IP)}
 		if e.Subject != "" {
-			attrs = append(attrs, slog.String("subject", e.Subject), slog.String("session", e.Session.String()))
+			attrs = append(attrs, slog.String("subject", e.Subject))
+		}
+		if e.Session != (rotation.SessionID{}) {
+			attrs = append(attrs, slog.String("session", e.Session.String()))
 		}
 		if e.Reason != "" {
 			attrs = append(attrs, slog.String("reason", string(e.Reason)))
