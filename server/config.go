@@ -119,7 +119,8 @@ type Config struct {
 // A stranger at one address or IPv6 /48 network cannot lock a user out: the network
 // runs into PerUserAndAddress, which refills slower than PerUser. Many strangers at
 // once can keep a user from signing in, for as long as they go on, except from an
-// address that the user has signed in from since this process began.
+// address that the user has signed in from since this process began, and on a device
+// that shows a refresh token of an earlier session of the user's.
 //
 // Sign-ins that wait take turns by network (an IPv4 address or an IPv6 /48), and
 // within a network by user. At most 1,024 wait, 128 of one network and 32 of one of
@@ -131,7 +132,8 @@ type SignInLimits struct {
 	PerAddress Limit
 
 	// PerUserAndAddress bounds the failures of one user from one address, or IPv6
-	// network as above. Defaults to a burst of 10, one back every 10 seconds.
+	// network as above; and those on one device that has signed in before. Defaults
+	// to a burst of 10, one back every 10 seconds.
 	PerUserAndAddress Limit
 
 	// PerUser bounds the failures of one user from all addresses together.

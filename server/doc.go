@@ -8,7 +8,7 @@
 //
 // # Endpoints
 //
-//	POST   /auth/login             sign in: username, password, device?
+//	POST   /auth/login             sign in: username, password, device?, refreshToken?
 //	POST   /auth/refresh-token     the next pair: refreshToken
 //	POST   /auth/logout            sign out: refreshToken, or the access token
 //	GET    /auth/me                whose access token it is
@@ -35,7 +35,10 @@
 // durable before anybody is told.
 //
 // Passwords are the directory's business. The server bounds how often they may
-// be guessed ([SignInLimits]), and answers alike whether the user exists or not.
+// be guessed ([SignInLimits]), and answers alike whether the user exists or not. A
+// client that sends the last refresh token that it had of the user with a sign-in, be
+// it of a session that has ended, is not limited by what others do. The token is not
+// used up by that, and one that proves nothing is no error.
 //
 // Serve it over TLS. It sets no cookies, so there is no cross-site request
 // forgery to speak of; other origins' pages are refused unless AllowedOrigins

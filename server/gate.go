@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -57,9 +56,9 @@ type waiter struct {
 // enter waits for the turn of a sign-in, or returns errBusy or the context's error.
 // With a positive wait the sign-in must not go on: it may after that time. With
 // neither, leave ends the turn.
-func (g *signInGate) enter(ctx context.Context, username string, addr netip.Addr) (attempt, time.Duration, error) {
+func (g *signInGate) enter(ctx context.Context, from signInOrigin) (attempt, time.Duration, error) {
 	g.mu.Lock()
-	w := &waiter{attempt: g.limits.attempt(username, addr), told: make(chan turn, 1)}
+	w := &waiter{attempt: g.limits.attempt(from), told: make(chan turn, 1)}
 	g.admit(w)
 	g.mu.Unlock()
 

@@ -98,3 +98,35 @@ func TestAProxyThatIsNotTrusted(t *testing.T) {
 		})
 	}
 }
+
+// Many addresses guess at alice's password. A device that she has signed in on before
+// shows a refresh token of then, though its session has ended, and gets through from
+// an address that she never was at. Nobody else's token helps, nor a forged one.
+func TestADeviceThatHasSignedInBeforeGetsThrough(t *testing.T) {
+	h := newHarness(t)
+	hers, his := h.signedIn(), h.signIn("bob", "builder")
+	h.signOut(hers.RefreshToken).want(t, 204, "", "")
+	for n := range 110 {
+		h.send(request{
+			method: "POST", path: "/auth/login", body: object("username", "alice", "password", "guess"),
+			remote: netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, 100, byte(n)}), 1234).String(),
+		})
+	}
+	from := func(token string) answer {
+		return h.send(request{
+			method: "POST", path: "/auth/login", remote: "203.0.113.1:1234",
+			body: object("username", "alice", "password", "wonderland", "refreshToken", token),
+		})
+	}
+	forged := hers.RefreshToken[:len(hers.RefreshToken)-4] + "AAAA"
+	for name, token := range map[string]string{"none": "", "bob's": his.RefreshToken, "a forged one": forged, "no token": "x"} {
+		if a := from(token); a.status != 429 {
+			t.Errorf("with %s: %d %s, want 429", name, a.status, a.text)
+		}
+	}
+	from(hers.RefreshToken).want(t, 200, "", "")
+	from(hers.RefreshToken).want(t, 200, "", "")
+	if again := h.refresh(his.RefreshToken); again.status != 200 {
+		t.Errorf("a token that was shown at a sign-in is used up: %s", again.text)
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 // familiarFor is how long an address counts as one of a user's own after a
@@ -63,9 +65,19 @@ func newSignInLimiter(limits SignInLimits, now func() time.Time) *signInLimiter 
 	}
 }
 
-// attempt returns what a sign-in of a user from an address is limited by.
-func (l *signInLimiter) attempt(username string, addr netip.Addr) attempt {
-	user := foldName(username)
+// A signInOrigin is who wants to sign in, and where from.
+type signInOrigin struct {
+	username string
+	addr     netip.Addr
+	// device is the session by which a device has proved that this user has signed in
+	// on it before. Zero if it has not.
+	device rotation.SessionID
+}
+
+// attempt returns what a sign-in is limited by. A device that has signed in before
+// has a bucket of its own, so that what others do does not limit it.
+func (l *signInLimiter) attempt(from signInOrigin) attempt {
+	user, addr := foldName(from.username), from.addr
 	nets := networks(addr)
 	home, whole := nets[0].String(), nets[len(nets)-1].String()
 	a := attempt{
@@ -73,6 +85,10 @@ func (l *signInLimiter) attempt(username string, addr netip.Addr) attempt {
 		network:  keyOf("network", whole),
 		familiar: keyOf("familiar", user, home),
 		success:  bound{keyOf("success", user, whole), l.limits.Successes},
+	}
+	if from.device != (rotation.SessionID{}) {
+		a.failures = []bound{{keyOf("device", from.device.String()), l.limits.PerUserAndAddress}}
+		return a
 	}
 	for i, net := range nets {
 		factor := 1 << i

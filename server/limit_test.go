@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 // A fakeClock stands still until a test moves it.
@@ -26,7 +28,7 @@ var (
 
 // take makes a sign-in with an outcome, unless it is limited.
 func (l *signInLimiter) take(username string, addr netip.Addr, how outcome) (wait time.Duration) {
-	a := l.attempt(username, addr)
+	a := l.attempt(signInOrigin{username: username, addr: addr})
 	v, wait := l.judge(a)
 	if v == begin {
 		l.start(a)
@@ -118,7 +120,7 @@ func TestSuccessesCountApart(t *testing.T) {
 // Ten passwords may be wrong: more are not checked at once, though none has failed.
 func TestGuessesAtTheSameTimeCannotExceedTheBurst(t *testing.T) {
 	l, _ := newTestLimiter(t, SignInLimits{})
-	a := l.attempt("alice", home)
+	a := l.attempt(signInOrigin{username: "alice", addr: home})
 	for n := range 10 {
 		if v, _ := l.judge(a); v != begin {
 			t.Fatalf("sign-in %d must wait", n)
@@ -172,6 +174,67 @@ func TestABotnetCannotLockAUserOutOfTheirOwnAddress(t *testing.T) {
 	}
 	if wait := l.take("alice", home, undecided); wait == 0 {
 		t.Error("an address stays familiar for ever")
+	}
+}
+
+// What one customer of a provider has of IPv6 addresses does not lock a user out, be
+// it a /64, a /60, a /56 or a /48, for as long as it goes on.
+func TestOneIPv6NetworkCannotLockAUserOut(t *testing.T) {
+	for _, bits := range []int{64, 60, 56, 48} {
+		t.Run(fmt.Sprint("/", bits), func(t *testing.T) {
+			l, clock := newTestLimiter(t, SignInLimits{})
+			failures := 0
+			for range 120 {
+				for n := range min(1<<(64-bits), 64) { // more only take longer
+					addr := [16]byte{0x20, 0x01, 0x0d, 0xb8}
+					addr[6], addr[7] = byte(n<<2), byte(n)
+					if bits > 48 {
+						addr[6] = 0
+					}
+					f, _ := l.fail("alice", netip.AddrFrom16(addr), 100)
+					failures += f
+				}
+				if wait := l.take("alice", home, undecided); wait > 0 {
+					t.Fatalf("alice must wait %v at home, after %d failures", wait, failures)
+				}
+				clock.advance(time.Second)
+			}
+		})
+	}
+}
+
+// A device that has signed in before is known by a token of then: it has a bucket of
+// its own, wherever it is and whatever others do.
+func TestABotnetCannotLockAKnownDeviceOut(t *testing.T) {
+	l, _ := newTestLimiter(t, SignInLimits{})
+	for n := range 200 {
+		l.take("alice", botnet(n), failed)
+	}
+	for range 100 {
+		l.fail("somebody", home, 100)
+	}
+	judge := func(device byte) verdict {
+		a := l.attempt(signInOrigin{username: "alice", addr: home, device: rotation.SessionID{device}})
+		v, _ := l.judge(a)
+		if v == begin {
+			l.start(a)
+			l.finish(a, failed)
+		}
+		return v
+	}
+	if judge(0) != limited {
+		t.Fatal("the attack does not even limit a strange device")
+	}
+	for n := range 10 {
+		if judge(1) != begin {
+			t.Fatalf("sign-in %d of a device that has signed in before is limited", n)
+		}
+	}
+	if judge(1) != limited {
+		t.Error("a device may fail as often as it likes")
+	}
+	if judge(2) != begin {
+		t.Error("another device of the user is limited with it")
 	}
 }
 

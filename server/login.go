@@ -28,7 +28,11 @@ const (
 	findTimeout = time.Second
 )
 
-type credentials struct{ username, password, device string }
+type credentials struct {
+	username, password, device string
+	// before is a refresh token that the device has of an earlier sign-in, or "".
+	before string
+}
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	given, err := readCredentials(w, r)
@@ -82,13 +86,21 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 	if device == "" {
 		device = label(r.UserAgent())
 	}
-	return credentials{username: username, password: password, device: device}, nil
+	before, err := body.optionalText("refreshToken")
+	if err != nil {
+		return credentials{}, err
+	}
+	return credentials{username: username, password: password, device: device, before: before}, nil
 }
 
 // authenticate asks the directory when it is this sign-in's turn, unless there have
 // been too many. What it answers must not tell whether the user exists.
 func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
-	attempt, wait, err := s.gate.enter(r.Context(), given.username, s.clientAddr(r))
+	attempt, wait, err := s.gate.enter(r.Context(), signInOrigin{
+		username: given.username,
+		addr:     s.clientAddr(r),
+		device:   s.knownDevice(r.Context(), given),
+	})
 	switch {
 	case errors.Is(err, errBusy):
 		s.emitAbout(r, EventSignInRefused, given.username)
@@ -130,6 +142,36 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	}
 	outcome = succeeded
 	return identity, nil
+}
+
+// knownDevice returns the session by whose refresh token a device proves that the
+// user has signed in on it before, or zero. The session may have ended, and the token
+// is not used: it only says that this is no stranger. Whatever is wrong with it, the
+// device is a stranger like any other.
+func (s *Server) knownDevice(ctx context.Context, given credentials) rotation.SessionID {
+	if given.before == "" {
+		return rotation.SessionID{}
+	}
+	token, err := s.decode(ctx, given.before)
+	if err != nil {
+		return rotation.SessionID{}
+	}
+	session, found, err := s.lookUp(ctx, token.Session)
+	if err != nil || !found || !s.isUser(ctx, given.username, session) {
+		return rotation.SessionID{}
+	}
+	return session.ID
+}
+
+// isUser reports whether a name is that of a session's user.
+func (s *Server) isUser(ctx context.Context, username string, session store.Session) bool {
+	if finder, ok := s.cfg.Directory.(SubjectFinder); ok {
+		ctx, cancel := context.WithTimeout(ctx, findTimeout)
+		defer cancel()
+		subject, err := finder.SubjectOf(ctx, username)
+		return err == nil && subject == session.Subject
+	}
+	return foldName(username) == foldName(session.Username)
 }
 
 // isText reports whether a store can keep a string.
