@@ -48,6 +48,10 @@ type Config struct {
 	// Defaults to 8.
 	MinPassword int
 
+	// AllowCommon takes passwords that are among the 30,000 most common ones or are
+	// the user's name. By default they are refused, as NIST SP 800-63B has it.
+	AllowCommon bool
+
 	// Memory (KiB) and Iterations are argon2id's. Hashes of another cost stay
 	// valid, and are replaced when their user next signs in. Default to 19,456 KiB
 	// and 2, with one thread: the first recommendation of the OWASP password
@@ -82,7 +86,8 @@ var ErrBusy = errors.New("too many passwords are being checked at once")
 type Directory struct {
 	users       Users
 	minPassword int
-	params      argon2id.Params
+	allowCommon bool
+	even        evenWork
 	turns       chan struct{}
 	waiting     atomic.Int64
 	// decoy is the hash that the password of an unknown user is compared with.
@@ -114,13 +119,14 @@ func New(users Users, config Config) *Directory {
 	d := &Directory{
 		users:       users,
 		minPassword: config.MinPassword,
-		params: argon2id.Params{
+		allowCommon: config.AllowCommon,
+		even: evenWork{params: argon2id.Params{
 			Memory: config.Memory, Iterations: config.Iterations, Parallelism: 1,
 			SaltLength: 16, KeyLength: 32,
-		},
+		}},
 		turns: make(chan struct{}, config.Concurrency),
 	}
-	d.decoy = decoy(d.params)
+	d.decoy = decoy(d.even.params)
 	return d
 }
 
@@ -136,36 +142,41 @@ func decoy(params argon2id.Params) string {
 }
 
 // Authenticate returns the user whose name and password these are, or
-// [server.ErrInvalidCredentials]. It works as hard for an unknown name as for a
-// wrong password.
+// [server.ErrInvalidCredentials]. Spaces around the name do not count. It works as
+// hard for an unknown name as for a wrong password, whatever the user's hash costs.
 func (d *Directory) Authenticate(ctx context.Context, username, password string) (server.Identity, error) {
-	user, err := d.users.UserByName(ctx, norm.NFC.String(username))
+	user, err := d.users.UserByName(ctx, canonical(username))
 	known := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return server.Identity{}, err
 	}
-	if !known {
-		user.PasswordHash = d.decoy
-	}
-	right, params, err := d.check(ctx, password, user.PasswordHash)
+	result, err := d.check(ctx, password, user.PasswordHash, known)
 	if err != nil {
 		return server.Identity{}, err
 	}
-	if !right || !known {
+	if !result.right {
 		return server.Identity{}, server.ErrInvalidCredentials
 	}
-	if *params != d.params {
+	if *result.params != d.even.params {
 		d.rehash(ctx, user, password)
 	}
-	return server.Identity{Subject: user.Subject, Username: user.Name, Version: version(user)}, nil
+	return identity(user), nil
 }
+
+func identity(user store.User) server.Identity {
+	return server.Identity{Subject: user.Subject, Username: user.Name, Version: version(user)}
+}
+
+// canonical is a name as it is kept: keyboards may send é as one character or as two,
+// and add a space.
+func canonical(name string) string { return norm.NFC.String(strings.TrimSpace(name)) }
 
 // Concurrency returns how many passwords are hashed at once.
 func (d *Directory) Concurrency() int { return cap(d.turns) }
 
 // SubjectOf returns the subject of the user of that name, or "" if there is none.
 func (d *Directory) SubjectOf(ctx context.Context, username string) (string, error) {
-	user, err := d.users.UserByName(ctx, norm.NFC.String(username))
+	user, err := d.users.UserByName(ctx, canonical(username))
 	if errors.Is(err, store.ErrNotFound) {
 		return "", nil
 	}
@@ -190,7 +201,7 @@ func (d *Directory) Add(ctx context.Context, name, password string) error {
 	if err := checkName(name); err != nil {
 		return err
 	}
-	hash, err := d.newHash(ctx, password)
+	hash, err := d.newHash(ctx, name, password)
 	if err != nil {
 		return err
 	}
@@ -205,22 +216,22 @@ func (d *Directory) Add(ctx context.Context, name, password string) error {
 // SetPassword changes a password, or returns [store.ErrNotFound]. The user's
 // sessions are another matter: ending them is up to the caller.
 func (d *Directory) SetPassword(ctx context.Context, name, password string) error {
-	hash, err := d.newHash(ctx, password)
+	hash, err := d.newHash(ctx, name, password)
 	if err != nil {
 		return err
 	}
-	return d.users.SetPasswordHash(ctx, norm.NFC.String(name), hash)
+	return d.users.SetPasswordHash(ctx, canonical(name), hash)
 }
 
 // Find returns a user, or [store.ErrNotFound].
 func (d *Directory) Find(ctx context.Context, name string) (store.User, error) {
-	return d.users.UserByName(ctx, norm.NFC.String(name))
+	return d.users.UserByName(ctx, canonical(name))
 }
 
 // Remove removes a user, or returns [store.ErrNotFound]. The user's sessions are
 // another matter: ending them is up to the caller.
 func (d *Directory) Remove(ctx context.Context, name string) error {
-	return d.users.RemoveUser(ctx, norm.NFC.String(name))
+	return d.users.RemoveUser(ctx, canonical(name))
 }
 
 // List returns all users by name.
@@ -242,7 +253,7 @@ func checkName(name string) error {
 	return nil
 }
 
-func (d *Directory) checkPassword(password string) error {
+func (d *Directory) checkPassword(name, password string) error {
 	switch {
 	case !utf8.ValidString(password):
 		return errors.New("the password is not UTF-8")
@@ -250,12 +261,14 @@ func (d *Directory) checkPassword(password string) error {
 		return fmt.Errorf("the password is too short: it must have at least %d characters", d.minPassword)
 	case len(password) > maxPassword:
 		return fmt.Errorf("the password is too long: it must have at most %d bytes", maxPassword)
+	case !d.allowCommon && isCommon(name, password):
+		return errors.New("the password is one of the most common ones, or the user's name: choose another that is not guessed that soon")
 	}
 	return nil
 }
 
-func (d *Directory) newHash(ctx context.Context, password string) (string, error) {
-	if err := d.checkPassword(password); err != nil {
+func (d *Directory) newHash(ctx context.Context, name, password string) (string, error) {
+	if err := d.checkPassword(name, password); err != nil {
 		return "", err
 	}
 	return d.hash(ctx, password)
@@ -267,25 +280,40 @@ func (d *Directory) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer done()
-	hash, err := argon2id.CreateHash(norm.NFC.String(password), &d.params)
+	hash, err := argon2id.CreateHash(norm.NFC.String(password), &d.even.params)
 	if err != nil {
 		return "", fmt.Errorf("hash a password: %w", err)
 	}
 	return hash, nil
 }
 
-// check also returns what the hash was made with.
-func (d *Directory) check(ctx context.Context, password, hash string) (bool, *argon2id.Params, error) {
+// A checked is what came of checking a password.
+type checked struct {
+	right  bool
+	params *argon2id.Params // of the hash
+	worked uint64
+}
+
+// check compares a password with a user's hash, or with that of nobody.
+func (d *Directory) check(ctx context.Context, password, hash string, known bool) (checked, error) {
 	done, err := d.takeTurn(ctx)
 	if err != nil {
-		return false, nil, err
+		return checked{}, err
 	}
 	defer done()
+	if !known {
+		hash = d.decoy
+	}
 	right, params, err := argon2id.CheckHash(norm.NFC.String(password), hash)
 	if err != nil {
-		return false, nil, fmt.Errorf("read a password hash: %w", err)
+		return checked{}, fmt.Errorf("read a password hash: %w", err)
 	}
-	return right, params, nil
+	d.even.met(params)
+	result := checked{right: right && known, params: params, worked: work(params)}
+	if !result.right {
+		result.worked += d.even.fill(params)
+	}
+	return result, nil
 }
 
 // takeTurn waits until fewer than Concurrency passwords are being hashed. The wait

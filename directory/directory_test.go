@@ -84,6 +84,11 @@ func TestNamesAndPasswordsThatAreRefused(t *testing.T) {
 		{"bob", "七个字的密码啊", "at least 8 characters"},
 		{"bob", "1234567\xff", "not UTF-8"},
 		{"bob", strings.Repeat("x", 1025), "at most 1024 bytes"},
+		{"bob", "password1", "one of the most common"},
+		{"bob", "Password1", "one of the most common"},
+		{"bob", " iloveyou1 ", "one of the most common"},
+		{"bob", "\uff50\uff41\uff53\uff53\uff57\uff4f\uff52\uff44", "one of the most common"}, // full width
+		{"bob.builder", "Bob.Builder", "or the user's name"},
 		{"ann", right, store.ErrExists.Error()},
 	} {
 		err := d.Add(t.Context(), c.name, c.password)
@@ -99,6 +104,25 @@ func TestNamesAndPasswordsThatAreRefused(t *testing.T) {
 	}
 }
 
+// Whoever pastes a name or has a keyboard that completes it sends a space with it.
+func TestSpacesAroundANameDoNotCount(t *testing.T) {
+	d, _ := newDirectory(t, cheap)
+	add(t, d, "ann", right)
+	for _, name := range []string{"ann ", " ann", "\u00a0ann\t"} {
+		if ann, err := d.Authenticate(t.Context(), name, right); err != nil || ann.Username != "ann" {
+			t.Errorf("%q: %+v, %v", name, ann, err)
+		}
+		if subject, err := d.SubjectOf(t.Context(), name); err != nil || subject == "" {
+			t.Errorf("%q: subject %q, %v", name, subject, err)
+		}
+	}
+}
+
+func TestCommonPasswordsMayBeAllowed(t *testing.T) {
+	d, _ := newDirectory(t, directory.Config{Memory: 64, Iterations: 1, MinPassword: 4, AllowCommon: true})
+	add(t, d, "demo", "demo")
+}
+
 func TestAPasswordIsChangedAndAUserRemoved(t *testing.T) {
 	d, _ := newDirectory(t, cheap)
 	add(t, d, "ann", right)
@@ -106,8 +130,10 @@ func TestAPasswordIsChangedAndAUserRemoved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := d.SetPassword(t.Context(), "ann", "short"); err == nil {
-		t.Error("a short password was taken")
+	for _, bad := range []string{"short", "football1"} {
+		if err := d.SetPassword(t.Context(), "ann", bad); err == nil {
+			t.Errorf("%s was taken", bad)
+		}
 	}
 	if err := d.SetPassword(t.Context(), "ann", "a new password"); err != nil {
 		t.Fatal(err)

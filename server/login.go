@@ -71,6 +71,9 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 	if err != nil {
 		return credentials{}, err
 	}
+	if username = strings.TrimSpace(username); username == "" {
+		return credentials{}, invalidRequest("username is empty")
+	}
 	if strings.ContainsFunc(username, unicode.IsControl) {
 		return credentials{}, invalidRequest("username must not have control characters")
 	}

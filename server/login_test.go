@@ -49,6 +49,10 @@ func TestSignInDoesNotTellWhetherAUserExists(t *testing.T) {
 	h.wantKinds(server.EventSignInFailed, server.EventSignInFailed)
 }
 
+func TestSpacesAroundAUsernameDoNotCount(t *testing.T) {
+	newHarness(t).signIn(" alice\u00a0", "wonderland").want(t, 200, "", "")
+}
+
 func TestSignInIsLimited(t *testing.T) {
 	h := newHarness(t)
 	for range 10 {
@@ -239,6 +243,7 @@ func TestSignInBody(t *testing.T) {
 		{"no password", `{"username":"x"}`, "password"},
 		{"null", `{"username":"x","password":null}`, "password"},
 		{"empty", `{"username":"","password":"x"}`, "username"},
+		{"spaces alone", `{"username":"  ","password":"x"}`, "username"},
 		{"a number", `{"username":1,"password":"x"}`, "username"},
 		{"an object", `{"username":"x","password":{}}`, "password"},
 		{"a device that is no text", `{"username":"x","password":"y","device":[]}`, "device"},

@@ -44,7 +44,7 @@ func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 		Store:     storage.Folder(config.DataDir),
 		Listen:    config.Listen,
 		AccessTTL: config.AccessTTL,
-		Users:     directory.Config{MinPassword: len(Password)},
+		Users:     directory.Config{MinPassword: len(Password), AllowCommon: true},
 		Logger:    config.Logger,
 		OnEvent:   config.OnEvent,
 		Site:      site,
