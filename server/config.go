@@ -19,6 +19,8 @@ const (
 	DefaultRefreshTTL = 7 * 24 * time.Hour
 	DefaultSessionTTL = 90 * 24 * time.Hour
 	DefaultLeeway     = 10 * time.Second
+
+	DefaultMaxSessions = 100
 )
 
 // A Config says how a [Server] works. The zero value of every field that is not
@@ -72,6 +74,11 @@ type Config struct {
 	// SessionTTL bounds the whole session, however often it is refreshed.
 	// Defaults to [DefaultSessionTTL]. At least a second.
 	SessionTTL time.Duration
+
+	// MaxSessions is how many sessions a user may have: a sign-in beyond that ends the
+	// one that was idle for longest (as revoked). Defaults to [DefaultMaxSessions];
+	// negative is without bound.
+	MaxSessions int
 
 	// Leeway is how long after a refresh an older token counts as a delayed
 	// duplicate rather than as stolen, if it is at most 16 refreshes behind
@@ -170,6 +177,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.AccessTTL, DefaultAccessTTL)
 	setDefault(&c.RefreshTTL, DefaultRefreshTTL)
 	setDefault(&c.SessionTTL, DefaultSessionTTL)
+	setDefault(&c.MaxSessions, DefaultMaxSessions)
 	setDefault(&c.Leeway, DefaultLeeway)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	setDefault(&c.SignIn.PerAddress, Limit{Burst: 100, Every: time.Second})

@@ -12,7 +12,7 @@
 //	POST   /auth/refresh-token     the next pair: refreshToken
 //	POST   /auth/logout            sign out: refreshToken, or the access token
 //	GET    /auth/me                whose access token it is
-//	GET    /auth/sessions          the user's live sessions
+//	GET    /auth/sessions          the user's live sessions: ?after=…&limit=…
 //	DELETE /auth/sessions/{id}     revoke one of them
 //	DELETE /auth/sessions          sign out everywhere
 //	GET    /.well-known/jwks.json  the keys of the access tokens (RFC 7517)

@@ -179,6 +179,7 @@ type answer struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 
 	Sessions []sessionAnswer `json:"sessions"`
+	Next     string          `json:"next"`
 
 	Error       string `json:"error"`
 	Description string `json:"error_description"`

@@ -58,6 +58,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	s.emit(r, Event{Kind: EventSignedIn, Session: session.ID, Subject: session.Subject})
+	s.thinOut(r, session)
 	s.respond(w, r, http.StatusOK, tokens)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
 )
 
 func TestSignIn(t *testing.T) {
@@ -202,7 +203,7 @@ func TestASignInUnderWayDoesNotSurviveANewPassword(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			h := newHarness(t, func(cfg *server.Config) { cfg.Directory = secondThoughts{somePeople(), c.valid, c.err} })
 			h.signIn("alice", "wonderland").want(t, c.status, c.code, c.reason)
-			sessions, err := h.cfg.Store.List(t.Context(), "u-1")
+			sessions, err := h.cfg.Store.List(t.Context(), "u-1", store.Page{})
 			if err != nil || len(sessions) != c.live {
 				t.Errorf("%d sessions live on, %v; want %d", len(sessions), err, c.live)
 			}

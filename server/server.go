@@ -31,9 +31,13 @@ type Server struct {
 	// warnedOfProxy is when the server last warned of one, in nanoseconds.
 	warnedOfProxy atomic.Int64
 
-	draining    atomic.Bool
-	stopSweeper context.CancelFunc
-	sweeper     sync.WaitGroup
+	started  time.Time
+	draining atomic.Bool
+
+	// background has what runs beside the requests, until stopBackground.
+	background     sync.WaitGroup
+	stopBackground context.CancelFunc
+	leftovers      leftovers
 }
 
 const pingTimeout = 2 * time.Second
@@ -62,11 +66,13 @@ func New(cfg Config) (*Server, error) {
 		verifier: verifier,
 		gate:     newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
 	}
+	s.started, s.leftovers = time.Now(), newLeftovers()
 	s.handler = s.withCORS(s.routes())
 
 	ctx, stop := context.WithCancel(context.Background())
-	s.stopSweeper = stop
-	s.sweeper.Go(func() { s.sweep(ctx) })
+	s.stopBackground = stop
+	s.background.Go(func() { s.sweep(ctx) })
+	s.background.Go(func() { s.endLeftovers(ctx) })
 	return s, nil
 }
 
@@ -86,8 +92,8 @@ func (s *Server) Drain() { s.draining.Store(true) }
 // Close ends what runs in the background and waits for it. It may be called
 // more than once. The store stays open.
 func (s *Server) Close() error {
-	s.stopSweeper()
-	s.sweeper.Wait()
+	s.stopBackground()
+	s.background.Wait()
 	return nil
 }
 

@@ -21,6 +21,8 @@ type meAnswer struct {
 
 type sessionsAnswer struct {
 	Sessions []sessionAnswer `json:"sessions"`
+	// Next is what to ask for with after, if there may be more.
+	Next string `json:"next,omitempty"`
 }
 
 type sessionAnswer struct {
@@ -50,22 +52,29 @@ func (s *Server) me(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// listSessions lists the user's live sessions, newest first.
+// listSessions lists a page of the user's live sessions, newest first.
 func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) error {
 	access, err := s.authorize(r)
 	if err != nil {
 		return err
 	}
-	sessions, err := s.cfg.Store.List(r.Context(), access.Subject)
+	page, err := readPage(r)
+	if err != nil {
+		return err
+	}
+	sessions, err := s.cfg.Store.List(r.Context(), access.Subject, page)
 	if err != nil {
 		return unavailable("list sessions", err)
 	}
 	now := s.now()
 	answer := sessionsAnswer{Sessions: []sessionAnswer{}}
 	for _, session := range sessions {
-		if _, ended := session.Ended(now); !ended {
+		if session.ID == access.SessionID || !s.isDead(session, now) {
 			answer.Sessions = append(answer.Sessions, describe(session, access.SessionID))
 		}
+	}
+	if len(sessions) == page.Limit {
+		answer.Next = formatPlace(sessions[len(sessions)-1].Place())
 	}
 	s.respond(w, r, http.StatusOK, answer)
 	return nil
@@ -133,10 +142,8 @@ func (s *Server) endAllSessions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := detached(r.Context())
-	defer cancel()
-	if _, err := s.cfg.Store.EndSubject(ctx, access.Subject, rotation.SignedOut, s.now()); err != nil {
-		return unavailable("end all sessions of a user", err)
+	if err := s.endSubject(r.Context(), access.Subject, rotation.SignedOut); err != nil {
+		return err
 	}
 	s.emit(r, Event{Kind: EventSessionEnded, Subject: access.Subject, Reason: rotation.SignedOut})
 	done(w)

@@ -40,9 +40,10 @@ type Store interface {
 	// returns how many those were.
 	EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error)
 
-	// List returns the sessions of a subject that nothing has ended, newest
-	// first. Those past their ExpiresAt may still be among them.
-	List(ctx context.Context, subject string) ([]store.Session, error)
+	// List returns the sessions of a subject that nothing has ended, newest first,
+	// of which the page says how many and from where on. With fewer than its Limit
+	// the list ends. Those past their ExpiresAt may still be among them.
+	List(ctx context.Context, subject string, page store.Page) ([]store.Session, error)
 
 	// Sweep removes sessions that ended or expired before the given time, and
 	// returns how many those were. It may leave some for the next call. A store

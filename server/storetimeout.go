@@ -49,8 +49,8 @@ func (s boundedStore) EndSubject(ctx context.Context, subject string, reason rot
 	return s.Store.EndSubject(ctx, subject, reason, at)
 }
 
-func (s boundedStore) List(ctx context.Context, subject string) ([]store.Session, error) {
+func (s boundedStore) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return s.Store.List(ctx, subject)
+	return s.Store.List(ctx, subject, page)
 }

@@ -42,6 +42,25 @@ type Session struct {
 	CreatedAt time.Time
 }
 
+// A Place is where a session stands in a list, newest first: those of one time are in
+// the order of their IDs.
+type Place struct {
+	CreatedAt time.Time
+	ID        rotation.SessionID
+}
+
+// Place returns where the session stands.
+func (s Session) Place() Place { return Place{CreatedAt: s.CreatedAt, ID: s.ID} }
+
+// A Page is a part of a list. The zero value is all of it.
+type Page struct {
+	// After is where the last session of the part before stands. The zero value is
+	// the beginning. That session need not be in the list any more.
+	After Place
+	// Limit is how many sessions there are at most; 0 is without bound.
+	Limit int
+}
+
 // A Confirmation is what became of an attempt to confirm a refresh token.
 type Confirmation struct {
 	// Session is the session as it is after the attempt.

@@ -28,6 +28,8 @@ type serveCommand struct {
 	RefreshTTL time.Duration `name:"refresh-ttl" default:"168h" help:"How long a user may stay away without signing in again (default ${default})."`
 	SessionTTL time.Duration `name:"session-ttl" default:"2160h" help:"How long a session lasts at most (default ${default})."`
 
+	MaxSessions int `default:"100" placeholder:"N" help:"How many sessions a user may have; one more ends the one that was idle for longest (default ${default}); 0 is without bound."`
+
 	Leeway      time.Duration `default:"10s" help:"How long after a refresh an older refresh token counts as a delayed duplicate (default ${default})."`
 	RetryWindow retryWindow   `default:"unlimited" placeholder:"DURATION" help:"How long a refresh token may be used again while no successor was; 0 is textbook rotation, which signs people out when replies get lost (default ${default})."`
 
@@ -75,6 +77,7 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 		SessionTTL:     cmd.SessionTTL,
 		Leeway:         noneIsNegative(cmd.Leeway),
 		RetryWindow:    time.Duration(cmd.RetryWindow),
+		MaxSessions:    noneIsNegative(cmd.MaxSessions),
 		AllowedOrigins: cmd.Origins,
 		TrustedProxies: cmd.TrustedProxies,
 		DrainDelay:     cmd.DrainDelay,
@@ -107,13 +110,13 @@ func (cmd *serveCommand) Validate() error {
 			return fmt.Errorf("--%s: %s is less than a second; durations are written like 90s, 15m or 2h", f.name, f.value)
 		}
 	}
-	if cmd.Leeway < 0 || cmd.DrainDelay < 0 {
-		return errors.New("--leeway and --drain-delay must not be negative")
+	if cmd.Leeway < 0 || cmd.DrainDelay < 0 || cmd.MaxSessions < 0 {
+		return errors.New("--leeway, --drain-delay and --max-sessions must not be negative")
 	}
 	return nil
 }
 
-func noneIsNegative(d time.Duration) time.Duration {
+func noneIsNegative[T int | time.Duration](d T) T {
 	if d == 0 {
 		return -1
 	}

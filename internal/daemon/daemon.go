@@ -40,6 +40,7 @@ type Config struct {
 
 	AccessTTL, RefreshTTL, SessionTTL time.Duration
 	Leeway, RetryWindow               time.Duration
+	MaxSessions                       int
 
 	AllowedOrigins []string
 	TrustedProxies []netip.Prefix
@@ -139,6 +140,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		SessionTTL:     config.SessionTTL,
 		Leeway:         config.Leeway,
 		RetryWindow:    config.RetryWindow,
+		MaxSessions:    config.MaxSessions,
 		AllowedOrigins: config.AllowedOrigins,
 		TrustedProxies: config.TrustedProxies,
 		Logger:         config.Logger,

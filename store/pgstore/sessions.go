@@ -108,10 +108,21 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 	return int(n), err
 }
 
-// List returns the sessions of a subject that nothing has ended, newest first.
-func (s *Store) List(ctx context.Context, subject string) ([]store.Session, error) {
+// List returns a page of the sessions of a subject that nothing has ended, newest
+// first.
+func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
+	var after *time.Time
+	var limit *int64
+	if !page.After.CreatedAt.IsZero() {
+		after = &page.After.CreatedAt
+	}
+	if page.Limit > 0 {
+		limit = new(int64(page.Limit))
+	}
 	return collect(ctx, s, "list sessions", scan, `SELECT `+columns+` FROM tandem_sessions
-		WHERE subject = $1 AND ended_at IS NULL ORDER BY created_at DESC, id`, subject)
+		WHERE subject = $1 AND ended_at IS NULL
+			AND ($2::timestamptz IS NULL OR created_at < $2::timestamptz OR created_at = $2::timestamptz AND id > $3::uuid)
+		ORDER BY created_at DESC, id LIMIT $4::bigint`, subject, after, page.After.ID.String(), limit)
 }
 
 // Sweep removes up to 1,000 sessions that ended or expired before the given time.

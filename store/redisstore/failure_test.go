@@ -92,7 +92,7 @@ func TestAServerThatIsAway(t *testing.T) {
 		"Confirm":    func() error { _, err := rotate(t.Context(), s, live, 1); return err },
 		"End":        func() error { return s.End(t.Context(), live.ID, rotation.SignedOut, time.Now()) },
 		"EndSubject": func() error { _, err := s.EndSubject(t.Context(), "ann", rotation.SignedOut, time.Now()); return err },
-		"List":       func() error { _, err := s.List(t.Context(), "ann"); return err },
+		"List":       func() error { _, err := s.List(t.Context(), "ann", store.Page{}); return err },
 		"Ping":       func() error { return s.Ping(t.Context()) },
 	} {
 		began := time.Now()
@@ -110,7 +110,7 @@ func TestAServerThatIsAway(t *testing.T) {
 	if _, err := rotate(t.Context(), s, live, 10); err != nil {
 		t.Errorf("once it is back: %v", err)
 	}
-	if listed, err := s.List(t.Context(), "ann"); err != nil || len(listed) != 1 || listed[0].ID != live.ID {
+	if listed, err := s.List(t.Context(), "ann", store.Page{}); err != nil || len(listed) != 1 || listed[0].ID != live.ID {
 		t.Errorf("List: %+v, %v; want the one that lives", listed, err)
 	}
 }
@@ -147,7 +147,7 @@ func TestAServerThatHangs(t *testing.T) {
 		"Get":     func(ctx context.Context) error { _, err := s.Get(ctx, session.ID); return err },
 		"Confirm": func(ctx context.Context) error { _, err := rotate(ctx, s, session, 1); return err },
 		"End":     func(ctx context.Context) error { return s.End(ctx, session.ID, rotation.SignedOut, time.Now()) },
-		"List":    func(ctx context.Context) error { _, err := s.List(ctx, "ann"); return err },
+		"List":    func(ctx context.Context) error { _, err := s.List(ctx, "ann", store.Page{}); return err },
 		"Ping":    s.Ping,
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -338,7 +338,7 @@ func TestAListForgetsWhatIsGone(t *testing.T) {
 	keys := do(t, e, "EVAL", "return redis.call('KEYS', 'tandem:subject:*')[1]", "0")
 	do(t, e, "ZADD", keys, fmt.Sprint(time.Now().Add(-time.Hour).UnixMilli()), numbered(2).ID.String())
 	do(t, e, "ZADD", keys, fmt.Sprint(time.Now().UnixMilli()), numbered(3).ID.String())
-	if listed, err := s.List(t.Context(), "ann"); err != nil || len(listed) != 1 || listed[0].ID != numbered(1).ID {
+	if listed, err := s.List(t.Context(), "ann", store.Page{}); err != nil || len(listed) != 1 || listed[0].ID != numbered(1).ID {
 		t.Errorf("List: %+v, %v", listed, err)
 	}
 	left := do(t, e, "EVAL", "return table.concat(redis.call('ZRANGE', KEYS[1], 0, -1), ' ')", "1", keys)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -21,8 +20,8 @@ const (
 	// keep is for how long a session is still there after it has ended or expired:
 	// until then its tokens are told why they are refused.
 	keep = 30 * 24 * time.Hour
-	// creation is for how long after a session was put into its subject's list it
-	// may not be there yet.
+	// creation is for how long after a session was created it may be in its subject's
+	// list and not be there yet.
 	creation = time.Minute
 	// atOnce is how many sessions of a subject are read or ended at the same time.
 	atOnce = 256
@@ -31,8 +30,8 @@ const (
 // sessionKey has the whole session. The hash tag spreads sessions over a Cluster.
 func (s *Store) sessionKey(id string) string { return s.key("session:{" + id + "}") }
 
-// listKey has the IDs of a subject's sessions, with the times when they were put
-// there. It has all that nothing has ended, and may have others.
+// listKey has the IDs of a subject's sessions, with the times when they were created.
+// It has all that nothing has ended, and may have others.
 func (s *Store) listKey(subject string) string {
 	sum := sha256.Sum256([]byte(subject))
 	return s.key("subject:{" + base64.RawURLEncoding.EncodeToString(sum[:]) + "}")
@@ -48,7 +47,7 @@ func (s *Store) Create(ctx context.Context, session store.Session) error {
 	now, goesAt := time.Now(), millis(goes.Add(keep))
 	if session.EndedAt.IsZero() { // into the list first: one that is not there would not be ended with the others
 		err := s.run(ctx, doing, repeatable, s.scripts.add, []string{s.listKey(session.Subject)},
-			[]string{millis(now), id, goesAt, strconv.FormatInt(goes.Add(keep).Sub(now).Milliseconds(), 10)}, func(answer rueidis.RedisResult, _ bool) error { return answer.Error() })
+			[]string{millis(session.CreatedAt), id, goesAt, strconv.FormatInt(goes.Add(keep).Sub(now).Milliseconds(), 10)}, func(answer rueidis.RedisResult, _ bool) error { return answer.Error() })
 		if err != nil {
 			return err
 		}
@@ -133,28 +132,16 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 	if err != nil {
 		return 0, err
 	}
+	if s.waits && s.client.Mode() != rueidis.ClientModeCluster {
+		return s.endTogether(ctx, listed, reason, at, subject)
+	}
 	n := 0
 	for some := range slices.Chunk(listed, atOnce) {
-		ends, errs := make([]end, len(some)), make([]error, len(some))
-		var all sync.WaitGroup
-		for i, one := range some {
-			all.Go(func() { ends[i], errs[i] = s.end(ctx, doing, one.Member, reason, at, subject) })
-		}
-		all.Wait()
-		var over []string
-		for i := range ends {
-			if ends[i].ended {
-				n++
-			}
-			if ends[i].subject != nil {
-				over = append(over, some[i].Member)
-			}
-		}
+		ended, over, err := s.endSome(some, func(id string) (end, error) { return s.end(ctx, doing, id, reason, at, subject) })
+		n += ended
 		s.unlist(ctx, subject, over)
-		for _, err := range errs {
-			if err != nil { // one is enough
-				return n, err
-			}
+		if err != nil {
+			return n, err
 		}
 	}
 	return n, nil
@@ -169,32 +156,16 @@ type end struct {
 // end ends one session, if it is that subject's.
 func (s *Store) end(ctx context.Context, doing, id string, reason rotation.EndReason, at time.Time, subject ...string) (end, error) {
 	var result end
-	args := append([]string{millis(at), string(reason), millis(at.Add(keep))}, subject...)
-	err := s.runDurably(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, args, func(answer rueidis.RedisResult) error {
-		parts, err := answer.ToArray()
-		if err != nil {
-			return err
-		}
-		if len(parts) != 2 {
-			return errNoAnswer
-		}
-		of, err := parts[1].ToString()
-		if err != nil {
-			return err
-		}
-		result.subject = &of
-		ended, err := parts[0].AsBool()
-		result.ended = result.ended || ended
-		return err
-	})
+	err := s.runDurably(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(reason, at, subject), result.read)
 	if rueidis.IsRedisNil(err) {
 		return end{}, nil
 	}
 	return result, err
 }
 
-// List returns the sessions of a subject that nothing has ended, newest first.
-func (s *Store) List(ctx context.Context, subject string) ([]store.Session, error) {
+// List returns a page of the sessions of a subject that nothing has ended, newest
+// first.
+func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
 	const doing = "list sessions"
 	listed, err := s.listed(ctx, doing, subject)
 	if err != nil {
@@ -204,8 +175,12 @@ func (s *Store) List(ctx context.Context, subject string) ([]store.Session, erro
 		found []store.Session
 		over  []string
 		old   = float64(time.Now().Add(-creation).UnixMilli())
+		most  = atOnce
 	)
-	for some := range slices.Chunk(listed, atOnce) {
+	if page.Limit > 0 {
+		most = min(page.Limit, atOnce)
+	}
+	for some := range slices.Chunk(newestFirst(listed, page.After), most) {
 		sessions, err := s.getAll(ctx, doing, some)
 		if err != nil {
 			return nil, err
@@ -218,14 +193,12 @@ func (s *Store) List(ctx context.Context, subject string) ([]store.Session, erro
 				over = append(over, some[i].Member)
 			}
 		}
+		if page.Limit > 0 && len(found) >= page.Limit {
+			found = found[:page.Limit]
+			break
+		}
 	}
 	s.unlist(ctx, subject, over)
-	slices.SortFunc(found, func(a, b store.Session) int {
-		if order := b.CreatedAt.Compare(a.CreatedAt); order != 0 {
-			return order
-		}
-		return slices.Compare(a.ID[:], b.ID[:])
-	})
 	return found, nil
 }
 

@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"math"
 	"time"
 
 	"github.com/tandem-auth/tandem/rotation"
@@ -80,10 +81,19 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 	return int(n), err
 }
 
-// List returns the sessions of a subject that nothing has ended, newest first.
-func (s *Store) List(ctx context.Context, subject string) ([]store.Session, error) {
+// List returns a page of the sessions of a subject that nothing has ended, newest
+// first.
+func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
+	after, limit := int64(math.MaxInt64), -1
+	if !page.After.CreatedAt.IsZero() {
+		after = page.After.CreatedAt.UnixMilli()
+	}
+	if page.Limit > 0 {
+		limit = page.Limit
+	}
 	return collect(ctx, s, "list sessions", scan, `SELECT `+columns+` FROM sessions
-		WHERE subject = ? AND ended_at IS NULL ORDER BY created_at DESC, id`, subject)
+		WHERE subject = ?1 AND ended_at IS NULL AND (created_at < ?2 OR created_at = ?2 AND id > ?3)
+		ORDER BY created_at DESC, id LIMIT ?4`, subject, after, page.After.ID[:], limit)
 }
 
 // Sweep removes up to 1,000 sessions that ended or expired before the given

@@ -45,6 +45,8 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 		{"of parallel ends one stands", parallelEnds},
 		{"all sessions of a subject end, and no other", endSubject},
 		{"list has the live ones of a subject, newest first", list},
+		{"list comes in pages", pages},
+		{"20,000 sessions of a subject end at once", endVeryMany},
 		{"sweep removes what was over by then", sweep},
 		{"sweep gets through a great many in the end", sweepMany},
 		{"another store on the same place sees all", durable},
@@ -163,7 +165,7 @@ func missing(t *testing.T, s server.Store, _ func() server.Store) {
 	if n, err := s.EndSubject(t.Context(), "ann", rotation.SignedOut, epoch); n != 0 || err != nil {
 		t.Errorf("EndSubject: %d, %v", n, err)
 	}
-	if sessions, err := s.List(t.Context(), "ann"); len(sessions) != 0 || err != nil {
+	if sessions, err := s.List(t.Context(), "ann", store.Page{}); len(sessions) != 0 || err != nil {
 		t.Errorf("List: %v, %v", sessions, err)
 	}
 	if n, err := s.Sweep(t.Context(), epoch); n != 0 || err != nil {
@@ -370,7 +372,7 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 	if err := s.End(t.Context(), ids[2], rotation.Revoked, epoch); err != nil {
 		t.Fatal(err)
 	}
-	sessions, err := s.List(t.Context(), "ann")
+	sessions, err := s.List(t.Context(), "ann", store.Page{})
 	if err != nil {
 		t.Fatalf("List: %v", err)
 	}
@@ -437,7 +439,7 @@ func sweepMany(t *testing.T, s server.Store, _ func() server.Store) {
 			t.Fatalf("Get of a swept session: %v, want ErrNotFound", err)
 		}
 	}
-	if sessions, err := s.List(t.Context(), "ann"); len(sessions) != 0 || err != nil {
+	if sessions, err := s.List(t.Context(), "ann", store.Page{}); len(sessions) != 0 || err != nil {
 		t.Errorf("List: %d, %v", len(sessions), err)
 	}
 }
@@ -485,7 +487,7 @@ func cancelled(t *testing.T, s server.Store, _ func() server.Store) {
 		},
 		"End":        func() error { return s.End(ctx, session.ID, rotation.SignedOut, epoch) },
 		"EndSubject": func() error { _, err := s.EndSubject(ctx, "ann", rotation.SignedOut, epoch); return err },
-		"List":       func() error { _, err := s.List(ctx, "ann"); return err },
+		"List":       func() error { _, err := s.List(ctx, "ann", store.Page{}); return err },
 		"Sweep":      func() error { _, err := s.Sweep(ctx, epoch); return err },
 		"Ping":       func() error { return s.Ping(ctx) },
 	}
@@ -504,7 +506,7 @@ func strings(t *testing.T, s server.Store, _ func() server.Store) {
 		session := newSession(fmt.Sprintf("%d%s", i, text))
 		session.Device, session.Username = text, text
 		want(t, get(t, s, create(t, s, session).ID), session)
-		listed, err := s.List(t.Context(), session.Subject)
+		listed, err := s.List(t.Context(), session.Subject, store.Page{})
 		if err != nil || len(listed) != 1 {
 			t.Errorf("List of %q: %d, %v", session.Subject, len(listed), err)
 		}

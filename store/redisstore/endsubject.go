@@ -1,0 +1,120 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/tandem-auth/tandem/rotation"
+)
+
+// errEndsLost is for ends that were carried out and are not there any more.
+var errEndsLost = errors.New("some of the ends were lost: has another server taken over? Try again")
+
+// endSome ends sessions at the same time. It returns how many it ended, which of them
+// are over, and one of the errors.
+func (s *Store) endSome(some []rueidis.ZScore, endOne func(id string) (end, error)) (ended int, over []string, err error) {
+	ends, errs := make([]end, len(some)), make([]error, len(some))
+	var all sync.WaitGroup
+	for i, one := range some {
+		all.Go(func() { ends[i], errs[i] = endOne(one.Member) })
+	}
+	all.Wait()
+	for i := range ends {
+		if ends[i].ended {
+			ended++
+		}
+		if ends[i].subject != nil {
+			over = append(over, some[i].Member)
+		}
+		if errs[i] != nil {
+			err = errs[i]
+		}
+	}
+	return ended, over, err
+}
+
+// endTogether ends all sessions and then waits for the disk once: a wait of a second for
+// each few hundred would take longer than anybody waits. It is for one server, whose
+// disk has all that was written before when it has the last. Only then do the sessions
+// leave the list, so that who tries again finds them.
+func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, reason rotation.EndReason, at time.Time, subject string) (int, error) {
+	const doing = "end the sessions of a subject"
+	n := 0
+	var over []string
+	for some := range slices.Chunk(listed, atOnce) {
+		ended, gone, err := s.endSome(some, func(id string) (result end, _ error) {
+			err := s.run(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(reason, at, []string{subject}),
+				func(answer rueidis.RedisResult, _ bool) error { return result.read(answer) })
+			if rueidis.IsRedisNil(err) {
+				return end{}, nil
+			}
+			return result, err
+		})
+		n += ended
+		over = append(over, gone...)
+		if err != nil {
+			return n, err
+		}
+	}
+	if len(over) == 0 {
+		return n, nil
+	}
+	if _, err := s.end(ctx, doing, over[len(over)-1], reason, at, subject); err != nil {
+		return n, err
+	}
+	// Another server may have taken over meanwhile, and not have them all.
+	if err := s.checkEnded(ctx, doing, over); err != nil {
+		return n, err
+	}
+	s.unlist(ctx, subject, over)
+	return n, nil
+}
+
+// checkEnded returns an error if one of some sessions lives.
+func (s *Store) checkEnded(ctx context.Context, doing string, ids []string) error {
+	for some := range slices.Chunk(ids, atOnce) {
+		members := make([]rueidis.ZScore, len(some))
+		for i, id := range some {
+			members[i].Member = id
+		}
+		sessions, err := s.getAll(ctx, doing, members)
+		if err != nil {
+			return err
+		}
+		for _, session := range sessions {
+			if session != nil && session.EndedAt.IsZero() {
+				return s.explain(ctx, doing, errEndsLost)
+			}
+		}
+	}
+	return nil
+}
+
+// endArgs are the arguments of the script that ends a session.
+func endArgs(reason rotation.EndReason, at time.Time, subject []string) []string {
+	return append([]string{millis(at), string(reason), millis(at.Add(keep))}, subject...)
+}
+
+// read takes the answer of that script. Of several attempts, one has ended it.
+func (e *end) read(answer rueidis.RedisResult) error {
+	parts, err := answer.ToArray()
+	if err != nil {
+		return err
+	}
+	if len(parts) != 2 {
+		return errNoAnswer
+	}
+	of, err := parts[1].ToString()
+	if err != nil {
+		return err
+	}
+	e.subject = &of
+	ended, err := parts[0].AsBool()
+	e.ended = e.ended || ended
+	return err
+}
