@@ -9,6 +9,10 @@ import (
 // not know and for a password that is wrong: the same for both.
 var ErrInvalidCredentials = errors.New("wrong username or password")
 
+// ErrUserGone is what a [Refresher] returns for a user who is not there any more, or
+// may not be signed in any more.
+var ErrUserGone = errors.New("the user may not be signed in any more")
+
 // An Identity is a user as the directory knows them.
 type Identity struct {
 	// Subject names the user for good, whatever becomes of Username: the "sub"
@@ -63,4 +67,23 @@ type SubjectFinder interface {
 	// SubjectOf returns the subject of the user of that name, or "" if there is none.
 	// It should take as long for the one as for the other.
 	SubjectOf(ctx context.Context, username string) (string, error)
+}
+
+// A Refresher is a [Directory] that is asked again at every refresh of a session. It is
+// optional.
+//
+// Without it, the server does not learn what becomes of a user: a session goes on, with
+// the username and the scope that the user had at sign-in, until its SessionTTL is over
+// or somebody ends it. A program whose directory is none calls [Server.EndSubject] when
+// it disables a user, takes a permission away or changes a password.
+//
+// With it, access tokens have what the user may do at the time of the refresh, and those
+// of a disabled user end with the last of them: AccessTTL later at the latest. For an
+// end at once, call [Server.EndSubject] here too.
+type Refresher interface {
+	// Refresh returns the user as the directory knows them now. Of the identity it is
+	// given the Subject, and the Username and Scope of the sign-in. It returns
+	// [ErrUserGone] if the session is to end. Any other error means that it could not
+	// tell: the client is asked to try again, and the session lives. It has 5 seconds.
+	Refresh(ctx context.Context, identity Identity) (Identity, error)
 }

@@ -34,6 +34,9 @@
 // session. Nothing of a refresh token is stored. That a session has ended is
 // durable before anybody is told.
 //
+// What becomes of a user after the sign-in, the server learns from a directory that is
+// a [Refresher], at every refresh, or from [Server.EndSubject].
+//
 // Passwords are the directory's business. The server bounds how often they may
 // be guessed ([SignInLimits]), and answers alike whether the user exists or not. A
 // client that sends the last refresh token that it had of the user with a sign-in, be

@@ -142,7 +142,7 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	case identity.Subject == "":
 		return Identity{}, errors.New("the directory returned a user without a subject")
 	case !isText(identity.Subject) || !isText(identity.Username) || !isText(identity.Scope):
-		return Identity{}, errors.New("the directory returned a user whose subject, username or scope is no text: invalid UTF-8, or a NUL byte in it")
+		return Identity{}, errNoText
 	}
 	outcome = succeeded
 	return identity, nil
@@ -177,6 +177,8 @@ func (s *Server) isUser(ctx context.Context, username string, session store.Sess
 	}
 	return foldName(username) == foldName(session.Username)
 }
+
+var errNoText = errors.New("the directory returned a user whose subject, username or scope is no text: invalid UTF-8, or a NUL byte in it")
 
 // isText reports whether a store can keep a string.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }

@@ -35,6 +35,9 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	s.report(r, session, token, decision)
 	switch decision.Verdict {
 	case rotation.Confirm, rotation.Retry:
+		if session, err = s.asOfNow(r, session); err != nil {
+			return err
+		}
 		tokens, err := s.newPair(session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
 		if err != nil {
 			return err
