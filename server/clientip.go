@@ -72,7 +72,7 @@ func (s *Server) warnOfProxy(r *http.Request) {
 		return
 	}
 	s.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn,
-		"X-Forwarded-For from an address that is not trusted is ignored; if this is a proxy of yours, trust its network: else all its clients count as one address",
+		"X-Forwarded-For from an address that is not trusted is ignored; if this is a proxy of yours, trust its network (--trust-proxy, Config.TrustedProxies): else all its clients count as one address",
 		slog.String("address", r.RemoteAddr))
 }
 
