@@ -35,16 +35,24 @@ type attempt struct {
 	err       error
 }
 
-// advance and advanceMany are one round trip, and one updated row a session.
+// advance and advanceMany are one round trip, and one updated row a session. They
+// pass rows by that another transaction has locked: a statement that waited for one
+// would keep all those waiting who share it, or who come after it.
 const (
 	advance = `UPDATE tandem_sessions SET generation = $2, branch = $3, confirmed_at = $4
-	WHERE id = $1 AND generation = $5 AND ended_at IS NULL AND expires_at > $4
+	WHERE id = (SELECT id FROM tandem_sessions
+		WHERE id = $1 AND generation = $5 AND ended_at IS NULL AND expires_at > $4
+		FOR NO KEY UPDATE SKIP LOCKED)
 	RETURNING ` + columns
 
-	advanceMany = `UPDATE tandem_sessions s SET generation = n.to_generation, branch = n.to_branch, confirmed_at = n.at
-	FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[])
-		AS n (session, to_generation, to_branch, at, from_generation)
-	WHERE s.id = n.session AND s.generation = n.from_generation AND s.ended_at IS NULL AND s.expires_at > n.at
+	advanceMany = `UPDATE tandem_sessions s SET generation = free.to_generation, branch = free.to_branch, confirmed_at = free.at
+	FROM (SELECT t.id AS session, n.to_generation, n.to_branch, n.at
+		FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::timestamptz[], $5::bigint[])
+			AS n (session, to_generation, to_branch, at, from_generation)
+		JOIN tandem_sessions t ON t.id = n.session AND t.generation = n.from_generation
+		WHERE t.ended_at IS NULL AND t.expires_at > n.at
+		FOR NO KEY UPDATE OF t SKIP LOCKED) AS free
+	WHERE s.id = free.session
 	RETURNING ` + columns
 )
 
@@ -84,8 +92,8 @@ func (s *Store) advanceOne(ctx context.Context, one *attempt) error {
 }
 
 func (s *Store) advanceAll(ctx context.Context, batch []*attempt) error {
-	// In the order of the rows' keys, so that two servers with the same sessions do
-	// not wait for each other.
+	// In the order of the rows' keys: a distributed database may wait for rows that
+	// it was told to pass by, and two servers must not wait for each other.
 	slices.SortFunc(batch, func(a, b *attempt) int { return slices.Compare(a.id[:], b.id[:]) })
 	var (
 		ids                         []string

@@ -34,6 +34,11 @@ const (
 	cannotConnectNow      = "57P03"
 )
 
+// errRowLocked is for a session that could not be changed because a transaction
+// that somebody else has left open had locked its row.
+var errRowLocked = errors.New("its row is locked by another transaction, which does not end: look for \"idle in transaction\" " +
+	"in pg_stat_activity, and set idle_in_transaction_session_timeout")
+
 // code returns the SQLSTATE of an error, or "" if it is not the database's.
 func code(err error) string {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
@@ -63,6 +68,8 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 		return nil
 	case errors.Is(err, pgx.ErrNoRows):
 		return fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	case errors.Is(err, errRowLocked) && ctx.Err() != nil:
+		return fmt.Errorf("%s: %s: %w (%w)", doing, s.name, ctx.Err(), errRowLocked)
 	case ctx.Err() != nil:
 		return fmt.Errorf("%s: %s: %w", doing, s.name, ctx.Err())
 	case code(err) == uniqueViolation:

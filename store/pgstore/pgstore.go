@@ -6,7 +6,9 @@
 // (serialization failures, deadlocks) and those whose connection was lost are
 // carried out again. It works through PgBouncer in transaction mode, and asks the
 // database for nothing that a distributed one with PostgreSQL's protocol does not
-// have: no advisory locks, no session state.
+// have: no advisory locks, no session state. No statement on sessions waits for a row
+// that another transaction has locked (SKIP LOCKED): such a transaction costs the
+// sessions whose rows it has locked, and no other.
 //
 // What a method returned without an error is as durable as the database makes it:
 // see [Store.Warning]. Where replicas take over without being asked
@@ -87,9 +89,11 @@ func describe(config *pgx.ConnConfig) string {
 	return fmt.Sprintf("PostgreSQL database %q at %s:%d (user %q)", config.Database, config.Host, config.Port, config.User)
 }
 
-// Ping reports whether the database can be written, by writing to it.
+// Ping reports whether the database can be written, by writing to it. A row that
+// somebody else is writing is proof enough.
 func (s *Store) Ping(ctx context.Context) error {
-	_, err := s.exec(ctx, "ping", repeatable, `UPDATE tandem_health SET pinged_at = now()`)
+	_, err := s.exec(ctx, "ping", repeatable, `UPDATE tandem_health SET pinged_at = now()
+		WHERE id IN (SELECT id FROM tandem_health FOR NO KEY UPDATE SKIP LOCKED)`)
 	return err
 }
 

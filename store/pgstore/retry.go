@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -21,7 +22,7 @@ const (
 	onceOnly   repeat = false
 )
 
-// Bounds on attempts. A lost connection is given about a second, in which a restart
+// Bounds on attempts. Conflicts are given about five seconds. A lost connection is given about a second, in which a restart
 // or a failover that is nearly over goes unnoticed; after that the server answers
 // that it is unavailable, and clients come again.
 const (
@@ -43,13 +44,13 @@ func (s *Store) do(ctx context.Context, doing string, again repeat, op func(mayB
 			return s.explain(ctx, doing, err)
 		}
 		var pause time.Duration
-		switch code(err) {
-		case invalidStatementName, duplicateStatement:
+		switch code := code(err); {
+		case code == invalidStatementName, code == duplicateStatement:
 			if !prepared {
 				return s.explain(ctx, doing, err)
 			}
 			s.unprepared.Store(true)
-		case serializationFailure, deadlockDetected:
+		case code == serializationFailure, code == deadlockDetected, errors.Is(err, errRowLocked):
 			conflicts++
 			if conflicts > maxConflicts {
 				return s.explain(ctx, doing, err)
@@ -68,6 +69,19 @@ func (s *Store) do(ctx context.Context, doing string, again repeat, op func(mayB
 		if waitErr := wait(ctx, pause); waitErr != nil {
 			return s.explain(ctx, doing, err)
 		}
+	}
+}
+
+// waitForRow returns what pauses between attempts at a row that is locked, without a
+// connection, and gives up when there have been enough.
+func (s *Store) waitForRow(ctx context.Context, doing string) func() error {
+	conflicts := 0
+	return func() error {
+		conflicts++
+		if conflicts > maxConflicts || wait(ctx, backoff(conflicts)) != nil {
+			return s.explain(ctx, doing, errRowLocked)
+		}
+		return nil
 	}
 }
 

@@ -65,10 +65,11 @@ func (s *Store) Get(ctx context.Context, id rotation.SessionID) (session store.S
 // Confirm makes to the session's current token, if it is newer and the session
 // lives, or returns [store.ErrNotFound].
 func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
+	const doing = "confirm a refresh token"
 	mayBeOurs := false
 	result, err := confirm.Confirm(confirm.Steps{
 		Advance: func(from uint32) (session store.Session, confirmed bool, _ error) {
-			err := s.do(ctx, "confirm a refresh token", repeatable, func(mayBeDone bool) error {
+			err := s.do(ctx, doing, repeatable, func(mayBeDone bool) error {
 				mayBeOurs = mayBeOurs || mayBeDone
 				one, err := s.batcher.Do(ctx, attempt{id: id, to: to, at: at, from: from})
 				if err == nil {
@@ -82,7 +83,8 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 			})
 			return session, confirmed, err
 		},
-		Get: func() (store.Session, error) { return s.Get(ctx, id) },
+		Get:  func() (store.Session, error) { return s.Get(ctx, id) },
+		Wait: s.waitForRow(ctx, doing),
 	}, to, at)
 	if mayBeOurs && err == nil && !result.Confirmed && to.Generation > 0 && result.Session.Current == to && result.Session.ConfirmedAt.Equal(at) {
 		// It was carried out, and the answer lost.
@@ -93,19 +95,38 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 
 // End ends a session that nothing has ended yet.
 func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
-	_, err := s.exec(ctx, "end a session", repeatable,
-		`UPDATE tandem_sessions SET ended_at = $2, end_reason = $3 WHERE id = $1 AND ended_at IS NULL`,
-		id.String(), at, string(reason))
+	_, err := s.end(ctx, "end a session", `id = $1`, id.String(), reason, at)
 	return err
 }
 
 // EndSubject ends all sessions of a subject that nothing has ended yet. If the
-// connection was lost meanwhile, those that it ended before are not counted.
+// connection was lost meanwhile, those that it ended before are not counted. Where
+// another transaction has locked the rows of some, the others end, and are counted,
+// and the error is about those.
 func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
-	n, err := s.exec(ctx, "end the sessions of a subject", repeatable,
-		`UPDATE tandem_sessions SET ended_at = $2, end_reason = $3 WHERE subject = $1 AND ended_at IS NULL`,
-		subject, at, string(reason))
-	return int(n), err
+	return s.end(ctx, "end the sessions of a subject", `subject = $1`, subject, reason, at)
+}
+
+// end ends the live sessions that are meant, those first whose rows nobody has
+// locked. It waits for the others without holding a connection.
+func (s *Store) end(ctx context.Context, doing, which, value string, reason rotation.EndReason, at time.Time) (n int, _ error) {
+	live := `SELECT id FROM tandem_sessions WHERE ` + which + ` AND ended_at IS NULL`
+	statement := `WITH live AS (` + live + `), free AS (` + live + ` FOR NO KEY UPDATE SKIP LOCKED), ended AS (
+			UPDATE tandem_sessions SET ended_at = $2, end_reason = $3 WHERE id IN (SELECT id FROM free) RETURNING id)
+		SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM ended)`
+	err := s.do(ctx, doing, repeatable, func(bool) error {
+		var live, ended int
+		err := s.pool.QueryRow(ctx, statement, s.modeAndArgs([]any{value, at, string(reason)})...).Scan(&live, &ended)
+		if err != nil {
+			return err
+		}
+		n += ended
+		if ended < live {
+			return errRowLocked // or somebody else has ended it, which the next attempt sees
+		}
+		return nil
+	})
+	return n, err
 }
 
 // List returns a page of the sessions of a subject that nothing has ended, newest
@@ -125,12 +146,15 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 		ORDER BY created_at DESC, id LIMIT $4::bigint`, subject, after, page.After.ID.String(), limit)
 }
 
-// Sweep removes up to 1,000 sessions that ended or expired before the given time.
+// Sweep removes up to 1,000 sessions that ended or expired before the given time. It
+// passes those by whose rows another transaction has locked.
 func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
-	n, err := s.exec(ctx, "sweep", repeatable, `DELETE FROM tandem_sessions WHERE id IN (
+	n, err := s.exec(ctx, "sweep", repeatable, `WITH over AS (
 			SELECT id FROM tandem_sessions WHERE ended_at < $1
 			UNION ALL SELECT id FROM tandem_sessions WHERE expires_at < $1
-			LIMIT $2)`, before, sweepBatch)
+			LIMIT $2),
+		free AS (SELECT id FROM tandem_sessions WHERE id IN (SELECT id FROM over) FOR UPDATE SKIP LOCKED)
+		DELETE FROM tandem_sessions WHERE id IN (SELECT id FROM free)`, before, sweepBatch)
 	return int(n), err
 }
 

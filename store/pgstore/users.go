@@ -37,10 +37,12 @@ func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
 }
 
 // ReplacePasswordHash replaces the hash of a user by another of the same password,
-// if it still is from; otherwise it changes nothing.
+// if it still is from and nobody has locked the user's row; otherwise it changes
+// nothing.
 func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
 	_, err := s.exec(ctx, "replace a password hash", repeatable,
-		`UPDATE tandem_users SET password_hash = $3 WHERE name = $1 AND password_hash = $2`, name, from, to)
+		`UPDATE tandem_users SET password_hash = $3 WHERE name = (
+			SELECT name FROM tandem_users WHERE name = $1 AND password_hash = $2 FOR NO KEY UPDATE SKIP LOCKED)`, name, from, to)
 	return err
 }
 

@@ -16,6 +16,10 @@ type Steps struct {
 	Advance func(from uint32) (store.Session, bool, error)
 	// Get returns the session, or [store.ErrNotFound].
 	Get func() (store.Session, error)
+	// Wait is called where Advance did not confirm a token though it should have:
+	// another transaction has locked the session's row. Its error ends the
+	// confirmation. It is nil for a store whose Advance waits for the row.
+	Wait func() error
 }
 
 // Confirm carries out what [server.Store] promises of Confirm.
@@ -26,8 +30,9 @@ func Confirm(steps Steps, to rotation.Position, at time.Time) (store.Confirmatio
 		session, err := steps.Get()
 		return store.Confirmation{Session: session}, err
 	}
-	// Each turn but the first finds a later generation than the one before, and none
-	// above that of the token: another has then been confirmed.
+	// A turn that does not confirm the token has found a row that was locked, or a
+	// generation other than the one before: as none is above that of the token, there
+	// is an end to those.
 	for from := to.Generation - 1; ; {
 		session, confirmed, err := steps.Advance(from)
 		if err != nil || confirmed {
@@ -36,6 +41,11 @@ func Confirm(steps Steps, to rotation.Position, at time.Time) (store.Confirmatio
 		session, err = steps.Get()
 		if _, ended := session.Ended(at); err != nil || ended || session.Current.Generation >= to.Generation {
 			return store.Confirmation{Session: session}, err
+		}
+		if session.Current.Generation == from && steps.Wait != nil {
+			if err := steps.Wait(); err != nil {
+				return store.Confirmation{}, err
+			}
 		}
 		from = session.Current.Generation
 	}
