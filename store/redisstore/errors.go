@@ -29,11 +29,31 @@ func isLost(err error) bool {
 // isElsewhere reports whether the server has not carried out what it was asked, and
 // it or another one will in a moment: a Cluster or Sentinel at work.
 func isElsewhere(err error) bool {
-	if !isAnswer(err) {
-		return false
+	return isAnswer(err) && slices.Contains([]string{
+		"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING",
+	}, code(err.Error()))
+}
+
+// isReplica reports whether the server has answered as a replica does: there was a
+// failover, and the connection leads to where the primary was.
+func isReplica(err error) bool {
+	return isAnswer(err) && (slices.Contains([]string{"READONLY", "MASTERDOWN"}, code(err.Error())) || isDemoted(err))
+}
+
+// isDemoted reports whether the server has become a replica between a write and the
+// wait for the disk: the write may be undone.
+func isDemoted(err error) bool {
+	return isAnswer(err) && (code(err.Error()) == "UNBLOCKED" || strings.Contains(err.Error(), "cannot be used with replica instances"))
+}
+
+// code returns the first word of what the server answered, which says what kind of
+// an error it is.
+func code(text string) string {
+	if i := strings.LastIndex(text, ": -"); i >= 0 { // within a script, before Redis 7
+		text = text[i+len(": -"):]
 	}
-	code, _, _ := strings.Cut(err.Error(), " ")
-	return slices.Contains([]string{"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "LOADING"}, code)
+	code, _, _ := strings.Cut(text, " ")
+	return code
 }
 
 // explain says what was being done on which server, and what may help. It returns
@@ -66,10 +86,7 @@ func (s *Store) advise(err error) string {
 
 // adviseOn says what to do about what the server answered.
 func (s *Store) adviseOn(text string) string {
-	if i := strings.LastIndex(text, ": -"); i >= 0 { // within a script, before Redis 7
-		text = text[i+len(": -"):]
-	}
-	code, _, _ := strings.Cut(text, " ")
+	code := code(text)
 	if strings.Contains(text, "user executing the script can't") {
 		code = "NOPERM"
 	}
@@ -78,7 +95,7 @@ func (s *Store) adviseOn(text string) string {
 		return "check user and password in the URL"
 	case "NOPERM":
 		return fmt.Sprintf("let the user work on these keys: ACL SETUSER … ~%s* +@read +@write +@scripting +@connection +info +config|get (and +cluster|slots +cluster|shards on a Cluster)", s.prefix)
-	case "READONLY":
+	case "READONLY", "MASTERDOWN":
 		return "it is a replica: name the primary in the URL, or Sentinel with master_set"
 	case "OOM":
 		return "its memory is full: raise maxmemory, and the server goes on by itself"

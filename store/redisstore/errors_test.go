@@ -3,6 +3,8 @@ package redisstore
 import (
 	"strings"
 	"testing"
+
+	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 )
 
 // What a server answers is recognised in each of the forms that it has had.
@@ -15,10 +17,37 @@ func TestAdvice(t *testing.T) {
 		"The user executing the script can't run this command or subcommand script: 0a, on @user_script:3.":        "~tandem:*",
 		"NOPERM this user has no permissions to run the 'waitaof' command":                                         "~tandem:*",
 		"CLUSTERDOWN The cluster is down":                                                                          "is not whole",
-		"something new":                                                                                            "",
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.":                         "it is a replica",
+		"something new": "",
 	} {
 		if got := s.adviseOn(text); !strings.Contains(got, want) || (got == "") != (want == "") {
 			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+// What an error says about where the connection leads, and whether anything was done.
+func TestWhatAnAnswerSays(t *testing.T) {
+	e := enginetest.Redis(t)
+	s, err := Open(t.Context(), e.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for text, want := range map[string]struct{ elsewhere, replica, demoted bool }{
+		"READONLY You can't write against a read only replica.":                                           {elsewhere: true, replica: true},
+		"ERR Error running script (call to f_0a): @user_script:2: -READONLY You can't write against it.":  {elsewhere: true, replica: true},
+		"MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.":                {elsewhere: true, replica: true},
+		"UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)":    {replica: true, demoted: true},
+		"ERR WAITAOF cannot be used with replica instances. Please also note that writes are just local.": {replica: true, demoted: true},
+		"LOADING Redis is loading the dataset in memory":                                                  {elsewhere: true},
+		"CLUSTERDOWN The cluster is down":                                                                 {elsewhere: true},
+		"OOM command not allowed when used memory > 'maxmemory'.":                                         {},
+		"ERR unknown command 'READONLY'":                                                                  {},
+	} {
+		answer := s.client.Do(t.Context(), s.client.B().Eval().Script("return redis.error_reply(ARGV[1])").Numkeys(0).Arg(text).Build()).Error()
+		if isElsewhere(answer) != want.elsewhere || isReplica(answer) != want.replica || isDemoted(answer) != want.demoted {
+			t.Errorf("%v: elsewhere %t, replica %t, demoted %t; want %+v", answer, isElsewhere(answer), isReplica(answer), isDemoted(answer), want)
 		}
 	}
 }

@@ -47,10 +47,12 @@ import (
 // A Store is a set of keys with one prefix. Its methods are safe for concurrent
 // use. Their errors name the server, and say what to do where something can be done.
 type Store struct {
-	name    string // for errors: host, database, user and prefix, never the password
-	prefix  string
-	client  rueidis.Client
-	scripts scripts
+	name   string // for errors: host, database, user and prefix, never the password
+	prefix string
+	client rueidis.Client
+	// connections are those of the client.
+	connections connections
+	scripts     scripts
 	// waits says that ends wait for the disk.
 	waits     bool
 	warning   string
@@ -89,6 +91,7 @@ func Open(ctx context.Context, address string) (_ *Store, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, s.explain(ctx, "open", err)
 	}
+	s.connections.track(&option)
 	if s.client, err = rueidis.NewClient(option); err != nil {
 		return nil, s.explain(ctx, "open", err)
 	}

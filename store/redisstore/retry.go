@@ -17,7 +17,8 @@ const (
 	onceOnly   repeat = false
 )
 
-// Bounds on attempts: a connection that broke is replaced unseen. A server that is
+// Bounds on attempts: a connection that broke, or leads to a replica since a failover,
+// is replaced unseen. A server that is
 // away is not waited for: callers are told at once, and their clients come again.
 const (
 	maxAttempts = 4
@@ -27,15 +28,19 @@ const (
 	lastAttempt = time.Second
 )
 
-// try carries out op until it succeeds or fails for a reason other than a lost
-// connection. It tells op whether an earlier attempt may have been carried out.
+// try carries out op until it succeeds or fails for a reason other than a connection
+// that is lost or leads elsewhere now. It tells op whether an earlier attempt may have been carried out.
 func (s *Store) try(ctx context.Context, doing string, again repeat, op func(mayBeDone bool) error) error {
 	began, pause := time.Now(), firstWait
 	mayBeDone := false
 	for attempt := 1; ; attempt++ {
+		tried := time.Now()
 		err := op(mayBeDone)
+		if isReplica(err) {
+			s.connections.giveUp(tried)
+		}
 		notDone := isContextError(err) || isElsewhere(err)
-		mayTry := notDone || isLost(err) && bool(again)
+		mayTry := notDone || (isLost(err) || isDemoted(err)) && bool(again)
 		switch {
 		case err == nil, ctx.Err() != nil, s.closed.Load(), !mayTry,
 			attempt == maxAttempts, time.Since(began) > lastAttempt:

@@ -42,6 +42,13 @@ func Redis(t testing.TB, settings ...string) *engines.Redis {
 	return started(t, "redis-server", e, err)
 }
 
+// Relay starts a relay to a target, a host with a port.
+func Relay(t testing.TB, target string) *engines.Relay {
+	t.Helper()
+	r, err := engines.NewRelay(target)
+	return started(t, "a relay", r, err)
+}
+
 func started[E io.Closer](t testing.TB, part string, e E, err error) E {
 	t.Helper()
 	if errors.Is(err, engines.ErrNotInstalled) {
