@@ -26,7 +26,7 @@ func FromContext(ctx context.Context) (Access, bool) {
 
 // RequireSession guards a handler of the program's own: it lets requests pass
 // whose access token is good and whose session lives, and answers the others
-// with 401. Unlike a guard elsewhere it looks at the session, so signing out
+// with 401, or with 503 where it cannot tell because the store is away. Unlike a guard elsewhere it looks at the session, so signing out
 // works at once. [FromContext] has the rest.
 func (s *Server) RequireSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -71,6 +71,9 @@ func (s *Server) bearer(r *http.Request) (Access, error) {
 		return Access{}, s.badToken()
 	}
 	access, err := s.verifier.Verify(r.Context(), token)
+	if p, ok := errors.AsType[*problem](err); ok {
+		return Access{}, p
+	}
 	if err != nil {
 		return Access{}, s.badToken()
 	}

@@ -38,7 +38,7 @@ type Directory interface {
 	// Authenticate returns the user whose name and password these are, or
 	// [ErrInvalidCredentials]. It should take as long for a name that it does not
 	// know as for a wrong password. Any other error means that it could not tell:
-	// the client is asked to try again.
+	// the client is asked to try again. The context ends after 10 seconds.
 	Authenticate(ctx context.Context, username, password string) (Identity, error)
 }
 
@@ -47,7 +47,8 @@ type Directory interface {
 // that is under way while the user's password is changed and the user's sessions
 // are ended does not leave a session behind.
 type Revalidator interface {
-	// StillValid reports whether what Authenticate returned still holds.
+	// StillValid reports whether what Authenticate returned still holds. The context
+	// ends after 10 seconds.
 	StillValid(ctx context.Context, identity Identity) (bool, error)
 }
 

@@ -62,7 +62,8 @@ type KeySource interface {
 
 	// Reload looks for keys that another server has published. It is called when a
 	// token was made with a key that is not in the set; with an error of Reload the
-	// server cannot tell whether the token is good, and says so.
+	// server cannot tell whether the token is good, and says so (503). The context
+	// ends after 5 seconds.
 	Reload(ctx context.Context) error
 }
 
@@ -76,6 +77,15 @@ func (k staticKeys) Reload(context.Context) error { return nil }
 type verifierKeys struct{ KeySource }
 
 func (k verifierKeys) KeySet() *accesstoken.KeySet { return k.KeySource.KeySet().public }
+
+// Reload returns a problem: without the keys nobody can tell whether the token is
+// good.
+func (k verifierKeys) Reload(ctx context.Context) error {
+	if err := k.KeySource.Reload(ctx); err != nil {
+		return unavailable("look for the key of an access token", err)
+	}
+	return nil
+}
 
 // decode returns what a refresh token says, once its MAC is checked.
 func (s *Server) decode(ctx context.Context, text string) (rotation.Token, error) {

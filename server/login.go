@@ -128,7 +128,9 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	outcome := undecided // for a directory that panics, too
 	defer func() { s.gate.leave(attempt, outcome) }()
 
-	identity, err := s.cfg.Directory.Authenticate(r.Context(), given.username, given.password)
+	ctx, cancel := context.WithTimeout(r.Context(), directoryTimeout)
+	defer cancel()
+	identity, err := s.cfg.Directory.Authenticate(ctx, given.username, given.password)
 	switch {
 	case errors.Is(err, ErrInvalidCredentials):
 		outcome = failed
@@ -191,7 +193,9 @@ func (s *Server) revalidate(r *http.Request, identity Identity, session store.Se
 	if !ok {
 		return nil
 	}
-	valid, err := directory.StillValid(r.Context(), identity)
+	ctx, cancel := context.WithTimeout(r.Context(), directoryTimeout)
+	defer cancel()
+	valid, err := directory.StillValid(ctx, identity)
 	if err == nil && valid {
 		return nil
 	}

@@ -31,16 +31,15 @@ type Server struct {
 	// warnedOfProxy is when the server last warned of one, in nanoseconds.
 	warnedOfProxy atomic.Int64
 
-	started  time.Time
-	draining atomic.Bool
+	started   time.Time
+	draining  atomic.Bool
+	readiness *readiness
 
 	// background has what runs beside the requests, until stopBackground.
 	background     sync.WaitGroup
 	stopBackground context.CancelFunc
 	leftovers      leftovers
 }
-
-const pingTimeout = 2 * time.Second
 
 // New returns a server that is ready to serve, or an error that names the field
 // of the config that is wrong. Close it when the last request is done.
@@ -52,7 +51,7 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setKeys(); err != nil {
 		return nil, err
 	}
-	cfg.Store = boundedStore{cfg.Store}
+	cfg.Store, cfg.Keys = boundedStore{cfg.Store}, boundedKeys{cfg.Keys}
 	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{
 		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
 	})
@@ -65,6 +64,8 @@ func New(cfg Config) (*Server, error) {
 		signer:   accesstoken.Signer{Issuer: cfg.Issuer, Audience: cfg.Audience},
 		verifier: verifier,
 		gate:     newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
+
+		readiness: newReadiness(cfg.Store.Ping),
 	}
 	s.started, s.leftovers = time.Now(), newLeftovers()
 	s.handler = s.withCORS(s.routes())
@@ -168,25 +169,6 @@ type status struct {
 
 // health says that the process lives.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
-	s.respond(w, r, http.StatusOK, status{"ok"})
-	return nil
-}
-
-// ready says whether it is any use to send requests here.
-func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
-	if s.draining.Load() {
-		return &problem{
-			status:      http.StatusServiceUnavailable,
-			Code:        codeUnavailable,
-			Description: "the server is shutting down",
-			retryAfter:  time.Second,
-		}
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), pingTimeout)
-	defer cancel()
-	if err := s.cfg.Store.Ping(ctx); err != nil {
-		return unavailable("ping the store", err)
-	}
 	s.respond(w, r, http.StatusOK, status{"ok"})
 	return nil
 }

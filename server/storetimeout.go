@@ -8,11 +8,27 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// storeTimeout bounds how long a request waits for the store: one that hangs is
-// answered with 503, as one that is down.
-const storeTimeout = 5 * time.Second
+const (
+	// storeTimeout bounds how long a request waits for the store: one that hangs is
+	// answered with 503, as one that is down.
+	storeTimeout = 5 * time.Second
+	// directoryTimeout bounds how long a sign-in waits for an answer of the
+	// directory, which may look into the store and wait its turn to hash.
+	directoryTimeout = 2 * storeTimeout
+	// sweepTimeout bounds a call of Sweep, for which nobody waits.
+	sweepTimeout = time.Minute
+)
 
-// A boundedStore bounds each call that a request waits for.
+// boundedKeys bounds the look for new keys, which is one into the store.
+type boundedKeys struct{ KeySource }
+
+func (k boundedKeys) Reload(ctx context.Context) error {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return k.KeySource.Reload(ctx)
+}
+
+// A boundedStore bounds each call but Ping, whose caller does.
 type boundedStore struct{ Store }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -53,4 +69,10 @@ func (s boundedStore) List(ctx context.Context, subject string, page store.Page)
 	ctx, cancel := bounded(ctx)
 	defer cancel()
 	return s.Store.List(ctx, subject, page)
+}
+
+func (s boundedStore) Sweep(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return s.Store.Sweep(ctx, before)
 }
