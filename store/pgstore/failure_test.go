@@ -218,8 +218,8 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	newDatabase := func() string {
-		name, err := e.NewDatabase(t.Context())
+	newDatabase := func(options ...string) string {
+		name, err := e.NewDatabase(t.Context(), options...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -242,6 +242,8 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 	exec(newer, "INSERT INTO tandem_migrations (version_id, is_applied) VALUES (999, true)")
 	readOnly := newDatabase()
 	exec("postgres", "ALTER DATABASE "+readOnly+" SET default_transaction_read_only = on")
+	latin := newDatabase("ENCODING 'LATIN1' TEMPLATE template0")
+	bytesOnly := newDatabase("ENCODING 'SQL_ASCII' TEMPLATE template0")
 	unreachable := fmt.Sprintf("postgres://ann:geheim@127.0.0.1:%d/db", 1)
 
 	for name, c := range map[string]struct {
@@ -254,6 +256,8 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 		"a database that is not":     {e.URL("nowhere"), []string{`"nowhere"`, "createdb"}},
 		"a user without rights":      {as(e.URL(newDatabase()), "guest", "geheim"), []string{`user "guest"`, "GRANT CREATE"}},
 		"a newer schema":             {e.URL(newer), []string{"a newer Tandem (schema 999", newer}},
+		"another encoding":           {e.URL(latin), []string{latin, "LATIN1", "createdb --encoding=UTF8 --template=template0"}},
+		"no encoding at all":         {e.URL(bytesOnly), []string{bytesOnly, "SQL_ASCII", "createdb --encoding=UTF8 --template=template0"}},
 		"a database to read only":    {e.URL(readOnly), []string{readOnly, "is it a standby"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -330,6 +334,47 @@ func TestADatabaseWithoutTheSettings(t *testing.T) {
 	if warning := open(t, e.URL(name)).Warning(); warning != "" {
 		t.Errorf("Warning: %q", warning)
 	}
+}
+
+// Names of all kinds work, whatever encoding the database, the user or the URL asks for
+// on the client's side.
+func TestAnotherClientEncoding(t *testing.T) {
+	e := enginetest.Postgres(t, noFsync)
+	name, err := e.NewDatabase(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Exec(t.Context(), name, "ALTER DATABASE "+name+" SET client_encoding = 'LATIN1'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, url := range []string{e.URL(name), e.URL(name) + "&client_encoding=GBK"} {
+		s := open(t, url)
+		user := store.User{Name: "小明 of " + url, Subject: url, PasswordHash: "$hash$", Version: 1}
+		if err := s.AddUser(t.Context(), user); err != nil {
+			t.Errorf("%s: %v", url, err)
+			continue
+		}
+		if got, err := s.UserByName(t.Context(), user.Name); err != nil || got.Name != user.Name {
+			t.Errorf("%s: %+v, %v", url, got, err)
+		}
+		if got := encoded(t, e, name, url); got != user.Name {
+			t.Errorf("%s: the database has the name %q", url, got)
+		}
+	}
+}
+
+// encoded returns the name of a user as the database has it.
+func encoded(t *testing.T, e *engines.Postgres, database, subject string) (name string) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), e.URL(database)+"&client_encoding=UTF8")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.Background())
+	if err := conn.QueryRow(t.Context(), "SELECT name FROM tandem_users WHERE subject = $1", subject).Scan(&name); err != nil {
+		t.Fatal(err)
+	}
+	return name
 }
 
 // Several servers start at once on an empty database.

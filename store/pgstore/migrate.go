@@ -2,6 +2,7 @@ package pgstore
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -23,12 +24,16 @@ const migrationsTable = "tandem_migrations"
 // it, too.
 const migrateAttempts = 20
 
-// migrate brings the schema up to date, and refuses one that is ahead of us.
+// migrate brings the schema up to date, and refuses one that is ahead of us and a
+// database that cannot keep all text.
 func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	config = config.Copy()
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // for PgBouncer
 	db := stdlib.OpenDB(*config)
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if err := s.checkEncoding(ctx, db); err != nil {
+		return err
+	}
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
 		return err
@@ -45,6 +50,22 @@ func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error)
 		if err := wait(ctx, time.Duration(rand.Int64N(int64(100*time.Millisecond)))); err != nil { //nolint:gosec // no secret
 			return err
 		}
+	}
+	return nil
+}
+
+// checkEncoding refuses a database that could not keep the names of all users, before
+// the first of them finds that out. One that only speaks PostgreSQL's protocol may not
+// tell its encoding.
+func (s *Store) checkEncoding(ctx context.Context, db *sql.DB) error {
+	var encoding string
+	err := db.QueryRowContext(ctx, `SELECT coalesce(current_setting('server_encoding', true), '')`).Scan(&encoding)
+	switch {
+	case err != nil:
+		return s.explain(ctx, "read the settings", err)
+	case encoding != "" && encoding != "UTF8":
+		return fmt.Errorf("%s: its encoding is %s, which cannot keep every name; make another one with "+
+			"createdb --encoding=UTF8 --template=template0, and name that in the URL", s.name, encoding)
 	}
 	return nil
 }

@@ -149,5 +149,7 @@ func parse(url string) (*pgxpool.Config, error) {
 	if _, set := config.ConnConfig.RuntimeParams["application_name"]; !set {
 		config.ConnConfig.RuntimeParams["application_name"] = "tandem"
 	}
+	// Go's text is UTF-8, whatever PGCLIENTENCODING, the user or the database prefers.
+	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	return config, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
@@ -62,11 +63,12 @@ func (e *Postgres) Exec(ctx context.Context, database, statement string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// NewDatabase makes an empty database and returns its name.
-func (e *Postgres) NewDatabase(ctx context.Context) (string, error) {
+// NewDatabase makes an empty database and returns its name. Options are as those of
+// CREATE DATABASE, such as "ENCODING 'LATIN1'".
+func (e *Postgres) NewDatabase(ctx context.Context, options ...string) (string, error) {
 	e.databases++
 	name := fmt.Sprintf("db%d", e.databases)
-	return name, e.Exec(ctx, "postgres", "CREATE DATABASE "+name)
+	return name, e.Exec(ctx, "postgres", strings.Join(append([]string{"CREATE DATABASE", name}, options...), " "))
 }
 
 // A Bouncer is a PgBouncer in transaction mode before a PostgreSQL server.
