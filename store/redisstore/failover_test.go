@@ -1,39 +1,17 @@
 package redisstore_test
 
 import (
-	"net"
-	"strings"
+	"context"
+	"errors"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
+	"github.com/tandem-auth/tandem/store/redisstore"
 )
-
-// follow makes one server the replica of another, and waits until it has all.
-func follow(t *testing.T, replica, primary *engines.Redis) {
-	t.Helper()
-	host, port, err := net.SplitHostPort(primary.Address())
-	if err != nil {
-		t.Fatal(err)
-	}
-	do(t, replica, "REPLICAOF", host, port)
-	await(t, "the replica follows", func() bool {
-		return strings.Contains(do(t, replica, "INFO", "replication"), "master_link_status:up")
-	})
-}
-
-// await asks until it is so, for half a minute at most.
-func await(t *testing.T, what string, isSo func() bool) {
-	t.Helper()
-	for began := time.Now(); !isSo(); {
-		if time.Since(began) > 30*time.Second {
-			t.Fatalf("it is not so: %s", what)
-		}
-	}
-}
 
 // After a failover, the connections that there are lead to what is a replica now: a
 // provider has moved the name, or a proxy its target, and demoted the old primary
@@ -44,8 +22,8 @@ func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 		"and answers nothing before it has caught up": {"--replica-serve-stale-data", "no"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			first := enginetest.Redis(t, append(primarySettings, "--repl-diskless-sync-delay", "0")...)
-			second := enginetest.Redis(t, "--repl-diskless-sync-delay", "0")
+			first := enginetest.Redis(t, primarySettings...)
+			second := enginetest.Redis(t)
 			relay := enginetest.Relay(t, first.Address())
 			s := open(t, "redis://"+relay.Address()+"/0")
 			session, other := numbered(1), numbered(2)
@@ -54,12 +32,12 @@ func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			follow(t, second, first)
+			within(t, func(ctx context.Context) error { return second.Follow(ctx, first) })
 
 			do(t, second, "REPLICAOF", "NO", "ONE")
 			relay.MoveTo(second.Address())
 			if len(primarySettings) == 0 {
-				follow(t, first, second)
+				within(t, func(ctx context.Context) error { return first.Follow(ctx, second) })
 			} else { // it cannot reach the new primary
 				do(t, first, "REPLICAOF", "127.0.0.1", "1")
 			}
@@ -87,4 +65,125 @@ func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 			}
 		})
 	}
+}
+
+// failoverTimeout bounds how long a store may need until it is whole again, beside the
+// time that the servers take to notice that one of them is gone.
+const failoverTimeout = 30 * time.Second
+
+// A family is sessions of one subject that outlive failovers.
+type family struct {
+	*testing.T
+
+	store    *redisstore.Store
+	sessions []store.Session
+}
+
+func newFamily(t *testing.T, s *redisstore.Store) *family {
+	t.Helper()
+	f := &family{T: t, store: s}
+	for i := range 60 {
+		f.sessions = append(f.sessions, numbered(i))
+		if err := s.Create(t.Context(), f.sessions[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+// refresh refreshes every session as its client does, who comes again when the
+// store is away. No answer may be that there is no such session, and none may take
+// longer than the server waits.
+func (f *family) refresh(what string) {
+	f.Helper()
+	began := time.Now()
+	var all sync.WaitGroup
+	for i := range f.sessions {
+		all.Go(func() {
+			for {
+				ctx, cancel := context.WithTimeout(f.Context(), 5*time.Second)
+				session, err := rotate(ctx, f.store, f.sessions[i], 1)
+				cancel()
+				switch {
+				case err == nil:
+					f.sessions[i] = session
+					return
+				case errors.Is(err, store.ErrNotFound), time.Since(began) > failoverTimeout:
+					f.Errorf("%s, session %d: %v", what, i, err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+	f.Logf("%s: all were refreshed after %v", what, time.Since(began).Round(10*time.Millisecond))
+}
+
+// end looks for all sessions in the list of their subject, and ends them.
+func (f *family) end() {
+	f.Helper()
+	listed, err := f.store.List(f.Context(), "ann")
+	if err != nil || len(listed) != len(f.sessions) {
+		f.Errorf("List: %d sessions, %v; want %d", len(listed), err, len(f.sessions))
+	}
+	n, err := f.store.EndSubject(f.Context(), "ann", rotation.SignedOut, time.Now())
+	if err != nil || n != len(f.sessions) {
+		f.Errorf("EndSubject: %d, %v; want %d", n, err, len(f.sessions))
+	}
+	for _, session := range f.sessions {
+		if got, err := f.store.Get(f.Context(), session.ID); err != nil || got.EndReason != rotation.SignedOut {
+			f.Errorf("Get of one that has ended: %+v, %v", got, err)
+		}
+	}
+}
+
+// within runs steps that may take half a minute each.
+func within(t *testing.T, steps ...func(ctx context.Context) error) {
+	t.Helper()
+	for _, step := range steps {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		err := step(ctx)
+		cancel()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A primary of a Cluster is killed: its replica takes over, and no session is lost, nor
+// when the killed one comes back as a replica and is given its place again.
+func TestFailoverOfACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts six servers, and waits until one of them is given up")
+	}
+	c := enginetest.RedisCluster(t)
+	f := newFamily(t, open(t, c.URL()))
+	f.refresh("before")
+	within(t, c.AwaitReplicas)
+	enginetest.Do(t, c.Primaries[0].Kill)
+	f.refresh("a primary is killed")
+	enginetest.Do(t, c.Primaries[0].Start)
+	within(t, c.AwaitReady, c.FailBack)
+	f.refresh("it is a primary again")
+	f.end()
+}
+
+// The primary that Sentinels watch over is killed: the replica takes over, and no
+// session is lost, nor when the killed one comes back and the operator has the
+// Sentinels give it its place again.
+func TestFailoverBySentinel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts five servers, and waits until one of them is given up")
+	}
+	e := enginetest.RedisSentinel(t)
+	f := newFamily(t, open(t, e.URL()))
+	f.refresh("before")
+	within(t, e.AwaitReplica)
+	enginetest.Do(t, e.Primary.Kill)
+	f.refresh("the primary is killed")
+	e.Primary, e.Replica = e.Replica, e.Primary
+	enginetest.Do(t, e.Replica.Start)
+	within(t, e.AwaitReady, e.AwaitReplica, e.FailOver)
+	f.refresh("it is the primary again")
+	f.end()
 }

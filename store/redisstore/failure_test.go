@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/rotation"
@@ -21,17 +19,11 @@ import (
 // do sends a command to a server behind the store's back, and returns the answer.
 func do(t testing.TB, e *engines.Redis, command ...string) string {
 	t.Helper()
-	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{e.Address()}, DisableCache: true, ForceSingleClient: true})
+	answer, err := e.Do(t.Context(), command...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer client.Close()
-	answer, err := client.Do(t.Context(), client.B().Arbitrary(command...).Build()).ToMessage()
-	if err != nil && !rueidis.IsRedisNil(err) {
-		t.Fatal(err)
-	}
-	text, _ := answer.ToString()
-	return text
+	return answer
 }
 
 // as puts a user before the address of a URL.

@@ -1,10 +1,15 @@
 package engines
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"syscall"
+	"time"
+
+	"github.com/redis/rueidis"
 )
 
 // A Redis is a Redis server.
@@ -20,6 +25,7 @@ func NewRedis(settings ...string) (*Redis, error) {
 	e := &Redis{engine}
 	e.args = append([]string{
 		"--port", strconv.Itoa(e.Port), "--bind", "127.0.0.1", "--dir", e.data(), "--save", "",
+		"--repl-diskless-sync-delay", "0", // a replica need not wait for others
 	}, settings...)
 	if err := e.Start(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -29,3 +35,64 @@ func NewRedis(settings ...string) (*Redis, error) {
 
 // URL returns the server's address.
 func (e *Redis) URL() string { return fmt.Sprintf("redis://%s/0", e.Address()) }
+
+// Do carries out a command and returns its answer, if that is text.
+func (e *Redis) Do(ctx context.Context, command ...string) (string, error) {
+	client, err := rueidis.NewClient(rueidis.ClientOption{
+		InitAddress: []string{e.Address()}, DisableCache: true, DisableRetry: true, ForceSingleClient: true,
+	})
+	if err != nil {
+		return "", err
+	}
+	defer client.Close()
+	answer, err := client.Do(ctx, client.B().Arbitrary(command...).Build()).ToMessage()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		return "", fmt.Errorf("%s: %w", strings.Join(command, " "), err)
+	}
+	text, _ := answer.ToString()
+	return text, nil
+}
+
+// Follow makes the server a replica of another, and waits until it has all.
+func (e *Redis) Follow(ctx context.Context, primary *Redis) error {
+	if _, err := e.Do(ctx, "REPLICAOF", "127.0.0.1", strconv.Itoa(primary.Port)); err != nil {
+		return err
+	}
+	return await(ctx, "the replica has all", func() bool { return e.replicates(ctx, primary) })
+}
+
+// isPrimary reports whether the server is one, as far as it answers.
+func (e *Redis) isPrimary(ctx context.Context) bool {
+	info, err := e.Do(ctx, "INFO", "replication")
+	return err == nil && strings.Contains(info, "role:master")
+}
+
+// replicates reports whether a replica has all that its primary has.
+func (e *Redis) replicates(ctx context.Context, primary *Redis) bool {
+	ours, err := e.Do(ctx, "INFO", "replication")
+	if err != nil || !strings.Contains(ours, "master_link_status:up") {
+		return false
+	}
+	theirs, err := primary.Do(ctx, "INFO", "replication")
+	return err == nil && offset(ours, "slave_repl_offset") == offset(theirs, "master_repl_offset")
+}
+
+func offset(info, field string) string {
+	_, after, _ := strings.Cut(info, field+":")
+	value, _, _ := strings.Cut(after, "\r\n")
+	return value
+}
+
+// await asks until it is so, or the context ends.
+func await(ctx context.Context, what string, isSo func() bool) error {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for !isSo() {
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return fmt.Errorf("wait until %s: %w", what, ctx.Err())
+		}
+	}
+	return nil
+}

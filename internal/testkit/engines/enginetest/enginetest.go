@@ -42,6 +42,20 @@ func Redis(t testing.TB, settings ...string) *engines.Redis {
 	return started(t, "redis-server", e, err)
 }
 
+// RedisCluster starts a Redis Cluster.
+func RedisCluster(t testing.TB, settings ...string) *engines.RedisCluster {
+	t.Helper()
+	e, err := engines.NewRedisCluster(settings...)
+	return started(t, "redis-server", e, err)
+}
+
+// RedisSentinel starts a Redis server with a replica and Sentinels.
+func RedisSentinel(t testing.TB, settings ...string) *engines.RedisSentinel {
+	t.Helper()
+	e, err := engines.NewRedisSentinel(settings...)
+	return started(t, "redis-server", e, err)
+}
+
 // Relay starts a relay to a target, a host with a port.
 func Relay(t testing.TB, target string) *engines.Relay {
 	t.Helper()
