@@ -167,6 +167,7 @@ func TestFailoverOfACluster(t *testing.T) {
 	within(t, c.AwaitReplicas)
 	enginetest.Do(t, c.Primaries[0].Kill)
 	f.refresh("a primary is killed")
+	open(t, c.URL()) // another server starts meanwhile
 	enginetest.Do(t, c.Primaries[0].Start)
 	within(t, c.AwaitReady, c.FailBack)
 	f.refresh("it is a primary again")
@@ -179,7 +180,7 @@ func TestFailoverOfACluster(t *testing.T) {
 	f.end()
 }
 
-// The primary that Sentinels watch over is killed: the replica takes over, and no
+// The primary that Sentinels watch over is killed, and the first Sentinel with it: the replica takes over, and no
 // session is lost, nor when the killed one comes back and the operator has the
 // Sentinels give it its place again, nor when it hangs for a while.
 func TestFailoverBySentinel(t *testing.T) {
@@ -190,10 +191,11 @@ func TestFailoverBySentinel(t *testing.T) {
 	f := newFamily(t, open(t, e.URL()))
 	f.refresh("before")
 	within(t, e.AwaitReplica)
-	enginetest.Do(t, e.Primary.Kill)
+	enginetest.Do(t, e.Primary.Kill, e.Sentinels[0].Kill) // they were on one machine
 	f.refresh("the primary is killed")
+	open(t, e.URL()) // another server starts meanwhile
 	e.Primary, e.Replica = e.Replica, e.Primary
-	enginetest.Do(t, e.Replica.Start)
+	enginetest.Do(t, e.Replica.Start, e.Sentinels[0].Start)
 	within(t, e.AwaitReady, e.AwaitReplica, e.FailOver)
 	f.refresh("it is the primary again")
 	e.Primary, e.Replica = e.Replica, e.Primary

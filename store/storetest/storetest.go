@@ -502,7 +502,7 @@ func cancelled(t *testing.T, s server.Store, _ func() server.Store) {
 }
 
 func strings(t *testing.T, s server.Store, _ func() server.Store) {
-	for i, text := range []string{"张伟", "O'Brien; DROP TABLE sessions --", "a\u0001b", "\u202eright to left", "🚲🚲"} {
+	for i, text := range []string{"张伟", "小明", "O'Brien; DROP TABLE sessions --", "a\u0001b", "\u202eright to left", "🚲🚲"} {
 		session := newSession(fmt.Sprintf("%d%s", i, text))
 		session.Device, session.Username = text, text
 		want(t, get(t, s, create(t, s, session).ID), session)

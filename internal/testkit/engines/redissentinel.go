@@ -72,13 +72,14 @@ sentinel failover-timeout %[3]s 10000
 	return &Redis{engine}, nil
 }
 
-// AwaitReady waits until the Sentinels know each other, and a replica that can take
-// over.
+// AwaitReady waits until the Sentinels know each other, the primary, and a replica that
+// can take over.
 func (s *RedisSentinel) AwaitReady(ctx context.Context) error {
+	want := fmt.Sprintf("status=ok,address=%s,slaves=1,sentinels=3", s.Primary.Address())
 	return await(ctx, "the Sentinels are ready", func() bool {
 		for _, sentinel := range s.Sentinels {
 			info, err := sentinel.Do(ctx, "INFO", "sentinel")
-			if err != nil || !strings.Contains(info, "status=ok") || !strings.Contains(info, "slaves=1,sentinels=3") {
+			if err != nil || !strings.Contains(info, want) {
 				return false
 			}
 		}
