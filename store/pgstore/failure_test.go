@@ -394,3 +394,43 @@ func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
 	}
 	all.Wait()
 }
+
+// After a failover, the connections that there are lead to a standby: a name or a proxy
+// has moved, and the old primary answers that it cannot be written. The store goes on.
+func TestAPrimaryThatBecomesAStandby(t *testing.T) {
+	first, second := enginetest.Postgres(t, noFsync), enginetest.Postgres(t, noFsync)
+	session := someSession()
+	var there *pgstore.Store // the new primary
+	for _, e := range []*engines.Postgres{first, second} { // what a replica would have copied
+		there = open(t, e.URL("postgres"))
+		if err := there.Create(t.Context(), session); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay := enginetest.Relay(t, first.Address())
+	s := open(t, strings.Replace(first.URL("postgres"), first.Address(), relay.Address(), 1))
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()"} {
+		if err := first.Exec(t.Context(), "postgres", statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	relay.MoveTo(second.Address())
+	for began := time.Now(); ; { // a backend need not have read its configuration yet
+		session.Current = session.Successor(7)
+		if _, err := s.Confirm(t.Context(), session.ID, session.Current, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		got, err := there.Get(t.Context(), session.ID)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case got.Current == session.Current:
+			return
+		case time.Since(began) > 10*time.Second:
+			t.Fatal("after 10 seconds the store still writes to the old primary")
+		}
+	}
+}
