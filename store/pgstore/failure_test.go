@@ -400,7 +400,7 @@ func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
 func TestAPrimaryThatBecomesAStandby(t *testing.T) {
 	first, second := enginetest.Postgres(t, noFsync), enginetest.Postgres(t, noFsync)
 	session := someSession()
-	var there *pgstore.Store // the new primary
+	var there *pgstore.Store                               // the new primary
 	for _, e := range []*engines.Postgres{first, second} { // what a replica would have copied
 		there = open(t, e.URL("postgres"))
 		if err := there.Create(t.Context(), session); err != nil {

@@ -136,10 +136,19 @@ func (c *RedisCluster) FailBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if _, err := first.Do(ctx, "CLUSTER", "FAILOVER"); err != nil {
-		return err
+	for ctx.Err() == nil {
+		if _, err := first.Do(ctx, "CLUSTER", "FAILOVER"); err != nil {
+			return err
+		}
+		// The nodes give it up after 5 seconds.
+		attempt, cancel := context.WithTimeout(ctx, 6*time.Second)
+		err := await(attempt, "it is a primary again", func() bool { return first.isPrimary(attempt) })
+		cancel()
+		if err == nil {
+			return nil
+		}
 	}
-	return await(ctx, "it is a primary again", func() bool { return first.isPrimary(ctx) })
+	return ctx.Err()
 }
 
 // AwaitReplicas waits until each replica has all that its primary has.

@@ -87,9 +87,10 @@ func (s *RedisSentinel) AwaitReady(ctx context.Context) error {
 	})
 }
 
-// AwaitReplica waits until the replica has all that the primary has.
+// AwaitReplica waits until the replica has all that the primary has. One that was a
+// primary is told to follow, which the Sentinels would do in up to half a minute.
 func (s *RedisSentinel) AwaitReplica(ctx context.Context) error {
-	return await(ctx, "the replica has all", func() bool { return s.Replica.replicates(ctx, s.Primary) })
+	return s.Replica.Follow(ctx, s.Primary)
 }
 
 // FailOver has the Sentinels make the replica the primary in an orderly way.
