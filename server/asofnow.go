@@ -11,8 +11,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// directoryTimeout bounds how long a refresh waits for the directory.
-const directoryTimeout = 5 * time.Second
+// asOfNowTimeout bounds how long a refresh waits for the directory.
+const asOfNowTimeout = 5 * time.Second
 
 // asOfNow returns a session with what its user may do now, if the directory can tell,
 // and ends it if the user may not be signed in any more. The refresh token has been
@@ -23,7 +23,7 @@ func (s *Server) asOfNow(r *http.Request, session store.Session) (store.Session,
 	if !ok {
 		return session, nil
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), directoryTimeout)
+	ctx, cancel := context.WithTimeout(r.Context(), asOfNowTimeout)
 	defer cancel()
 	identity, err := directory.Refresh(ctx, Identity{
 		Subject:  session.Subject,
