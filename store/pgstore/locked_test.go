@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
 	"github.com/tandem-auth/tandem/store/pgstore"
 )
 
@@ -128,7 +129,7 @@ func TestEndingAllSessionsWhereOneIsLocked(t *testing.T) {
 	if n != all-2 || !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("EndSubject: %d, %v; want %d and that one is locked", n, err, all-2)
 	}
-	if listed, err := s.List(t.Context(), "bob"); err != nil || len(listed) != 1 || listed[0].ID != numbered(1).ID {
+	if listed, err := s.List(t.Context(), "bob", store.Page{}); err != nil || len(listed) != 1 || listed[0].ID != numbered(1).ID {
 		t.Errorf("List: %+v, %v; want the one that is locked", listed, err)
 	}
 	rollBack()

@@ -126,7 +126,7 @@ func (f *family) refresh(what string) {
 // end looks for all sessions in the list of their subject, and ends them.
 func (f *family) end() {
 	f.Helper()
-	listed, err := f.store.List(f.Context(), "ann")
+	listed, err := f.store.List(f.Context(), "ann", store.Page{})
 	if err != nil || len(listed) != len(f.sessions) {
 		f.Errorf("List: %d sessions, %v; want %d", len(listed), err, len(f.sessions))
 	}
