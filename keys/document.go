@@ -153,12 +153,12 @@ func (k key) refreshKey() (rotation.Key, error) {
 }
 
 // inUse returns the newest key that is active, or else the one that is so first.
-func (d document) inUse(now time.Time, is func(key) bool) *key {
+func (d document) inUse(now time.Time, wanted func(key) bool) *key {
 	var best *key
 	for i := range d {
 		k := &d[i]
 		switch {
-		case !is(*k):
+		case !wanted(*k):
 		case best == nil,
 			best.ActiveFrom.After(now) && k.ActiveFrom.Before(best.ActiveFrom),
 			!k.ActiveFrom.After(now) && k.ActiveFrom.After(best.ActiveFrom):

@@ -353,6 +353,28 @@ func TestAnotherAlgorithm(t *testing.T) {
 	})
 }
 
+// A key makes tokens from its instant on, whether or not the server has looked into the
+// store since.
+func TestAKeyIsUsedFromItsInstantOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, master := newStore(t), newMaster(t)
+		p := newNode(t, store, keys.Config{MasterKeys: []keys.MasterKey{master}}).signIn(t)
+		n := newNode(t, store, keys.Config{
+			MasterKeys: []keys.MasterKey{master}, Algorithm: accesstoken.EdDSA, PollEvery: 1000 * 24 * time.Hour,
+		})
+		for _, c := range []struct {
+			wait time.Duration
+			want string
+		}{{keys.DefaultPublishAhead - time.Millisecond, "ES256"}, {time.Millisecond, "EdDSA"}} {
+			time.Sleep(c.wait)
+			p = n.refresh(t, p)
+			if got := n.published(t)[kid(t, p)]; got != c.want {
+				t.Errorf("%s after it was published: signed with %s, want %s", c.wait, got, c.want)
+			}
+		}
+	})
+}
+
 func TestAnotherMasterKey(t *testing.T) {
 	store, first, second := newStore(t), newMaster(t), newMaster(t)
 	p := newNode(t, store, keys.Config{MasterKeys: []keys.MasterKey{first}}).signIn(t)

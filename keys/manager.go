@@ -68,7 +68,7 @@ type Manager struct {
 	config   Config
 	schedule schedule
 
-	set   atomic.Pointer[server.KeySet]
+	plan  atomic.Pointer[plan]
 	turn  chan struct{} // holds one token: whoever has it may use what follows
 	known document
 	// loaded is when the document was last read, by a clock that only goes forward.
@@ -161,8 +161,9 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// KeySet returns the keys to use now.
-func (m *Manager) KeySet() *server.KeySet { return m.set.Load() }
+// KeySet returns the keys to use now: a key that is known makes tokens from its first
+// instant on, whenever the store was last read.
+func (m *Manager) KeySet() *server.KeySet { return m.plan.Load().at(m.config.Now()) }
 
 // Reload reads the store for keys that other servers have published, unless that was
 // done a moment ago.
@@ -253,12 +254,12 @@ func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
 			return false, err
 		}
 	}
-	set, err := d.keySet(m.config.Algorithm, now)
+	plan, err := newPlan(d, m.config.Algorithm)
 	if err != nil {
 		return false, err
 	}
 	m.known, m.loaded = d, time.Now()
-	m.set.Store(set)
+	m.plan.Store(&plan)
 	for _, k := range made {
 		m.config.Logger.InfoContext(ctx, "made a key", "use", string(k.Use), "id", k.ID, "active_from", k.ActiveFrom)
 	}

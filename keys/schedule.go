@@ -54,24 +54,24 @@ func (d document) has(k key) bool {
 }
 
 // newest returns the key of a kind that is or will be active last.
-func (d document) newest(is func(key) bool) *key {
+func (d document) newest(wanted func(key) bool) *key {
 	var newest *key
 	for i := range d {
-		if is(d[i]) && (newest == nil || d[i].ActiveFrom.After(newest.ActiveFrom)) {
+		if wanted(d[i]) && (newest == nil || d[i].ActiveFrom.After(newest.ActiveFrom)) {
 			newest = &d[i]
 		}
 	}
 	return newest
 }
 
-// is returns what tells the keys that follow one another.
-func (s schedule) is(u use, alg accesstoken.Algorithm) func(key) bool {
+// sameLine returns what tells the keys that follow one another.
+func (s schedule) sameLine(u use, alg accesstoken.Algorithm) func(key) bool {
 	return func(k key) bool { return k.Use == u && (u == refresh || k.Algorithm == alg) }
 }
 
 // next makes the next key for a use, if it is time to publish it.
 func (s schedule) next(d document, u use, now time.Time) (*key, error) {
-	last := d.newest(s.is(u, s.algorithm))
+	last := d.newest(s.sameLine(u, s.algorithm))
 	var from time.Time
 	switch {
 	case last == nil && d.newest(func(k key) bool { return k.Use == u }) == nil:
@@ -115,7 +115,7 @@ func (s schedule) setEnds(d document) (changed bool) {
 		}
 		var successor *key
 		for j := range d {
-			if s.is(k.Use, k.Algorithm)(d[j]) && d[j].ActiveFrom.After(k.ActiveFrom) &&
+			if s.sameLine(k.Use, k.Algorithm)(d[j]) && d[j].ActiveFrom.After(k.ActiveFrom) &&
 				(successor == nil || d[j].ActiveFrom.Before(successor.ActiveFrom)) {
 				successor = &d[j]
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -13,12 +14,16 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// A stage is the try-it server with short-lived tokens, and its page in a real
-// browser.
+const accessTTL = time.Hour
+
+// A stage is the try-it server, and its page in a real browser. The server's clock
+// stands still until a test moves it, so that no token runs out because the machine is
+// busy.
 type stage struct {
 	*testing.T
-	url string
-	tab *chrome.Tab
+	url   string
+	tab   *chrome.Tab
+	ahead atomic.Int64 // of the server's clock, in nanoseconds
 
 	mu     sync.Mutex
 	events map[server.EventKind]int
@@ -26,12 +31,19 @@ type stage struct {
 
 func newStage(t *testing.T) *stage {
 	t.Helper()
+	return newStageWith(t, accessTTL)
+}
+
+func newStageWith(t *testing.T, accessTTL time.Duration) *stage {
+	t.Helper()
 	s := &stage{T: t, tab: chrome.Open(t), events: map[server.EventKind]int{}}
+	began := time.Now()
 	d, err := tryit.Open(t.Context(), tryit.Config{
 		DataDir:   t.TempDir(),
 		Listen:    "localhost:0",
-		AccessTTL: 3 * time.Second,
+		AccessTTL: accessTTL,
 		OnEvent:   s.note,
+		Now:       func() time.Time { return began.Add(time.Duration(s.ahead.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -103,12 +115,16 @@ func (s *stage) expectCounts(tab *chrome.Tab, want map[string]int) {
 	}
 }
 
-// expire waits until the page knows that its access token has run out, and the
-// server, which gives it up to a second more, knows it too.
+// advance moves the server's clock.
+func (s *stage) advance(by time.Duration) { s.ahead.Add(int64(by)) }
+
+// expire has the access token run out: the server refuses it from now on.
 func (s *stage) expire(tab *chrome.Tab) {
 	s.Helper()
-	tab.Until(`document.body.dataset.expired === "true"`)
-	tab.Until(withToken(`GET`, `/auth/me`) + `.then((status) => status === 401)`)
+	s.advance(accessTTL + time.Second) // the token's expiry is rounded up to the second
+	if status := chrome.Eval[int](tab, withToken("GET", "/auth/me")); status != 401 {
+		s.Fatalf("the access token has not run out: %d", status)
+	}
 }
 
 // withToken is a request past the page's own script, with the access token that
@@ -157,6 +173,17 @@ func TestTwoHundredRequestsAtTheMomentOfExpiryMakeOneRefresh(t *testing.T) {
 	}
 	s.expectCounts(s.tab, map[string]int{"answered": 240, "refreshes": 3, "failed": 0})
 	s.expectNoErrors(s.tab)
+}
+
+// The page counts down by the browser's own clock, and the next request renews the
+// token.
+func TestThePageSaysThatTheTokenHasRunOut(t *testing.T) {
+	s := newStageWith(t, time.Second)
+	s.open()
+	s.tab.Until(`document.body.dataset.expired === "true"`)
+	s.advance(2 * time.Second)
+	s.fire(s.tab, 1)
+	s.expectCounts(s.tab, map[string]int{"answered": 1, "refreshes": 1, "failed": 0})
 }
 
 // Another tab ends the session at the server, behind the page's back.
@@ -255,11 +282,12 @@ func TestALostReplyOnThePage(t *testing.T) {
 func TestTheThiefOnThePage(t *testing.T) {
 	s := newStage(t)
 	s.open()
+	s.expire(s.tab)
 	s.tab.Click("#thief")
 	s.tab.Until(`!document.getElementById("thief").disabled`)
-	s.expire(s.tab)
 	s.fire(s.tab, 1) // within the leeway it could be a delayed duplicate
 	s.expectSignedIn(s.tab)
+	s.advance(server.DefaultLeeway + time.Second)
 	s.fireUntilTheEnd(s.tab)
 	s.expectForm(s.tab, 1)
 	if n := s.eventCount(server.EventReuseDetected); n != 1 {

@@ -63,6 +63,9 @@ type Config struct {
 	// Logger defaults to none.
 	Logger  *slog.Logger
 	OnEvent func(server.Event)
+
+	// Now is the clock of the server and of the keys. Defaults to [time.Now].
+	Now func() time.Time
 }
 
 // A Daemon is a server that listens. Requests are answered once Serve is called.
@@ -117,6 +120,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		RotateEvery:  config.RotateKeys,
 		PublishAhead: config.PublishKeys,
 		Logger:       config.Logger,
+		Now:          config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", config.Store, err)
@@ -145,6 +149,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		TrustedProxies: config.TrustedProxies,
 		Logger:         config.Logger,
 		OnEvent:        config.OnEvent,
+		Now:            config.Now,
 	})
 	if err != nil {
 		return nil, err

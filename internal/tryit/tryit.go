@@ -33,6 +33,8 @@ type Config struct {
 	AccessTTL time.Duration
 	Logger    *slog.Logger
 	OnEvent   func(server.Event)
+	// Now is the server's clock. Defaults to [time.Now].
+	Now func() time.Time
 }
 
 // Open returns the server, listening, with the demo user in it.
@@ -47,6 +49,7 @@ func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 		Users:     directory.Config{MinPassword: len(Password), AllowCommon: true},
 		Logger:    config.Logger,
 		OnEvent:   config.OnEvent,
+		Now:       config.Now,
 		Site:      site,
 	})
 	if err != nil {

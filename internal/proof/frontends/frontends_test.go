@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,11 +24,15 @@ import (
 
 const password = "correct horse"
 
+const accessTTL = time.Hour
+
 // A backend is the server with an API, and the front end's files on the same
-// origin.
+// origin. The server's clock stands still until a test moves it, so that no token runs
+// out because the machine is busy.
 type backend struct {
 	*testing.T
-	url string
+	url   string
+	ahead atomic.Int64 // of the server's clock, in nanoseconds
 
 	mu     sync.Mutex
 	files  map[string]string
@@ -37,14 +42,16 @@ type backend struct {
 func newBackend(t *testing.T, origins ...string) *backend {
 	t.Helper()
 	b := &backend{T: t, files: map[string]string{}, events: map[server.EventKind]int{}}
+	began := time.Now()
 	d, err := daemon.Open(t.Context(), daemon.Config{
 		Store:          storage.Folder(t.TempDir()),
 		Listen:         "localhost:0",
-		AccessTTL:      2 * time.Second,
+		AccessTTL:      accessTTL,
 		Users:          directory.Config{Memory: 64, Iterations: 1},
 		AllowedOrigins: origins,
 		OnEvent:        b.note,
 		Site:           b.site,
+		Now:            func() time.Time { return began.Add(time.Duration(b.ahead.Load())) },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -159,20 +166,12 @@ func (v visit) call(method, path, token string) int {
 	return resp.StatusCode
 }
 
-// expire waits until the server refuses the access token.
+// expire has the access token run out: the server refuses it from now on.
 func (v visit) expire() {
 	v.Helper()
-	token := v.token()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(30 * time.Second)
-	defer deadline.Stop()
-	for v.call(http.MethodGet, "/auth/me", token) != http.StatusUnauthorized {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			v.Fatal("the access token does not run out")
-		}
+	v.ahead.Add(int64(accessTTL + time.Second)) // the token's expiry is rounded up to the second
+	if status := v.call(http.MethodGet, "/auth/me", v.token()); status != http.StatusUnauthorized {
+		v.Fatalf("the access token has not run out: %d", status)
 	}
 }
 
@@ -216,9 +215,8 @@ func TestNobodyNoticesAnExpiry(t *testing.T) {
 					t.Errorf("round %d: %d of 20 answered when the token had run out", round, n)
 				}
 			}
-			refreshes := b.eventCount(server.EventRefreshed) + b.eventCount(server.EventRefreshRetried)
-			if refreshes < 3 {
-				t.Errorf("%d refreshes, want at least 3: the tokens cannot have run out", refreshes)
+			if n := b.eventCount(server.EventRefreshed); n != 3 {
+				t.Errorf("%d refreshes, want 3", n)
 			}
 			if n := b.eventCount(server.EventSessionEnded); n != 0 {
 				t.Errorf("%d sessions ended, want none", n)
@@ -328,7 +326,7 @@ func TestAFrontEndOfAnotherOrigin(t *testing.T) {
 			t.Errorf("%d of 20 answered when the token had run out", n)
 		}
 		if n := b.eventCount(server.EventRefreshed); n == 0 {
-			t.Error("no refresh: the token cannot have run out")
+			t.Error("no refresh")
 		}
 	})
 	t.Run("that nobody has named", func(t *testing.T) {
