@@ -2,6 +2,9 @@
 // makes them, publishes each before it is used, replaces them on schedule, and
 // forgets them once nothing that they made is good any more.
 //
+// An [Operator] lists the keys, replaces them ahead of the schedule, and revokes one that
+// has leaked.
+//
 // All keys are in one document in the store, sealed under a master key that is not
 // (AES-256-GCM; its key by HKDF-SHA256, RFC 5869): who reads the store, or a backup of
 // it, can make no token. The document is replaced by compare-and-set, so that of

@@ -32,9 +32,22 @@ type key struct {
 	// KeepUntil is when nothing that it made is good any more; the zero time while
 	// there is no successor.
 	KeepUntil time.Time `json:"keepUntil,omitzero"`
+	// RevokedAt is when an operator revoked the key; the zero time for any other. A
+	// revoked key has no secret any more. Its entry stays, so that no server puts the
+	// key back.
+	RevokedAt time.Time `json:"revokedAt,omitzero"`
 	// Secret is PKCS #8 PEM for a signing key, and the bare secret of a refresh key.
-	Secret []byte `json:"secret"`
+	Secret []byte `json:"secret,omitempty"`
 }
+
+func (k key) isRevoked() bool { return !k.RevokedAt.IsZero() }
+
+// revoked returns the entry that stays of a key.
+func (k key) revoked(at time.Time) key {
+	return key{Use: k.Use, Algorithm: k.Algorithm, ID: k.ID, ActiveFrom: k.ActiveFrom, RevokedAt: toMillisecond(at)}
+}
+
+func toMillisecond(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
 // A document is all keys, in no order that means anything.
 type document []key
@@ -118,8 +131,9 @@ func (d document) keySet(alg accesstoken.Algorithm, now time.Time) (*server.KeyS
 	var refreshKeys []rotation.Key
 	for i := range d {
 		k := &d[i]
-		switch k.Use {
-		case signing:
+		switch {
+		case k.isRevoked():
+		case k.Use == signing:
 			parsed, err := accesstoken.ParseSigningKey(k.Secret)
 			if err != nil {
 				return nil, fmt.Errorf("key %s: %w", k.ID, err)
@@ -129,7 +143,7 @@ func (d document) keySet(alg accesstoken.Algorithm, now time.Time) (*server.KeyS
 			} else {
 				others = append(others, parsed)
 			}
-		case refresh:
+		case k.Use == refresh:
 			parsed, err := k.refreshKey()
 			if err != nil {
 				return nil, err
@@ -152,13 +166,14 @@ func (k key) refreshKey() (rotation.Key, error) {
 	return rotation.Key{ID: id, Secret: k.Secret}, nil
 }
 
-// inUse returns the newest key that is active, or else the one that is so first.
+// inUse returns the newest key that is active, or else the one that is so first. A
+// revoked key is neither.
 func (d document) inUse(now time.Time, wanted func(key) bool) *key {
 	var best *key
 	for i := range d {
 		k := &d[i]
 		switch {
-		case !wanted(*k):
+		case k.isRevoked() || !wanted(*k):
 		case best == nil,
 			best.ActiveFrom.After(now) && k.ActiveFrom.Before(best.ActiveFrom),
 			!k.ActiveFrom.After(now) && k.ActiveFrom.After(best.ActiveFrom):

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 const (
 	DefaultRotateEvery  = 30 * 24 * time.Hour
 	DefaultPublishAhead = 24 * time.Hour
-	DefaultPollEvery    = time.Minute
+	DefaultPollEvery    = 5 * time.Second
 )
 
 // A Config says where keys are kept and when they change. The zero value of every
@@ -51,10 +52,10 @@ type Config struct {
 	PublishAhead time.Duration
 
 	// PollEvery is how often the store is asked for keys that other servers have
-	// published. Defaults to [DefaultPollEvery].
+	// published and that an [Operator] has revoked. Defaults to [DefaultPollEvery].
 	PollEvery time.Duration
 
-	// Logger is told of new keys, by their IDs, and of what goes wrong. Defaults to
+	// Logger is told of new and revoked keys, by their IDs, and of what goes wrong. Defaults to
 	// none.
 	Logger *slog.Logger
 
@@ -68,24 +69,29 @@ type Manager struct {
 	config   Config
 	schedule schedule
 
-	plan  atomic.Pointer[plan]
-	turn  chan struct{} // holds one token: whoever has it may use what follows
-	known document
-	// loaded is when the document was last read, by a clock that only goes forward.
-	loaded time.Time
-	opened time.Time // by the same clock
+	plan   atomic.Pointer[plan]
+	opened time.Time     // by a clock that only goes forward
+	reads  atomic.Uint64 // how many reads of the document have begun
+
+	turn    chan struct{} // holds one token: whoever has it may use what follows
+	known   document
+	text    []byte    // of known, as the store has it
+	began   time.Time // the last read, by the same clock
+	failure error     // of that read
 
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
 }
 
 const (
-	// saveAttempts bounds how often a save may lose against other servers. Each lost
-	// one is another's success, after which there is nothing left to do.
+	// saveAttempts bounds how often a save may lose against other servers.
 	saveAttempts = 10
 	// reloadEvery bounds how often tokens with unknown keys have the store read.
-	reloadEvery = 2 * time.Second
-	pollTimeout = 10 * time.Second
+	reloadEvery = 200 * time.Millisecond
+	// updateTimeout bounds a read of the store, and reloadTimeout the wait for one that
+	// is under way.
+	updateTimeout = 3 * time.Second
+	reloadTimeout = 5 * time.Second
 	// forgetAfter is how long a server has to put its clock right before it forgets
 	// keys by it.
 	forgetAfter = time.Hour
@@ -165,15 +171,38 @@ func setDefault[T comparable](field *T, value T) {
 // instant on, whenever the store was last read.
 func (m *Manager) KeySet() *server.KeySet { return m.plan.Load().at(m.config.Now()) }
 
-// Reload reads the store for keys that other servers have published, unless that was
-// done a moment ago.
+// Reload reads the store for keys that other servers have published. It returns after a
+// read that began after the call: many calls share one, and one read follows another
+// after 200 ms at the earliest. What it takes is bounded by seconds. An error says that
+// the store could not be read.
 func (m *Manager) Reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
+	defer cancel()
+	asked := m.reads.Load()
 	return m.withTurn(ctx, func() error {
-		if time.Since(m.loaded) < reloadEvery {
-			return nil
+		if m.reads.Load() > asked {
+			return m.failure
 		}
-		return m.updateInTurn(ctx)
+		if err := sleep(ctx, time.Until(m.began.Add(reloadEvery))); err != nil {
+			return err
+		}
+		return m.updateInTurn(context.WithoutCancel(ctx)) // others wait for it, too
 	})
+}
+
+// sleep returns after the time given, or with an error when the context ends.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Close ends what runs in the background and waits for it. It may be called twice.
@@ -186,18 +215,23 @@ func (m *Manager) Close() error {
 func (m *Manager) poll(ctx context.Context) {
 	ticker := time.NewTicker(m.config.PollEvery)
 	defer ticker.Stop()
+	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
-		bounded, cancel := context.WithTimeout(ctx, pollTimeout)
-		err := m.update(bounded)
-		cancel()
-		if err != nil && ctx.Err() == nil {
+		err := m.update(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
 			m.config.Logger.WarnContext(ctx, "cannot read the keys in the store; going on with those that are known", "error", err)
+		case err == nil && failing:
+			m.config.Logger.InfoContext(ctx, "the keys in the store can be read again")
 		}
+		failing = err != nil
 	}
 }
 
@@ -217,10 +251,21 @@ func (m *Manager) withTurn(ctx context.Context, do func() error) error {
 }
 
 // updateInTurn reads the document, brings it up to date if it is not, and takes
-// over what it says.
+// over what it says. It takes no longer than updateTimeout.
 func (m *Manager) updateInTurn(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
+	defer cancel()
+	m.reads.Add(1)
+	m.began = time.Now()
+	m.failure = save(func() (bool, error) { return m.attempt(ctx) })
+	return m.failure
+}
+
+// save attempts until the attempt is done: one that is not has lost against another
+// server's success, after which there is often nothing left to do.
+func save(attempt func() (done bool, _ error)) error {
 	for range saveAttempts {
-		done, err := m.attempt(ctx)
+		done, err := attempt()
 		if err != nil || done {
 			return err
 		}
@@ -234,15 +279,26 @@ func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
 	if err != nil {
 		return false, err
 	}
-	var d document
-	upToDate := true
-	if version > 0 {
-		if d, upToDate, err = open(text, m.config.MasterKeys); err != nil {
+	read, upToDate := m.known, true
+	isKnown := version > 0 && bytes.Equal(text, m.text)
+	switch {
+	case isKnown:
+	case version == 0:
+		read = nil
+	default:
+		if read, upToDate, err = open(text, m.config.MasterKeys); err != nil {
 			return false, err
 		}
 	}
 	now := m.config.Now()
-	d, made, changed, err := m.schedule.maintain(d, m.known, now, time.Since(m.opened) > forgetAfter)
+	d, made, changed, err := m.schedule.maintain(read, m.known, now, time.Since(m.opened) > forgetAfter)
+	if err != nil {
+		return false, err
+	}
+	if isKnown && !changed {
+		return true, nil
+	}
+	plan, err := newPlan(d, m.config.Algorithm)
 	if err != nil {
 		return false, err
 	}
@@ -254,14 +310,20 @@ func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
 			return false, err
 		}
 	}
-	plan, err := newPlan(d, m.config.Algorithm)
-	if err != nil {
-		return false, err
-	}
-	m.known, m.loaded = d, time.Now()
+	m.tell(ctx, d, made)
+	m.known, m.text = d, text
 	m.plan.Store(&plan)
+	return true, nil
+}
+
+// tell logs what is new in a document.
+func (m *Manager) tell(ctx context.Context, d document, made []key) {
 	for _, k := range made {
 		m.config.Logger.InfoContext(ctx, "made a key", "use", string(k.Use), "id", k.ID, "active_from", k.ActiveFrom)
 	}
-	return true, nil
+	for _, k := range d {
+		if i := m.known.index(k); k.isRevoked() && i >= 0 && !m.known[i].isRevoked() {
+			m.config.Logger.WarnContext(ctx, "a key was revoked", "use", string(k.Use), "id", k.ID)
+		}
+	}
 }

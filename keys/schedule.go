@@ -21,12 +21,19 @@ type schedule struct {
 
 // maintain returns the document as it should be at a time, and whether that is
 // another one. known are the keys that this server has seen: what of them has got lost
-// though it may still be needed is put back. Keys are forgotten only if forget says so.
+// though it may still be needed is put back, and what was revoked is revoked again. Keys
+// are forgotten only if forget says so.
 func (s schedule) maintain(d, known document, now time.Time, forget bool) (_ document, made []key, changed bool, _ error) {
 	d = slices.Clone(d)
 	for _, k := range known {
-		if !d.has(k) && (k.KeepUntil.IsZero() || k.KeepUntil.After(now)) {
+		switch i := d.index(k); {
+		case i < 0 && (k.KeepUntil.IsZero() || k.KeepUntil.After(now)):
 			d, changed = append(d, k), true
+		case i >= 0 && k.isRevoked() && !d[i].isRevoked():
+			d[i], changed = k, true
+		case i >= 0 && !d[i].isRevoked() && k.ActiveFrom.Before(d[i].ActiveFrom):
+			// An operator had it take the place of a revoked key.
+			d[i].ActiveFrom, changed = k.ActiveFrom, true
 		}
 	}
 	for _, u := range []use{signing, refresh} {
@@ -49,15 +56,16 @@ func (s schedule) maintain(d, known document, now time.Time, forget bool) (_ doc
 	return d, made, changed || len(d) != before, nil
 }
 
-func (d document) has(k key) bool {
-	return slices.ContainsFunc(d, func(other key) bool { return other.Use == k.Use && other.ID == k.ID })
+// index returns where a key is in the document, or -1.
+func (d document) index(k key) int {
+	return slices.IndexFunc(d, func(other key) bool { return other.Use == k.Use && other.ID == k.ID })
 }
 
-// newest returns the key of a kind that is or will be active last.
+// newest returns the key of a kind that is or will be active last, and is not revoked.
 func (d document) newest(wanted func(key) bool) *key {
 	var newest *key
 	for i := range d {
-		if wanted(d[i]) && (newest == nil || d[i].ActiveFrom.After(newest.ActiveFrom)) {
+		if !d[i].isRevoked() && wanted(d[i]) && (newest == nil || d[i].ActiveFrom.After(newest.ActiveFrom)) {
 			newest = &d[i]
 		}
 	}
@@ -65,13 +73,13 @@ func (d document) newest(wanted func(key) bool) *key {
 }
 
 // sameLine returns what tells the keys that follow one another.
-func (s schedule) sameLine(u use, alg accesstoken.Algorithm) func(key) bool {
+func sameLine(u use, alg accesstoken.Algorithm) func(key) bool {
 	return func(k key) bool { return k.Use == u && (u == refresh || k.Algorithm == alg) }
 }
 
 // next makes the next key for a use, if it is time to publish it.
 func (s schedule) next(d document, u use, now time.Time) (*key, error) {
-	last := d.newest(s.sameLine(u, s.algorithm))
+	last := d.newest(sameLine(u, s.algorithm))
 	var from time.Time
 	switch {
 	case last == nil && d.newest(func(k key) bool { return k.Use == u }) == nil:
@@ -86,22 +94,25 @@ func (s schedule) next(d document, u use, now time.Time) (*key, error) {
 			from = earliest
 		}
 	}
-	k, err := s.newKey(u)
-	k.ActiveFrom = time.UnixMilli(from.UnixMilli()).UTC()
+	k, err := newKey(u, s.algorithm, from)
 	return &k, err
 }
 
-func (s schedule) newKey(u use) (key, error) {
+// newKey makes a key that is used from a time on.
+func newKey(u use, alg accesstoken.Algorithm, from time.Time) (key, error) {
+	k := key{Use: u, ActiveFrom: toMillisecond(from)}
 	if u == refresh {
 		made, err := server.NewRefreshKey()
-		return key{Use: refresh, ID: fmt.Sprintf("%08x", made.ID), Secret: made.Secret}, err
+		k.ID, k.Secret = fmt.Sprintf("%08x", made.ID), made.Secret
+		return k, err
 	}
-	made, err := accesstoken.GenerateSigningKey(s.algorithm)
+	made, err := accesstoken.GenerateSigningKey(alg)
 	if err != nil {
 		return key{}, err
 	}
-	text, err := made.MarshalPEM()
-	return key{Use: signing, Algorithm: s.algorithm, ID: made.ID(), Secret: text}, err
+	k.Algorithm, k.ID = alg, made.ID()
+	k.Secret, err = made.MarshalPEM()
+	return k, err
 }
 
 // setEnds sets until when the keys are kept that have a successor: as long as what
@@ -109,13 +120,16 @@ func (s schedule) newKey(u use) (key, error) {
 func (s schedule) setEnds(d document) (changed bool) {
 	for i := range d {
 		k := &d[i]
+		if k.isRevoked() {
+			continue
+		}
 		ttl := s.accessTTL
 		if k.Use == refresh {
 			ttl = s.refreshTTL
 		}
 		var successor *key
 		for j := range d {
-			if s.sameLine(k.Use, k.Algorithm)(d[j]) && d[j].ActiveFrom.After(k.ActiveFrom) &&
+			if !d[j].isRevoked() && sameLine(k.Use, k.Algorithm)(d[j]) && d[j].ActiveFrom.After(k.ActiveFrom) &&
 				(successor == nil || d[j].ActiveFrom.Before(successor.ActiveFrom)) {
 				successor = &d[j]
 			}
@@ -136,6 +150,9 @@ func (s schedule) setEnds(d document) (changed bool) {
 // it is of an algorithm that no server has in use, or they would have made the next
 // one.
 func (s schedule) isOver(k key, now time.Time) bool {
+	if k.isRevoked() {
+		return false
+	}
 	if !k.KeepUntil.IsZero() {
 		return now.After(k.KeepUntil)
 	}

@@ -38,6 +38,7 @@ func TestThePageOnTheCommand(t *testing.T) {
 		backupAnswer{},
 		restoreAnswer{},
 		masterKeyAnswer{},
+		listedKey{},
 		tryAnswer{},
 		failure{},
 		warning{},

@@ -32,6 +32,7 @@ type commands struct {
 	Backup  backupCommand  `cmd:"" group:"Running a server:" help:"Back up a server's data folder to a file, while the server runs."`
 	Restore restoreCommand `cmd:"" group:"Running a server:" help:"Make a data folder from a backup."`
 
+	Keys      keysCommand      `cmd:"" group:"Running a server:" help:"List, rotate and revoke the keys of a server."`
 	MasterKey masterKeyCommand `cmd:"" group:"Running a server:" help:"Make a master key for servers that share a store."`
 
 	Completion completionCommand `cmd:"" group:"More:" help:"Print what bash, zsh or fish needs to complete tandem's arguments."`

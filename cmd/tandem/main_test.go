@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -39,6 +41,8 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"await":     await,
 			"post":      post,
 			"refresh":   refresh,
+			"newest":    newestKey,
+			"unknown":   unknown,
 			"private":   private,
 			"terminate": terminate,
 			"target":    target,
@@ -94,6 +98,33 @@ func post(ts *testscript.TestScript, _ bool, args []string) {
 func refresh(ts *testscript.TestScript, _ bool, args []string) {
 	_, body, _ := strings.Cut(ts.ReadFile(args[0]), "\n")
 	post(ts, false, append(args, body))
+}
+
+// newestKey sets a variable to the ID of the key in use: newest NAME USE DATA.
+func newestKey(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("tandem", "keys", "list", "--json", "--data", args[2]))
+	var list []listedKey
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	i := slices.IndexFunc(list, func(k listedKey) bool { return k.Use == args[1] && k.State == "in use" })
+	if i < 0 {
+		ts.Fatalf("no key is in use for %s", args[1])
+	}
+	ts.Setenv(args[0], list[i].ID)
+}
+
+// unknown waits until the server does not know the refresh token that FILE has from an
+// answer before: unknown FILE URL.
+func unknown(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(time.Minute); ; {
+		refresh(ts, false, args)
+		answer := ts.ReadFile(args[0])
+		if strings.Contains(answer, `"reason":"unknown"`) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the server still knows the token: %s", answer[:3])
+		}
+	}
 }
 
 // private fails if others may read a file: private FILE...

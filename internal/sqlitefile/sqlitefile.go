@@ -86,6 +86,10 @@ func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
 	return []keys.MasterKey{made}, nil
 }
 
+// MasterKeysBeside returns the master keys in the file beside the database at path, which
+// a server may be running on.
+func MasterKeysBeside(path string) ([]keys.MasterKey, error) { return ReadMasterKeys(path + keySuffix) }
+
 // ReadMasterKeys reads a file of master keys that only its owner may read. A missing
 // file is an fs.ErrNotExist.
 func ReadMasterKeys(path string) ([]keys.MasterKey, error) {
