@@ -15,6 +15,8 @@ type console struct {
 	out, err io.Writer
 	// json has results and errors printed as JSON, one value a line.
 	json bool
+	// log is what logger writes to. It is closed when the command has ended.
+	log *logOutput
 }
 
 // print prints a result: the text, or the value as JSON.

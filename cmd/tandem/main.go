@@ -82,7 +82,12 @@ func run(args []string, c console) int {
 		return c.failUsage(err)
 	}
 	c.json = line.JSON
+	c.log = &logOutput{}
+	defer c.log.close()
 	if err := command.Run(c); err != nil {
+		if c.log.lines != nil {
+			c.err = c.log.lines // whoever reads the log may have gone
+		}
 		return c.fail(ctx, err)
 	}
 	return exitOK

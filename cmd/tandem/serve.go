@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/tandem-auth/tandem/internal/daemon"
-	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -138,51 +136,4 @@ func (w *retryWindow) UnmarshalText(text []byte) error {
 	}
 	*w = retryWindow(noneIsNegative(d))
 	return nil
-}
-
-type logFlags struct {
-	LogLevel  slog.Level `default:"info" help:"Least important lines to log: debug, info, warn or error (default ${default})."`
-	LogFormat string     `enum:"text,json" default:"text" help:"text or json (default ${default})."`
-}
-
-func (f logFlags) logger(c console) *slog.Logger {
-	options := &slog.HandlerOptions{Level: f.LogLevel}
-	if f.LogFormat == "json" || c.json {
-		return slog.New(slog.NewJSONHandler(c.err, options))
-	}
-	return slog.New(slog.NewTextHandler(c.err, options))
-}
-
-// logEvents logs what happens to sessions and to sign-ins: what is routine at debug
-// level, what an operator would want to know of at warn.
-func logEvents(logger *slog.Logger) func(server.Event) {
-	levels := map[server.EventKind]slog.Level{
-		server.EventSignedIn:      slog.LevelInfo,
-		server.EventSignInFailed:  slog.LevelInfo,
-		server.EventSignInLimited: slog.LevelInfo,
-		server.EventSignInRefused: slog.LevelInfo,
-		server.EventSessionEnded:  slog.LevelInfo,
-		server.EventReuseDetected: slog.LevelWarn,
-		server.EventStoreWentBack: slog.LevelWarn,
-	}
-	return func(e server.Event) {
-		level, listed := levels[e.Kind]
-		if !listed {
-			level = slog.LevelDebug
-		}
-		if !logger.Enabled(context.Background(), level) {
-			return
-		}
-		attrs := []slog.Attr{slog.String("ip", e.IP)}
-		if e.Subject != "" {
-			attrs = append(attrs, slog.String("subject", e.Subject))
-		}
-		if e.Session != (rotation.SessionID{}) {
-			attrs = append(attrs, slog.String("session", e.Session.String()))
-		}
-		if e.Reason != "" {
-			attrs = append(attrs, slog.String("reason", string(e.Reason)))
-		}
-		logger.LogAttrs(context.Background(), level, string(e.Kind), attrs...) //nolint:sloglint // the kinds are a fixed set
-	}
 }
