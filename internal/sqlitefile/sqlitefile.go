@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 
 	"github.com/gofrs/flock"
 
@@ -90,17 +89,10 @@ func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
 // a server may be running on.
 func MasterKeysBeside(path string) ([]keys.MasterKey, error) { return ReadMasterKeys(path + keySuffix) }
 
-// ReadMasterKeys reads a file of master keys that only its owner may read. A missing
-// file is an fs.ErrNotExist.
+// ReadMasterKeys reads a file of master keys that nobody else on the machine may read: one
+// of mode 0600, or a secret as platforms mount them. A missing file is an fs.ErrNotExist.
 func ReadMasterKeys(path string) ([]keys.MasterKey, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read the master key: %w", err)
-	}
-	if open := info.Mode().Perm() & 0o077; open != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s can be read by others (mode %04o): run chmod 600 %[1]s, and replace the key if others had access", path, info.Mode().Perm())
-	}
-	text, err := os.ReadFile(path)
+	text, err := readSecret(path)
 	if err != nil {
 		return nil, fmt.Errorf("read the master key: %w", err)
 	}

@@ -1,5 +1,0 @@
-//go:build !unix
-
-package sqlitefile
-
-func isReadOnly(error) bool { return false }
