@@ -62,3 +62,57 @@ func TestCORS(t *testing.T) {
 		})
 	}
 }
+
+// An origin is allowed however its operator writes it.
+func TestOriginsAsPeopleWriteThem(t *testing.T) {
+	for written, sent := range map[string]string{
+		"capacitor://localhost": "capacitor://localhost",
+		"tauri://localhost":     "tauri://localhost",
+		"chrome-extension://aaaabbbbccccddddeeeeffffgggghhhh": "chrome-extension://aaaabbbbccccddddeeeeffffgggghhhh",
+		"https://app.example.com:443":                         "https://app.example.com",
+		"http://app.example.com:80":                           "http://app.example.com",
+		"https://app.example.com:80":                          "https://app.example.com:80",
+		"HTTPS://App.Example.Com":                             "https://app.example.com",
+		"https://b\u00fccher.example":                         "https://xn--bcher-kva.example",
+		"https://\u5c0f\u660e.example:8443":                   "https://xn--yeto6u.example:8443",
+		"http://[::1]:5173":                                   "http://[::1]:5173",
+		"http://[2001:DB8:0::1]":                              "http://[2001:db8::1]",
+		"http://my_host:3000":                                 "http://my_host:3000",
+	} {
+		t.Run(written, func(t *testing.T) {
+			h := newHarness(t, func(c *server.Config) { c.AllowedOrigins = []string{written} })
+			got := h.send(request{method: "GET", path: "/auth/me", header: http.Header{"Origin": {sent}}}).header.Get("Access-Control-Allow-Origin")
+			if got != sent {
+				t.Errorf("allowed is %q, want %q", got, sent)
+			}
+		})
+	}
+}
+
+// What front ends and their libraries add to a request does not make the browser hold it
+// back, unless the operator says so.
+func TestPreflightsForTheHeadersOfFrontEnds(t *testing.T) {
+	const headers = "authorization,baggage,content-type,sentry-trace,traceparent,tracestate,x-request-id,x-requested-with,x-tenant-id"
+	for _, c := range []struct {
+		name        string
+		change      func(*server.Config)
+		want        string
+		credentials string
+	}{
+		{"by default", func(*server.Config) {}, headers, ""},
+		{"some", func(c *server.Config) { c.AllowedHeaders = []string{"Authorization", "Content-Type"} }, "", ""},
+		{"with cookies", func(c *server.Config) { c.AllowCredentials = true }, headers, "true"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := newHarness(t, func(cfg *server.Config) { cfg.AllowedOrigins = []string{app}; c.change(cfg) })
+			preflight := h.send(request{method: "OPTIONS", path: "/auth/login", header: http.Header{
+				"Origin": {app}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {headers},
+			}})
+			for name, want := range map[string]string{"Access-Control-Allow-Headers": c.want, "Access-Control-Allow-Credentials": c.credentials} {
+				if got := preflight.header.Get(name); got != want {
+					t.Errorf("%s: %q, want %q", name, got, want)
+				}
+			}
+		})
+	}
+}

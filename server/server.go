@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/rs/cors"
-
 	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
 )
@@ -146,21 +144,6 @@ func (s *Server) byMethod(methods map[string]endpoint) http.Handler {
 			})
 		}
 	})
-}
-
-// withCORS leaves the handler alone when there are no origins: an empty list
-// would mean all of them to the library.
-func (s *Server) withCORS(next http.Handler) http.Handler {
-	if len(s.cfg.AllowedOrigins) == 0 {
-		return next
-	}
-	return cors.New(cors.Options{
-		AllowedOrigins: s.cfg.AllowedOrigins,
-		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodDelete},
-		AllowedHeaders: []string{"Authorization", "Content-Type"},
-		ExposedHeaders: []string{"WWW-Authenticate", "Retry-After"},
-		MaxAge:         int(time.Hour / time.Second),
-	}).Handler(next)
 }
 
 type status struct {

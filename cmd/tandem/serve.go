@@ -38,6 +38,10 @@ type serveCommand struct {
 	ClientID    string        `name:"client-id" help:"The client_id claim of access tokens (default tandem)."`
 	Origins     []string      `name:"allow-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the server (CORS), such as https://app.example.com; repeatable."`
 
+	Headers     []string `name:"allow-header" placeholder:"NAME" help:"Request header that pages of --allow-origin may set; repeatable. Defaults to all."`
+	Credentials bool     `name:"allow-credentials" help:"Let pages of --allow-origin send cookies, for a proxy before the server that needs them (withCredentials)."`
+	PathPrefix  string   `placeholder:"PATH" help:"What the paths of the endpoints begin with, such as /api for /api/auth/login; clients have it in their URL."`
+
 	TrustedProxies []netip.Prefix `name:"trust-proxy" placeholder:"CIDR" help:"Network of a proxy whose X-Forwarded-For is believed, such as 10.0.0.0/8; repeatable."`
 	DrainDelay     time.Duration  `default:"0s" help:"How long /readyz says no before the server takes no more requests, for a load balancer to notice (default ${default})."`
 	DrainTimeout   time.Duration  `default:"20s" help:"How long requests may take to finish once the server is told to stop (default ${default})."`
@@ -61,27 +65,30 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	}
 	tune(location.Path() != "")
 	d, err := daemon.Open(ctx, daemon.Config{
-		Store:          location,
-		MasterKeys:     masters,
-		RotateKeys:     noneIsNegative(cmd.RotateKeys),
-		PublishKeys:    cmd.PublishKeys,
-		Listen:         cmd.Listen,
-		Issuer:         cmd.Issuer,
-		Audience:       cmd.Audience,
-		ClientID:       cmd.ClientID,
-		Algorithm:      server.Algorithm(cmd.SigningAlg),
-		AccessTTL:      cmd.AccessTTL,
-		RefreshTTL:     cmd.RefreshTTL,
-		SessionTTL:     cmd.SessionTTL,
-		Leeway:         noneIsNegative(cmd.Leeway),
-		RetryWindow:    time.Duration(cmd.RetryWindow),
-		MaxSessions:    noneIsNegative(cmd.MaxSessions),
-		AllowedOrigins: cmd.Origins,
-		TrustedProxies: cmd.TrustedProxies,
-		DrainDelay:     cmd.DrainDelay,
-		DrainTimeout:   cmd.DrainTimeout,
-		Logger:         logger,
-		OnEvent:        logEvents(logger),
+		Store:            location,
+		MasterKeys:       masters,
+		RotateKeys:       noneIsNegative(cmd.RotateKeys),
+		PublishKeys:      cmd.PublishKeys,
+		Listen:           cmd.Listen,
+		Issuer:           cmd.Issuer,
+		Audience:         cmd.Audience,
+		ClientID:         cmd.ClientID,
+		Algorithm:        server.Algorithm(cmd.SigningAlg),
+		AccessTTL:        cmd.AccessTTL,
+		RefreshTTL:       cmd.RefreshTTL,
+		SessionTTL:       cmd.SessionTTL,
+		Leeway:           noneIsNegative(cmd.Leeway),
+		RetryWindow:      time.Duration(cmd.RetryWindow),
+		MaxSessions:      noneIsNegative(cmd.MaxSessions),
+		AllowedOrigins:   cmd.Origins,
+		AllowedHeaders:   cmd.Headers,
+		AllowCredentials: cmd.Credentials,
+		Prefix:           cmd.PathPrefix,
+		TrustedProxies:   cmd.TrustedProxies,
+		DrainDelay:       cmd.DrainDelay,
+		DrainTimeout:     cmd.DrainTimeout,
+		Logger:           logger,
+		OnEvent:          logEvents(logger),
 	})
 	if err != nil {
 		return err

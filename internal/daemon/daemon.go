@@ -10,6 +10,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
+	"strings"
 	"syscall"
 	"time"
 
@@ -42,8 +44,12 @@ type Config struct {
 	Leeway, RetryWindow               time.Duration
 	MaxSessions                       int
 
-	AllowedOrigins []string
-	TrustedProxies []netip.Prefix
+	AllowedOrigins, AllowedHeaders []string
+	AllowCredentials               bool
+	TrustedProxies                 []netip.Prefix
+	// Prefix is what the paths of the endpoints begin with, such as "/api"; what is for
+	// machines, as /healthz, is without it, too. Defaults to none.
+	Prefix string
 
 	// DrainDelay is how long /readyz says no, once the daemon is to stop, before it
 	// takes no more requests: so long may a load balancer go on sending some.
@@ -132,24 +138,29 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	if config.Issuer == "" {
 		config.Issuer = d.URL()
 	}
+	if err := checkPrefix(config.Prefix); err != nil {
+		return nil, err
+	}
 	d.server, err = server.New(server.Config{
-		Issuer:         config.Issuer,
-		Audience:       config.Audience,
-		ClientID:       config.ClientID,
-		Store:          d.place.Store,
-		Directory:      d.directory,
-		Keys:           d.keys,
-		AccessTTL:      config.AccessTTL,
-		RefreshTTL:     config.RefreshTTL,
-		SessionTTL:     config.SessionTTL,
-		Leeway:         config.Leeway,
-		RetryWindow:    config.RetryWindow,
-		MaxSessions:    config.MaxSessions,
-		AllowedOrigins: config.AllowedOrigins,
-		TrustedProxies: config.TrustedProxies,
-		Logger:         config.Logger,
-		OnEvent:        config.OnEvent,
-		Now:            config.Now,
+		Issuer:           config.Issuer,
+		Audience:         config.Audience,
+		ClientID:         config.ClientID,
+		Store:            d.place.Store,
+		Directory:        d.directory,
+		Keys:             d.keys,
+		AccessTTL:        config.AccessTTL,
+		RefreshTTL:       config.RefreshTTL,
+		SessionTTL:       config.SessionTTL,
+		Leeway:           config.Leeway,
+		RetryWindow:      config.RetryWindow,
+		MaxSessions:      config.MaxSessions,
+		AllowedOrigins:   config.AllowedOrigins,
+		AllowedHeaders:   config.AllowedHeaders,
+		AllowCredentials: config.AllowCredentials,
+		TrustedProxies:   config.TrustedProxies,
+		Logger:           config.Logger,
+		OnEvent:          config.OnEvent,
+		Now:              config.Now,
 	})
 	if err != nil {
 		return nil, err
@@ -168,25 +179,32 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 
 // handler puts the site beneath the server's own paths.
 func (d *Daemon) handler() http.Handler {
-	if d.config.Site == nil {
+	if d.config.Site == nil && d.config.Prefix == "" {
 		return d.server
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/", d.config.Site(d.server))
-	for _, path := range []string{"/auth/", "/.well-known/", "/healthz", "/readyz"} {
+	for _, path := range []string{"/.well-known/", "/healthz", "/readyz"} {
 		mux.Handle(path, d.server)
+	}
+	if prefix := d.config.Prefix; prefix != "" {
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, d.server))
+	} else {
+		mux.Handle("/auth/", d.server)
+	}
+	if d.config.Site != nil {
+		mux.Handle("/", d.config.Site(d.server))
 	}
 	return mux
 }
 
-// URL returns the address to reach the daemon at from this machine.
+// URL returns the address to reach the daemon at from this machine, with its prefix.
 func (d *Daemon) URL() string {
 	addr := d.listener.Addr().(*net.TCPAddr)
 	host := addr.IP.String()
 	if addr.IP.IsUnspecified() || addr.IP.IsLoopback() {
 		host = "localhost"
 	}
-	return fmt.Sprintf("http://%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)))
+	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)), d.config.Prefix)
 }
 
 // Address returns where the daemon listens, port and all.
@@ -246,6 +264,13 @@ func (d *Daemon) Close() error {
 		errs = append(errs, d.place.Close())
 	}
 	return errors.Join(errs...)
+}
+
+func checkPrefix(prefix string) error {
+	if prefix != "" && (!strings.HasPrefix(prefix, "/") || path.Clean(prefix) != prefix || prefix == "/" || strings.ContainsAny(prefix, "{}?#%\\ ")) {
+		return fmt.Errorf("--path-prefix: %q is not a path such as /api", prefix)
+	}
+	return nil
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

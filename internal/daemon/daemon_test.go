@@ -229,6 +229,50 @@ func untilRefused(t *testing.T, address string) {
 	}
 }
 
+// A front end may have a page /auth/login of its own.
+func TestEndpointsUnderAPrefix(t *testing.T) {
+	c := config(t.TempDir())
+	c.Prefix = "/api/v1"
+	c.Site = func(*server.Server) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "site") })
+	}
+	d := open(t, c)
+	if err := d.Directory().Add(t.Context(), "ann", password); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, d)
+	if !strings.HasSuffix(d.URL(), "/api/v1") {
+		t.Errorf("the URL is %s", d.URL())
+	}
+	transport := &http.Transport{}
+	defer transport.CloseIdleConnections()
+	session, err := tandem.Open(t.Context(), tandem.NewMemoryStore(), tandem.Config{URL: d.URL(), Transport: transport})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	if err := session.SignIn(t.Context(), "ann", password); err != nil {
+		t.Fatal(err)
+	}
+	base := "http://" + d.Address()
+	for path, site := range map[string]bool{
+		"/auth/login": true, "/auth/me": true, "/api": true,
+		"/healthz": false, "/readyz": false, "/.well-known/jwks.json": false, "/api/v1/auth/me": false, "/api/v1/.well-known/jwks.json": false,
+	} {
+		if got := fetch(base + path); (got == "site") != site {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	for _, prefix := range []string{"api", "/", "/api/", "/a/../b", "/{x}", "/a b"} {
+		c := config(t.TempDir())
+		c.Prefix = prefix
+		if d, err := daemon.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "--path-prefix") {
+			t.Errorf("the prefix %q: %v", prefix, err)
+			_ = d.Close()
+		}
+	}
+}
+
 func TestTheSiteIsBeneathTheServersOwnPaths(t *testing.T) {
 	c := config(t.TempDir())
 	c.Site = func(*server.Server) http.Handler {

@@ -1,0 +1,30 @@
+package server
+
+import (
+	"strings"
+	"testing"
+)
+
+// What is taken for an origin is written in one way only, in ASCII, and without anything
+// behind the host and port.
+func FuzzCanonicalOrigin(f *testing.F) {
+	for _, s := range []string{
+		"https://app.example.com", "HTTPS://App.Example.Com:443", "https://b\u00fccher.example", "capacitor://localhost", "http://[::1]:5173",
+		"http://[fe80::1%25eth0]", "https://a:b@c", "https://a/", "https://a?", "https://a#", "https://*", "null", "file://x", "https://a:0443", "x://%41",
+	} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		origin, err := canonicalOrigin(text)
+		if err != nil {
+			return
+		}
+		if again, err := canonicalOrigin(origin); err != nil || again != origin {
+			t.Errorf("%q became %q, and that %q, %v", text, origin, again, err)
+		}
+		_, host, _ := strings.Cut(origin, "://")
+		if strings.ContainsFunc(host, func(r rune) bool { return r <= ' ' || r > '~' || r >= 'A' && r <= 'Z' }) || strings.ContainsAny(host, "/?#@*%") {
+			t.Errorf("%q became %q", text, origin)
+		}
+	})
+}
