@@ -37,6 +37,7 @@ func (cmd *loginCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
+	warnOfClearText(c, append([]string{p.URL}, p.Origins...)...)
 	if cmd.MovedFrom != "" {
 		return cmd.move(ctx, c, before, p)
 	}

@@ -165,6 +165,11 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if d.isClearText(config.Issuer) {
+		config.Logger.WarnContext(ctx, "passwords and tokens cross the network in clear text: other machines reach this address, and there is no TLS; "+
+			"put a proxy with TLS before it and name its network with --trust-proxy, and its address with --issuer https://…, or listen on localhost",
+			"address", d.Address())
+	}
 	d.http = &http.Server{
 		Handler:           d.handler(),
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -205,6 +210,11 @@ func (d *Daemon) URL() string {
 		host = "localhost"
 	}
 	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)), d.config.Prefix)
+}
+
+// isClearText reports whether other machines may talk to the daemon without TLS.
+func (d *Daemon) isClearText(issuer string) bool {
+	return !d.listener.Addr().(*net.TCPAddr).IP.IsLoopback() && len(d.config.TrustedProxies) == 0 && !strings.HasPrefix(strings.ToLower(issuer), "https:")
 }
 
 // Address returns where the daemon listens, port and all.

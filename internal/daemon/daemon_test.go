@@ -1,10 +1,13 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -125,6 +128,36 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
+	}
+}
+
+// An address that other machines reach is warned of, unless something with TLS is before it.
+func TestClearTextIsWarnedOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(*daemon.Config)
+		want   bool
+	}{
+		"loopback":        {func(c *daemon.Config) { c.Listen = "127.0.0.1:0" }, false},
+		"every interface": {func(c *daemon.Config) { c.Listen = ":0" }, true},
+		"an http issuer":  {func(c *daemon.Config) { c.Listen, c.Issuer = ":0", "http://auth.example.com" }, true},
+		"an https issuer": {func(c *daemon.Config) { c.Listen, c.Issuer = ":0", "https://auth.example.com" }, false},
+		"behind a proxy": {func(c *daemon.Config) {
+			c.Listen, c.TrustedProxies = ":0", []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+		}, false},
+		"loopback, and https": {func(c *daemon.Config) { c.Issuer = "https://auth.example.com" }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			config := config(t.TempDir())
+			config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+			c.change(&config)
+			if err := open(t, config).Close(); err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(log.String(), "level=WARN msg=\"passwords and tokens cross the network in clear text"); got != c.want {
+				t.Errorf("a warning: %t, want %t\n%s", got, c.want, &log)
+			}
+		})
 	}
 }
 

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// warnOfClearText says which of the addresses show passwords and tokens to the network.
+func warnOfClearText(c console, addresses ...string) {
+	for _, address := range addresses {
+		if isClearText(address) {
+			fmt.Fprintf(c.err, "tandem: warning: %s is another machine and has no TLS: passwords and tokens cross the network in clear text; use https://\n", address)
+		}
+	}
+}
+
+// isClearText reports whether a URL leads to another machine without TLS.
+func isClearText(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || u.Scheme != "http" {
+		return false
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return host != "localhost" && !strings.HasSuffix(host, ".localhost")
+	}
+	return !addr.Unmap().IsLoopback()
+}
