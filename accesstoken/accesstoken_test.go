@@ -307,6 +307,26 @@ func TestNewVerifierNamesTheMissingField(t *testing.T) {
 	}
 }
 
+// withS returns the token with the other value of s that its ES256 signature can have, if
+// the one that it has is to be changed. It leaves other signatures alone.
+func withS(t *testing.T, token string, change func(s, half *big.Int) bool) string {
+	t.Helper()
+	head, encoded := token[:strings.LastIndex(token, ".")], token[strings.LastIndex(token, ".")+1:]
+	signature, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(signature) != 64 {
+		return token
+	}
+	order := elliptic.P256().Params().N
+	s := new(big.Int).SetBytes(signature[32:])
+	if change(s, new(big.Int).Rsh(order, 1)) {
+		s.Sub(order, s).FillBytes(signature[32:])
+	}
+	return head + "." + base64.RawURLEncoding.EncodeToString(signature)
+}
+
 // A good token is taken apart and put together wrongly, with the right key where
 // that makes the forgery harder to see.
 func TestForgedTokens(t *testing.T) {
@@ -334,7 +354,7 @@ func TestForgedTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return signed
+		return withS(t, signed, func(s, half *big.Int) bool { return s.Cmp(half) > 0 })
 	}
 	claim := func(name string, value any) string {
 		return forge(jwt.SigningMethodES256, private, func(_ map[string]any, claims jwt.MapClaims) { claims[name] = value })
@@ -344,6 +364,30 @@ func TestForgedTokens(t *testing.T) {
 	}
 	without := func(name string) string {
 		return forge(jwt.SigningMethodES256, private, func(_ map[string]any, claims jwt.MapClaims) { delete(claims, name) })
+	}
+	payload := func(change func(payload string) string) string {
+		signed := claim("sub", "u-1")
+		parts := strings.Split(signed, ".")
+		text, err := base64.RawURLEncoding.DecodeString(parts[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = []byte(change(string(text)))
+		head := parts[0] + "." + base64.RawURLEncoding.EncodeToString(text)
+		signature, err := jwt.SigningMethodES256.Sign(head, private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		signed = head + "." + base64.RawURLEncoding.EncodeToString(signature)
+		return withS(t, signed, func(s, half *big.Int) bool { return s.Cmp(half) > 0 })
+	}
+	replaced := func(before, after string) string {
+		return payload(func(payload string) string {
+			if !strings.Contains(payload, before) {
+				t.Fatalf("%s is not in %s", before, payload)
+			}
+			return strings.Replace(payload, before, after, 1)
+		})
 	}
 	parts := strings.Split(good, ".")
 	none := base64.RawURLEncoding.EncodeToString(fmt.Appendf(nil, `{"alg":"none","typ":"at+jwt","kid":%q}`, key.ID()))
@@ -376,6 +420,30 @@ func TestForgedTokens(t *testing.T) {
 		{"no subject", without("sub"), false},
 		{"no session", without("sid"), false},
 		{"a session that is none", claim("sid", "1"), false},
+		{"a critical extension", header("crit", []string{"exp"}), false},
+		{"a payload that is not encoded", forge(jwt.SigningMethodES256, private, func(header map[string]any, _ jwt.MapClaims) {
+			header["crit"], header["b64"] = []string{"b64"}, false
+		}), false},
+		{"a claim of another's", replaced(`"sub"`, `"tenant":{"SUB":["sub"]},"sub"`), true},
+		{"a claim in another case", replaced(`"sub"`, `"SUB"`), false},
+		{"a claim in two cases", replaced(`"sub":"u-1"`, `"sub":"u-1","Sub":"u-2"`), false},
+		{"a claim with a long s", replaced(`"sub"`, `"\u017fub"`), false},
+		{"a claim with an escape", replaced(`"sub"`, `"\\u0073ub"`), false},
+		{"a claim twice", replaced(`"sub":"u-1"`, `"sub":"u-1","sub":"u-2"`), false},
+		{"a subject that is a number", claim("sub", 1), false},
+		{"an expiry as text", claim("exp", fmt.Sprint(now.Unix()+60)), false},
+		{"an expiry with a fraction", replaced(`"exp":`, `"exp":0.5e9,"iat":`), false},
+		{"an expiry in a year of eleven digits", claim("exp", 1e18), false},
+		{"an expiry beyond all numbers", replaced(`"exp":`, `"exp":1e999,"x":`), false},
+		{"an expiry before 1970", claim("exp", -1), false},
+		{"an expiry that is null", claim("exp", nil), false},
+		{"an expiry that is true", claim("exp", true), false},
+		{"a beginning as text", claim("nbf", "0"), false},
+		{"a beginning to come", claim("nbf", now.Unix()+60), false},
+		{"an issue as text", claim("iat", "0"), false},
+		{"claims that are none", payload(func(string) string { return "null" }), false},
+		{"claims in a list", payload(func(payload string) string { return "[" + payload + "]" }), false},
+		{"the other signature that its key allows", withS(t, good, func(s, half *big.Int) bool { return s.Cmp(half) <= 0 }), false},
 		{"no signature", parts[0] + "." + parts[1] + ".", false},
 		{"another payload", parts[0] + "." + strings.Split(claim("sub", "u-2"), ".")[1] + "." + parts[2], false},
 		{"not a JWT", "abc", false},

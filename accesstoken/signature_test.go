@@ -10,7 +10,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// The example of RFC 6979 appendix A.2.5.
+// The example of RFC 6979 appendix A.2.5, whose s is the higher one:
+// f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8.
 func TestES256SignaturesAreDeterministic(t *testing.T) {
 	secret, err := hex.DecodeString("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721")
 	if err != nil {
@@ -29,7 +30,7 @@ func TestES256SignaturesAreDeterministic(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = "efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716" +
-		"f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8"
+		"0834e36ad29a83bf2bc9385e491d6099c8fdf9d1ed67aa7ea5f51f93782857a9"
 	if got := hex.EncodeToString(signature); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -50,6 +51,9 @@ func TestEveryES256SignatureHolds(t *testing.T) {
 		}
 		if err := jwt.SigningMethodES256.Verify(text, signature, key.public.key); err != nil {
 			t.Errorf("%s: %v", text, err)
+		}
+		if !isLowS(signature) {
+			t.Errorf("%s: not the lower s", text)
 		}
 		if signature[0] == 0 || signature[coordinateLen] == 0 {
 			short++

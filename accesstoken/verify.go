@@ -38,15 +38,6 @@ type Verifier struct {
 	parser *jwt.Parser
 }
 
-// readClaims are the claims as they are checked.
-type readClaims struct {
-	jwt.RegisteredClaims
-	SessionID string `json:"sid"`
-	ClientID  string `json:"client_id"`
-	Scope     string `json:"scope,omitempty"`
-	Username  string `json:"preferred_username,omitempty"`
-}
-
 // NewVerifier returns a verifier, or an error that names the field of the config
 // that is missing.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
@@ -117,6 +108,9 @@ func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
 	if !isTokenType(typ) {
 		return nil, errors.New("not an access token")
 	}
+	if _, critical := token.Header["crit"]; critical { // RFC 7515 section 4.1.11
+		return nil, errors.New("has a critical extension, and none is known here")
+	}
 	id, _ := token.Header["kid"].(string)
 	key, known := v.keys.KeySet().byID[id]
 	if !known {
@@ -124,6 +118,9 @@ func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
 	}
 	if token.Method.Alg() != key.method.Alg() {
 		return nil, errors.New("signed with an algorithm that is not its key's")
+	}
+	if token.Method == jwt.SigningMethodES256 && !isLowS(token.Signature) {
+		return nil, errors.New("signed in the other way that its key allows")
 	}
 	return key.key, nil
 }

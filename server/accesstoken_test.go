@@ -146,11 +146,19 @@ func TestForgedAccessTokens(t *testing.T) {
 		claims[name] = value
 		again := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 		again.Header = token.Header
-		signed, err := again.SignedString(private)
-		if err != nil {
-			t.Fatal(err)
+		for { // until its signature is of the kind that the server makes: with a low s
+			signed, err := again.SignedString(private)
+			if err != nil {
+				t.Fatal(err)
+			}
+			signature, err := base64.RawURLEncoding.DecodeString(signed[strings.LastIndex(signed, ".")+1:])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if signature[32] < 0x7f {
+				return signed
+			}
 		}
-		return signed
 	}
 	parts := strings.Split(good, ".")
 
@@ -162,6 +170,7 @@ func TestForgedAccessTokens(t *testing.T) {
 		{"another issuer", claim("iss", "https://evil.example.com"), 401},
 		{"another audience", claim("aud", "https://api.example.com"), 401},
 		{"expired", claim("exp", h.now().Unix()), 401},
+		{"an expiry beyond what JSON can say", claim("exp", 1e18), 401},
 		{"another subject", claim("sub", "u-2"), 401},
 		{"no such session", claim("sid", strings.Repeat("0", 32)), 401},
 		{"no signature", parts[0] + "." + parts[1] + ".", 401},

@@ -1,0 +1,116 @@
+package accesstoken
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// readClaims are the claims as they are checked. They implement [jwt.Claims].
+type readClaims struct {
+	Issuer    string           `json:"iss"`
+	Subject   string           `json:"sub"`
+	Audience  jwt.ClaimStrings `json:"aud"`
+	ExpiresAt *date            `json:"exp"`
+	NotBefore *date            `json:"nbf"`
+	IssuedAt  *date            `json:"iat"`
+	SessionID string           `json:"sid"`
+	ClientID  string           `json:"client_id"`
+	Scope     string           `json:"scope"`
+	Username  string           `json:"preferred_username"`
+}
+
+// claimNames are the names in readClaims.
+var claimNames = [][]byte{
+	[]byte("iss"), []byte("sub"), []byte("aud"), []byte("exp"), []byte("nbf"), []byte("iat"),
+	[]byte("sid"), []byte("client_id"), []byte("scope"), []byte("preferred_username"),
+}
+
+// UnmarshalJSON refuses what leaves open what a token says: encoding/json takes a "SUB"
+// for a "sub", and of two the last (RFC 8725 section 2.1, RFC 7519 section 4).
+func (c *readClaims) UnmarshalJSON(text []byte) error {
+	seen := map[string]bool{}
+	for name := range memberNames(text) {
+		if bytes.IndexByte(name, '\\') >= 0 {
+			return errors.New("a claim's name is written with escapes")
+		}
+		for _, claim := range claimNames {
+			if !bytes.EqualFold(name, claim) {
+				continue
+			}
+			if string(name) != string(claim) || seen[string(claim)] {
+				return fmt.Errorf("the claim %s is there twice, or in another case", claim)
+			}
+			seen[string(claim)] = true
+		}
+	}
+	type plain readClaims
+	return json.Unmarshal(text, (*plain)(c))
+}
+
+// memberNames yields the names of the members of a valid JSON object, as they are written
+// between the quotes.
+func memberNames(text []byte) func(yield func([]byte) bool) {
+	return func(yield func([]byte) bool) {
+		depth := 0
+		isName := false
+		for i := 0; i < len(text); i++ {
+			switch text[i] {
+			case '{', '[':
+				depth++
+				isName = depth == 1
+			case '}', ']':
+				depth--
+			case ',':
+				isName = depth == 1
+			case '"':
+				begin := i + 1
+				for i++; i < len(text) && text[i] != '"'; i++ {
+					if text[i] == '\\' {
+						i++
+					}
+				}
+				if isName && !yield(text[begin:min(i, len(text))]) {
+					return
+				}
+				isName = false
+			}
+		}
+	}
+}
+
+// A date is a NumericDate (RFC 7519 section 2) that has a year of four digits.
+type date struct{ jwt.NumericDate }
+
+// lastDate is the end of the year 9999, after which times have no JSON.
+const lastDate = 253402300799
+
+// UnmarshalJSON reads a number; jwt would take one in quotes, too.
+func (d *date) UnmarshalJSON(text []byte) error {
+	seconds, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(seconds >= 0 && seconds <= lastDate) {
+		return errors.New("a date is no number of seconds")
+	}
+	whole := int64(seconds)
+	d.Time = time.Unix(whole, int64((seconds-float64(whole))*float64(time.Second)))
+	return nil
+}
+
+func (d *date) numeric() (*jwt.NumericDate, error) {
+	if d == nil {
+		return nil, nil
+	}
+	return &d.NumericDate, nil
+}
+
+func (c *readClaims) GetExpirationTime() (*jwt.NumericDate, error) { return c.ExpiresAt.numeric() }
+func (c *readClaims) GetNotBefore() (*jwt.NumericDate, error)      { return c.NotBefore.numeric() }
+func (c *readClaims) GetIssuedAt() (*jwt.NumericDate, error)       { return c.IssuedAt.numeric() }
+func (c *readClaims) GetAudience() (jwt.ClaimStrings, error)       { return c.Audience, nil }
+func (c *readClaims) GetIssuer() (string, error)                   { return c.Issuer, nil }
+func (c *readClaims) GetSubject() (string, error)                  { return c.Subject, nil }
