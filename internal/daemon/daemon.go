@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
@@ -116,6 +117,11 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	}
 	if warning := d.place.Warning(); warning != "" {
 		config.Logger.WarnContext(ctx, "the store may lose what was answered", "why", warning)
+	}
+	if path := config.Store.Path(); path != "" {
+		for _, problem := range sqlitefile.Exposed(path) {
+			config.Logger.WarnContext(ctx, "others on this machine can get at the data", "problem", problem)
+		}
 	}
 	d.keys, err = keys.Open(ctx, keys.Config{
 		Store:        d.place.Store,

@@ -71,7 +71,10 @@ func Load(root, name string) (*Profile, error) {
 		return nil, err
 	}
 	path := filepath.Join(p.folder, settingsFile)
-	text, err := os.ReadFile(path)
+	var text []byte
+	if err = checkSettings(path); err == nil {
+		text, err = os.ReadFile(path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%w: %s", ErrNone, name)

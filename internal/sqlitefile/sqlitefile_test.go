@@ -53,6 +53,54 @@ func TestTheMasterKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 	}
 }
 
+// What others can read or write is named, with the cure; what is made here is nobody else's.
+func TestWhatOthersCanGetAt(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such modes")
+	}
+	path := filepath.Join(t.TempDir(), "data", "tandem.db")
+	lock(t, path)
+	for _, suffix := range []string{"", "-wal"} {
+		if err := os.WriteFile(path+suffix, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := sqlitefile.Exposed(path); len(got) != 0 {
+		t.Errorf("as it is made: %q", got)
+	}
+	for _, c := range []struct {
+		file string
+		mode os.FileMode
+		want string
+	}{
+		{filepath.Dir(path), 0o777, "others can put a database of theirs into the folder " + filepath.Dir(path) + " (mode 0777)"},
+		{filepath.Dir(path), 0o770, "others can put"},
+		{filepath.Dir(path), 0o755, ""},
+		{path, 0o606, "others can change " + path + " (mode 0606): run chmod 600 " + path},
+		{path, 0o660, "others can change"},
+		{path, 0o640, "others can read " + path},
+		{path + "-wal", 0o644, "others can read " + path + "-wal"},
+	} {
+		before, err := os.Stat(c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		chmod(t, c.file, c.mode)
+		got := strings.Join(sqlitefile.Exposed(path), "; ")
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s with mode %04o: %q, want %q", c.file, c.mode, got, c.want)
+		}
+		chmod(t, c.file, before.Mode().Perm())
+	}
+}
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestASecondServerIsKeptOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tandem.db")
 	first := lock(t, path)

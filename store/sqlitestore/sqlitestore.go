@@ -97,17 +97,32 @@ func touch(path string) error {
 	switch {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("database %s is a directory", path)
+	case err == nil && !info.Mode().IsRegular(): // a pipe could hang
+		return fmt.Errorf("database %s is no file", path)
 	case err == nil:
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	switch {
+	case errors.Is(err, fs.ErrExist) && isDangling(path):
+		return fmt.Errorf("database %s is a link to a file that is not there: make its folder and the file, or remove the link", path)
 	case errors.Is(err, fs.ErrExist): // another process was faster
 		return nil
 	case err != nil:
 		return fmt.Errorf("make the database: %w", err)
 	}
 	return f.Close()
+}
+
+// isDangling reports whether there is a link without its target, which SQLite would make
+// for others to read.
+func isDangling(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return false
+	}
+	_, err = os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // busyTimeout is how long a connection waits for another process's.

@@ -149,6 +149,14 @@ func TestOpenRefuses(t *testing.T) {
 			},
 			"is a directory",
 		},
+		"a device": {
+			func(t *testing.T, path string) { link(t, os.DevNull, path) },
+			"is no file",
+		},
+		"a link to a file that is not there": {
+			func(t *testing.T, path string) { link(t, filepath.Join(filepath.Dir(path), "target"), path) },
+			"is a link to a file that is not there",
+		},
 		"a folder that is not there": {
 			func(t *testing.T, path string) {
 				if err := os.Remove(filepath.Dir(path)); err != nil {
@@ -203,6 +211,13 @@ func damage(t *testing.T, path string, from, to int) {
 		content[i] ^= 0x5a
 	}
 	write(t, path, content)
+}
+
+func link(t *testing.T, to, path string) {
+	t.Helper()
+	if err := os.Symlink(to, path); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func write(t *testing.T, path string, content []byte) {

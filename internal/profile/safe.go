@@ -1,0 +1,23 @@
+package profile
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+)
+
+// checkSettings refuses settings that others can change, for they say where passwords and
+// tokens go; and what is no file, which could hang whoever reads it.
+func checkSettings(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no file: move it away, and sign in again", path)
+	}
+	if mode := info.Mode().Perm(); mode&0o022 != 0 && runtime.GOOS != "windows" {
+		return fmt.Errorf("%s can be changed by others (mode %04o), and with it where passwords and tokens go: look into it, and run chmod 600 %[1]s", path, mode)
+	}
+	return nil
+}
