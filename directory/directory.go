@@ -14,13 +14,13 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
+	"github.com/tandem-auth/tandem/internal/visible"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store"
 )
@@ -245,8 +245,8 @@ func checkName(name string) error {
 		return fmt.Errorf("the name is longer than %d bytes", maxName)
 	case !utf8.ValidString(name):
 		return errors.New("the name is not UTF-8")
-	case strings.ContainsFunc(name, unicode.IsControl):
-		return errors.New("the name has control characters in it")
+	case strings.ContainsFunc(name, visible.IsHidden):
+		return errors.New("the name has characters in it that nobody sees")
 	case strings.TrimSpace(name) != name:
 		return errors.New("the name begins or ends with a space")
 	}

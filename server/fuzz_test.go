@@ -104,6 +104,8 @@ func TestLabel(t *testing.T) {
 		{"  Alice's phone ", "Alice's phone"},
 		{"a\x00b\x1b[31mc\nd\u0085e", "ab[31mcde"},
 		{"a\xffb", "ab"},
+		{"Alice's\u202e enohp\u200b", "Alice's enohp"},
+		{"\u2066\u3164\u200b", ""},
 		{long + "é", long},
 		{long + "yz", long + "y"},
 		{"\n\t", ""},

@@ -11,6 +11,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/tandem-auth/tandem/internal/visible"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
 )
@@ -268,13 +269,7 @@ func sessionEnd(now time.Time, ttl time.Duration) time.Time {
 // label makes a short line of text that is safe to show of whatever a client
 // calls itself.
 func label(s string) string {
-	s = strings.Map(func(c rune) rune {
-		if unicode.IsControl(c) {
-			return -1
-		}
-		return c
-	}, strings.ToValidUTF8(s, ""))
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(visible.Text(strings.ToValidUTF8(s, "")))
 	if len(s) <= maxDevice {
 		return s
 	}

@@ -7,6 +7,8 @@ import (
 	"os"
 
 	"golang.org/x/term"
+
+	"github.com/tandem-auth/tandem/internal/visible"
 )
 
 // A console is what a command reads from and writes to.
@@ -19,10 +21,15 @@ type console struct {
 	log *logOutput
 }
 
-// print prints a result: the text, or the value as JSON.
+// print prints a result: the text, or the value as JSON. Nothing hidden is in the text.
 func (c console) print(value any, format string, args ...any) error {
 	if c.json {
 		return printJSON(c.out, value)
+	}
+	for i, arg := range args {
+		if text, ok := arg.(string); ok {
+			args[i] = visible.Text(text)
+		}
 	}
 	_, err := fmt.Fprintf(c.out, format, args...)
 	return err

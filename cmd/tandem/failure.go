@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/visible"
 )
 
 // Exit codes.
@@ -115,7 +116,7 @@ func (c console) report(f failure) int {
 	if c.json {
 		_ = printJSON(c.err, f)
 	} else {
-		fmt.Fprintln(c.err, "tandem:", f.Message)
+		fmt.Fprintln(c.err, "tandem:", visible.Lines(f.Message))
 	}
 	return f.Exit
 }

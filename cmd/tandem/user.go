@@ -14,6 +14,7 @@ import (
 
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/internal/visible"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
 )
@@ -126,7 +127,7 @@ func (cmd *userListCommand) Run(ctx context.Context, c console) error {
 		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(table, "NAME\tSUBJECT\tSINCE")
 		for _, u := range list {
-			fmt.Fprintf(table, "%s\t%s\t%s\n", u.Name, u.Subject, u.CreatedAt.Format(time.DateOnly))
+			fmt.Fprintf(table, "%s\t%s\t%s\n", visible.Text(u.Name), visible.Text(u.Subject), u.CreatedAt.Format(time.DateOnly))
 		}
 		return table.Flush()
 	})
