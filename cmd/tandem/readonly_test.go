@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -61,6 +62,21 @@ func TestADataFolderThatIsReadOnly(t *testing.T) {
 				t.Errorf("the output does not say %q: %v\n%s", want, err, out)
 			}
 		})
+	}
+}
+
+// A process without file descriptors is not told to make its folder writable.
+func TestAServerThatIsOutOfFileDescriptors(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts real processes again and again")
+	}
+	p := newProgram(t)
+	for n := 8; n <= 14; n++ {
+		serve := exec.CommandContext(t.Context(), "sh", "-c", fmt.Sprintf("ulimit -n %d && exec %s serve --data %s --listen 127.0.0.1:99999", n, p.binary, p.dir))
+		out, err := serve.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "too many open files") && !strings.Contains(string(out), "99999") || strings.Contains(string(out), "make") {
+			t.Errorf("with %d: %v\n%s", n, err, out)
+		}
 	}
 }
 

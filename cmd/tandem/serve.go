@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"regexp"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -91,12 +92,48 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 		OnEvent:          logEvents(logger),
 	})
 	if err != nil {
-		return err
+		return nameFlag(err)
 	}
 	logger.InfoContext(ctx, "listening", "address", d.Address(), "url", d.URL(), "store", location.String())
 	err = d.Serve(ctx)
 	logger.InfoContext(ctx, "stopped")
 	return err
+}
+
+// flagsOfFields are the flags that fill the fields of server.Config and keys.Config.
+var flagsOfFields = map[string]string{
+	"AccessTTL":      "access-ttl",
+	"Algorithm":      "signing-alg",
+	"AllowedHeaders": "allow-header",
+	"AllowedOrigins": "allow-origin",
+	"Audience":       "audience",
+	"ClientID":       "client-id",
+	"Issuer":         "issuer",
+	"Leeway":         "leeway",
+	"MasterKeys":     "master-key-file",
+	"PublishAhead":   "publish-keys",
+	"RefreshTTL":     "refresh-ttl",
+	"RetryWindow":    "retry-window",
+	"RotateEvery":    "rotate-keys",
+	"SessionTTL":     "session-ttl",
+	"TrustedProxies": "trust-proxy",
+}
+
+// configField is how an error begins that names a field.
+var configField = regexp.MustCompile(`\b(?:server|keys): Config\.([A-Za-z]+): `)
+
+// nameFlag has an error that names a field of a config name the flag.
+func nameFlag(err error) error {
+	text := configField.ReplaceAllStringFunc(err.Error(), func(match string) string {
+		if flag, known := flagsOfFields[configField.FindStringSubmatch(match)[1]]; known {
+			return "--" + flag + ": "
+		}
+		return match
+	})
+	if text == err.Error() {
+		return err
+	}
+	return &wordedError{text: text, err: err}
 }
 
 // Validate refuses what the server would take for "use the default".

@@ -51,7 +51,11 @@ const masterKeyVariable = "TANDEM_MASTER_KEY"
 // may be none.
 func masterKeys(file string) ([]keys.MasterKey, error) {
 	if file != "" {
-		return sqlitefile.ReadMasterKeys(file)
+		found, err := sqlitefile.ReadMasterKeys(file)
+		if err != nil {
+			return nil, fmt.Errorf("--master-key-file: %w", err)
+		}
+		return found, nil
 	}
 	text := os.Getenv(masterKeyVariable)
 	if text == "" {

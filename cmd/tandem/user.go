@@ -169,7 +169,7 @@ func (f *storeFlags) withUsers(ctx context.Context, do func(storage.Store, *dire
 		return err
 	}
 	if !location.Exists() {
-		return fmt.Errorf("there is no database %s; is --data right? tandem user add makes one", location.Path())
+		return fmt.Errorf("there is no database %s; is --data or --store right? tandem user add makes one", location.Path())
 	}
 	return withStore(ctx, location, do)
 }

@@ -212,7 +212,7 @@ func (d *Daemon) handler() http.Handler {
 func (d *Daemon) URL() string {
 	addr := d.listener.Addr().(*net.TCPAddr)
 	host := addr.IP.String()
-	if addr.IP.IsUnspecified() || addr.IP.IsLoopback() {
+	if addr.IP.IsUnspecified() || addr.IP.Equal(net.IPv4(127, 0, 0, 1)) || addr.IP.Equal(net.IPv6loopback) {
 		host = "localhost"
 	}
 	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)), d.config.Prefix)

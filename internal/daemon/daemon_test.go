@@ -161,6 +161,31 @@ func TestClearTextIsWarnedOf(t *testing.T) {
 	}
 }
 
+// The address that is printed answers: localhost is not every address of this machine.
+func TestTheAddressThatIsPrintedAnswers(t *testing.T) {
+	for listen, want := range map[string]string{
+		"127.0.0.1:0": "http://localhost:", ":0": "http://localhost:", "127.0.1.1:0": "http://127.0.1.1:",
+	} {
+		c := config(t.TempDir())
+		c.Listen = listen
+		d, err := daemon.Open(t.Context(), c)
+		if err != nil && listen == "127.0.1.1:0" {
+			t.Logf("this system has no %s: %v", listen, err)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := serve(t, d)
+		if got := fetch(d.URL() + "/healthz"); !strings.HasPrefix(d.URL(), want) || !strings.Contains(got, "ok") {
+			t.Errorf("%s: %s answers %s", listen, d.URL(), got)
+		}
+		if err := stop(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // slow is a page that takes until it is told to go on.
 func slow(began chan<- struct{}, goOn <-chan struct{}) func(*server.Server) http.Handler {
 	return func(*server.Server) http.Handler {

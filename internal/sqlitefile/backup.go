@@ -44,10 +44,31 @@ func Backup(ctx context.Context, path, file string, copyDatabase func(ctx contex
 	if err := pack(whole, entries); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
-	if err := os.Link(whole, file); err != nil { // fails if somebody was faster
+	if err := place(whole, file, os.Link); err != nil {
 		return fmt.Errorf("put the backup in its place: %w", err)
 	}
 	return wholefile.SyncFolder(filepath.Dir(file))
+}
+
+// place gives a file its name, unless something of that name is there. link fails on file
+// systems without hard links, such as FAT and many that are mounted over the network:
+// there the name is taken with an empty file first.
+func place(whole, file string, link func(from, to string) error) error {
+	if err := link(whole, file); err == nil || errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	taken, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	err = taken.Close()
+	if err == nil {
+		err = os.Rename(whole, file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(file))
+	}
+	return nil
 }
 
 // An entry is a file, and its name in the backup.

@@ -50,11 +50,11 @@ func NewLock(path string) (*Lock, error) {
 	locked, err := lock.TryLock()
 	switch {
 	case errors.Is(err, fs.ErrPermission) || isReadOnly(err):
-		return nil, fmt.Errorf("data folder %s cannot be written: %w; make it writable for this user or choose another with --data", filepath.Dir(path), err)
+		return nil, fmt.Errorf("data folder %s cannot be written: %w; make it writable for this user, or choose another place with --data or --store", filepath.Dir(path), err)
 	case err != nil:
 		return nil, fmt.Errorf("lock the database %s: %w", path, err)
 	case !locked:
-		return nil, fmt.Errorf("another server is running on the database %s (it holds %s); stop it or choose another folder with --data", path, lock.Path())
+		return nil, fmt.Errorf("another server is running on the database %s (it holds %s); stop it, or choose another place with --data or --store", path, lock.Path())
 	}
 	return &Lock{path: path, lock: lock}, nil
 }

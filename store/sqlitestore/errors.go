@@ -57,6 +57,10 @@ func isBusy(err error) bool {
 
 // explainCode goes by SQLite's primary result code.
 func (s *Store) explainCode(code int, err error) error {
+	if code == sqlite3.SQLITE_CANTOPEN && mayWrite(s.path) {
+		return fmt.Errorf("database %s cannot be opened, though this user may write it (%w); does the process have too many open files? "+
+			"Raise their limit (ulimit -n, LimitNOFILE=)", s.path, err)
+	}
 	switch code {
 	case sqlite3.SQLITE_FULL:
 		return fmt.Errorf("database %s: the disk is full (%w); free some space, and the server goes on by itself", s.path, err)

@@ -1,0 +1,5 @@
+//go:build !unix
+
+package sqlitestore
+
+func mayWrite(string) bool { return false }
