@@ -120,7 +120,7 @@ func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
 		return nil, errors.New("signed with an algorithm that is not its key's")
 	}
 	if token.Method == jwt.SigningMethodES256 && !isLowS(token.Signature) {
-		return nil, errors.New("signed in the other way that its key allows")
+		return nil, errors.New("the signature is not the one with the lower s")
 	}
 	return key.key, nil
 }

@@ -96,9 +96,9 @@ type Config struct {
 
 	// AllowedOrigins are the origins whose pages may call the server from a
 	// browser (CORS), such as "https://app.example.com", or those of an app:
-	// "capacitor://localhost", "chrome-extension://…". Those are taken, too, that a
-	// browser writes in another way, such as "https://bücher.example:443". None by
-	// default.
+	// "capacitor://localhost", "chrome-extension://…". They are brought into the form
+	// that browsers send: "https://Bücher.example:443" is
+	// "https://xn--bcher-kva.example". None by default.
 	AllowedOrigins []string
 
 	// AllowedHeaders are the request headers that pages of AllowedOrigins may set.
