@@ -166,11 +166,12 @@ func (c *RedisCluster) URL() string { return manyAddresses(c.nodes()) + "prefix=
 
 // manyAddresses returns a URL to which parameters can be added.
 func manyAddresses(servers []*Redis) string {
-	url := fmt.Sprintf("redis://%s/0?", servers[0].Address())
+	var url strings.Builder
+	fmt.Fprintf(&url, "redis://%s/0?", servers[0].Address())
 	for _, server := range servers[1:] {
-		url += "addr=" + net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port)) + "&"
+		fmt.Fprintf(&url, "addr=%s&", net.JoinHostPort("127.0.0.1", strconv.Itoa(server.Port)))
 	}
-	return url
+	return url.String()
 }
 
 // Close stops all nodes. It may be called twice.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -111,7 +112,7 @@ func (s *RedisSentinel) URL() string { return manyAddresses(s.Sentinels) + "mast
 // Close stops all of them. It may be called twice.
 func (s *RedisSentinel) Close() error {
 	var errs []error
-	for _, server := range append(s.Sentinels[:len(s.Sentinels):len(s.Sentinels)], s.Replica, s.Primary) {
+	for _, server := range slices.Concat(s.Sentinels, []*Redis{s.Replica, s.Primary}) {
 		if server != nil {
 			errs = append(errs, server.Close())
 		}
