@@ -87,14 +87,19 @@ func (k verifierKeys) Reload(ctx context.Context) error {
 	return nil
 }
 
-// decode returns what a refresh token says, once its MAC is checked.
-func (s *Server) decode(ctx context.Context, text string) (rotation.Token, error) {
-	token, err := s.cfg.Keys.KeySet().codec.Decode(text)
+// decode returns what a refresh token says, once its MAC is checked, and the keys that it
+// was checked with: its successor is made with the same, so that a refresh which is under
+// way while a key is revoked does not carry the session over to the next key.
+func (s *Server) decode(ctx context.Context, text string) (rotation.Token, *KeySet, error) {
+	set := s.cfg.Keys.KeySet()
+	token, err := set.codec.Decode(text)
 	if !errors.Is(err, rotation.ErrUnknownKey) {
-		return token, err
+		return token, set, err
 	}
 	if err := s.cfg.Keys.Reload(ctx); err != nil {
-		return rotation.Token{}, unavailable("look for the key of a refresh token", err)
+		return rotation.Token{}, nil, unavailable("look for the key of a refresh token", err)
 	}
-	return s.cfg.Keys.KeySet().codec.Decode(text)
+	set = s.cfg.Keys.KeySet()
+	token, err = set.codec.Decode(text)
+	return token, set, err
 }

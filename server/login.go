@@ -54,7 +54,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.revalidate(r, identity, session); err != nil {
 		return err
 	}
-	tokens, err := s.newPair(session, session.CreatedAt, time.Time{})
+	tokens, err := s.newPair(s.cfg.Keys.KeySet(), session, session.CreatedAt, time.Time{})
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,7 @@ func (s *Server) knownDevice(ctx context.Context, given credentials) rotation.Se
 	if given.before == "" {
 		return rotation.SessionID{}
 	}
-	token, err := s.decode(ctx, given.before)
+	token, _, err := s.decode(ctx, given.before)
 	if err != nil {
 		return rotation.SessionID{}
 	}

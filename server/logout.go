@@ -54,7 +54,7 @@ func (s *Server) sessionToEnd(w http.ResponseWriter, r *http.Request) (rotation.
 	if err != nil {
 		return rotation.SessionID{}, err
 	}
-	token, err := s.decode(r.Context(), text)
+	token, _, err := s.decode(r.Context(), text)
 	if p, ok := errors.AsType[*problem](err); ok {
 		return rotation.SessionID{}, p
 	}

@@ -21,7 +21,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	token, err := s.decode(r.Context(), text)
+	token, keys, err := s.decode(r.Context(), text)
 	if p, ok := errors.AsType[*problem](err); ok {
 		return p
 	}
@@ -38,7 +38,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 		if session, err = s.asOfNow(r, session); err != nil {
 			return err
 		}
-		tokens, err := s.newPair(session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
+		tokens, err := s.newPair(keys, session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
 		if err != nil {
 			return err
 		}

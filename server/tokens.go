@@ -23,15 +23,14 @@ type pair struct {
 // issued before the time given, which is that of the one it replaces: a clock that
 // is behind for a while must not give out tokens that have expired once it is put
 // right.
-func (s *Server) newPair(session store.Session, now, notBefore time.Time) (pair, error) {
+func (s *Server) newPair(keys *KeySet, session store.Session, now, notBefore time.Time) (pair, error) {
 	branch, err := randomBranch()
 	if err != nil {
 		return pair{}, err
 	}
 	left := max(0, session.ExpiresAt.Sub(now))
 	accessTTL := min(s.cfg.AccessTTL, left)
-	set := s.cfg.Keys.KeySet()
-	access, err := s.signer.Sign(set.signing, accesstoken.Claims{
+	access, err := s.signer.Sign(keys.signing, accesstoken.Claims{
 		Subject:   session.Subject,
 		Username:  session.Username,
 		SessionID: session.ID,
@@ -44,7 +43,7 @@ func (s *Server) newPair(session store.Session, now, notBefore time.Time) (pair,
 	}
 	return pair{
 		AccessToken: access,
-		RefreshToken: set.codec.Encode(rotation.Token{
+		RefreshToken: keys.codec.Encode(rotation.Token{
 			Session:  session.ID,
 			Position: session.Successor(branch),
 			IssuedAt: later(now, notBefore),
