@@ -68,7 +68,7 @@ export function authServer(send, device) {
     async signIn(username, password) {
       const answer = await post(loginPath, { username, password, device });
       if (answer.status === 401) throw new InvalidCredentialsError("wrong username or password");
-      return { ...pairOf(answer), username };
+      return { ...pairOf(answer), username, revision: 1 };
     },
 
     // refresh makes one attempt and returns the pair that follows. The error is
@@ -86,7 +86,7 @@ export function authServer(send, device) {
       }
       const next = pairOf(answer);
       if (next.sessionId !== pair.sessionId) throw new TemporaryError("answer is about another session");
-      return { ...next, username: pair.username };
+      return { ...next, username: pair.username, revision: (pair.revision ?? 0) + 1 };
     },
 
     // signOut tells the server that a session has ended, even as the page goes
@@ -101,16 +101,20 @@ export function authServer(send, device) {
 // pairOf checks the shape of an answer before anything of it is believed, and
 // counts the token's life from now: the server's clock and ours may differ.
 function pairOf(answer) {
-  const { accessToken, refreshToken, tokenType, expiresIn, sessionId } = answer.json ?? {};
+  const { accessToken, refreshToken, tokenType, expiresIn, refreshExpiresIn, sessionId } = answer.json ?? {};
+  const isLife = (seconds) => typeof seconds === "number" && seconds >= 1 && seconds <= longestLife;
   const isPair = answer.ok && isToken(accessToken) && isToken(refreshToken) &&
     typeof sessionId === "string" && sessionId !== "" &&
     typeof tokenType === "string" && tokenType.toLowerCase() === "bearer" &&
-    typeof expiresIn === "number" && expiresIn >= 1 && expiresIn <= longestLife;
+    isLife(expiresIn);
   if (!isPair) {
     throw new TemporaryError(answer.ok ? "answered without a pair of tokens" : `answered ${answer.status}`, answer);
   }
   const receivedAt = Date.now();
-  return { sessionId, accessToken, refreshToken, receivedAt, expiresAt: receivedAt + expiresIn * 1000 };
+  return {
+    sessionId, accessToken, refreshToken, receivedAt, expiresAt: receivedAt + expiresIn * 1000,
+    refreshExpiresAt: isLife(refreshExpiresIn) ? receivedAt + refreshExpiresIn * 1000 : undefined,
+  };
 }
 
 // isToken says whether a value has the form of RFC 6750 section 2.1.
@@ -128,10 +132,12 @@ function parse(response, text) {
   }
 }
 
-// retryAfter reads the header in both its forms (RFC 9110 section 10.2.3), in ms.
+// retryAfter reads the header in both its forms (RFC 9110 section 10.2.3), in ms. A
+// date is by the server's clock.
 function retryAfter(response) {
   const text = response.headers.get("Retry-After");
   if (!text) return 0;
-  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - Date.now();
+  const serverNow = () => Date.parse(response.headers.get("Date") ?? "") || Date.now();
+  const wait = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - serverNow();
   return Math.min(Math.max(wait || 0, 0), longestRetryAfter);
 }

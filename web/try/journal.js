@@ -1,6 +1,7 @@
 // The list of what happened, in words. What happens to many requests in one go is
 // one line with a number, not many lines.
 
+import { steady } from "./clock.js";
 import { clock, has, t } from "./i18n.js";
 
 const together = 1500; // ms: what follows within it belongs to the same go
@@ -13,7 +14,7 @@ export function createJournal(list, none) {
 
   // note adds to the list. Kinds that are counted add up; others get a line each.
   function note(kind, { counted = false, ...values } = {}) {
-    const now = Date.now();
+    const now = steady();
     if (now - latest > together) open = new Map();
     latest = now;
     const known = counted && open.get(kind);
@@ -22,7 +23,7 @@ export function createJournal(list, none) {
       show(known);
       return;
     }
-    const line = { kind, at: now, values: { n: 1, ...values }, element: document.createElement("li") };
+    const line = { kind, at: Date.now(), values: { n: 1, ...values }, element: document.createElement("li") };
     if (counted) open.set(kind, line);
     lines.unshift(line);
     lines.splice(most).forEach((old) => old.element.remove());

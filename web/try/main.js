@@ -1,6 +1,7 @@
 // The page: draws what the session says, and passes on what is clicked.
 
 import { createSession, EndedError, InvalidCredentialsError } from "./session.js";
+import { steady } from "./clock.js";
 import { deviceName } from "./device.js";
 import { lossyNetwork, steal } from "./experiments.js";
 import { has, languageSwitch, t } from "./i18n.js";
@@ -143,7 +144,7 @@ function tell(element, key) {
 function draw() {
   const state = session.state();
   const endsAt = state ? state.expiresAt + rounding : 0;
-  const left = endsAt - Date.now();
+  const left = endsAt - steady();
   const expired = String(Boolean(state) && left <= 0);
   if (state) {
     timeline.token(state.receivedAt, endsAt);

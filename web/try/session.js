@@ -6,7 +6,10 @@
 // ahead of time, as a client that nobody watches would.
 
 import { authServer, EndedError, loginPath, refreshPath, TemporaryError } from "./authserver.js";
-import { openStore, storeKey } from "./store.js";
+import { steady, stopwatch } from "./clock.js";
+import { locked } from "./lock.js";
+import { after, before, isUnsaved, same } from "./renewal.js";
+import { openStore } from "./store.js";
 
 export { EndedError, InvalidCredentialsError, TemporaryError } from "./authserver.js";
 
@@ -19,7 +22,7 @@ export class UserChangedError extends Error {
 const attempts = 3; // of one call in a row
 const longestPause = 2_000; // ms between two attempts; who asks for more is left alone
 const longestBackOff = 30_000; // ms for which a failure is remembered
-const lockLimit = 50_000; // ms; longer than anybody's refresh takes
+const clockTolerance = 60_000; // ms by which a pair may seem to have been received in the future
 const refusalMemory = 10_000; // ms for which a refused fresh token is the API's last word
 
 // createSession returns the session that the browser keeps, if it keeps one.
@@ -37,38 +40,72 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
   const store = openStore();
   const server = authServer(send, device);
 
-  let seen = store.load(); // the pair as this tab saw it last
+  let live = null; // the pair in use
+  let life = { from: 0, until: 0 }; // of its access token, in steady time
+  let base = null; // the pair presented last, or known to have been in the store since
+  let baseHeldFor = () => null; // for how long it has been presented
+  let endedSessionId = ""; // the session that has ended in this tab
   let flight = null; // the refresh under way: a promise
   let failure = { count: 0, until: 0, error: null }; // of refreshes in a row
   let refusedFresh = { accessToken: "", until: 0 };
   let leaving = ""; // the session that this tab is signing out
 
-  // look reads the store and notes what other tabs have done. It is called before
-  // anything that depends on the pair.
+  const view = (stored) => ({ live, base, baseHeldFor: baseHeldFor(), stored, endedSessionId });
+
+  // look reads the store, follows what other tabs have done, and returns the pair in
+  // use, or null. It is called before anything that depends on the pair.
   function look() {
-    const kept = store.load();
-    const before = seen;
-    seen = kept;
-    if (before && !kept) {
-      const ending = store.ending();
-      const known = ending && ending.sessionId === before.sessionId;
-      ended(before.sessionId, known ? ending.reason : "signed_out");
-    } else if (kept && before?.sessionId !== kept.sessionId) {
-      failure = { count: 0, until: 0, error: null };
-      onEvent("signedIn", { username: kept.username, elsewhere: true });
-    } else if (kept && before.accessToken !== kept.accessToken) {
-      onEvent("adopted", {});
+    const stored = store.load();
+    switch (before(view(stored))) {
+      case "adopt":
+        adopt(stored);
+        break;
+      case "signed_out": {
+        const ending = store.ending();
+        ended(live.sessionId, ending?.sessionId === live.sessionId ? ending.reason : "signed_out");
+      }
     }
-    return kept;
+    return live;
   }
 
-  // put notes that this tab itself has changed what the store keeps.
-  function put(pair) {
-    seen = pair;
+  // adopt takes a pair over from the store.
+  function adopt(pair) {
+    const earlier = live;
+    use(pair);
+    known(pair);
+    if (earlier?.sessionId !== pair.sessionId) {
+      onEvent("signedIn", { username: pair.username, elsewhere: true });
+    } else if (earlier.accessToken !== pair.accessToken) {
+      onEvent("adopted", {});
+    }
+  }
+
+  // use makes a pair the one in use. How old it is, if another tab has received it,
+  // only the wall clock can tell, which may have been set since.
+  function use(pair) {
+    const age = Math.max(0, Date.now() - pair.receivedAt);
+    const from = steady() - age;
+    live = pair;
+    life = { from, until: from + pair.expiresAt - pair.receivedAt };
     failure = { count: 0, until: 0, error: null };
   }
 
+  // known notes that the store has a pair, or has had it.
+  function known(pair) {
+    base = pair;
+    baseHeldFor = () => null;
+  }
+
+  // isUsable says whether the access token in use has time left by both clocks. The
+  // steady one may have stood still, the other may have been set.
+  function isUsable() {
+    const now = Date.now();
+    return steady() < life.until && now < live.expiresAt && now > live.receivedAt - clockTolerance;
+  }
+
   function ended(sessionId, reason) {
+    live = base = null;
+    endedSessionId = sessionId;
     if (sessionId === leaving) {
       onEvent("signedOut", {});
     } else {
@@ -80,7 +117,7 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
   // refresh, and its error.
   function refresh(pair) {
     if (flight) return flight;
-    if (Date.now() < failure.until) return Promise.reject(failure.error);
+    if (steady() < failure.until) return Promise.reject(failure.error);
     flight = locked(() => replace(pair))
       .catch((error) => {
         if (!(error instanceof TemporaryError)) throw error;
@@ -97,60 +134,90 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
     const count = failure.count + 1;
     const longest = Math.min(1000 * 2 ** (count - 1), longestBackOff);
     const wait = Math.max(error.retryAfter, longest * (0.5 + Math.random() / 2));
-    failure = { count, until: Date.now() + wait, error };
+    failure = { count, until: steady() + wait, error };
   }
 
   // replace puts another pair in the place of the given one: a newer one of the
-  // store, or a fresh one of the server.
+  // store, or a fresh one of the server. What may pass is tried again.
   async function replace(pair) {
-    const kept = look();
-    if (!kept) throw new EndedError(pair.sessionId, "signed_out");
-    const isNewer = kept.refreshToken !== pair.refreshToken;
-    if (isNewer && Date.now() < kept.expiresAt) return;
-    try {
-      const next = await askServer(kept);
-      if (!next) return;
-      const stored = store.swap(kept, next);
-      if (stored) put(next);
-      onEvent("refreshed", {});
-      if (stored) return;
-    } catch (error) {
-      if (!(error instanceof EndedError)) throw error;
-      if (store.swap(kept, { ended: { sessionId: kept.sessionId, reason: error.reason } })) {
-        look();
-        throw error;
-      }
-    }
-    // The store has something else than was used: that stands, whatever it is.
-    if (!look()) throw new EndedError(kept.sessionId, "signed_out");
-  }
-
-  // askServer returns the pair that follows, or null if another tab has stored
-  // one meanwhile. What may pass is tried again.
-  async function askServer(kept) {
     for (let attempt = 1; ; attempt++) {
+      const current = look();
+      if (!current) throw new EndedError(pair.sessionId, "signed_out");
+      if (current.accessToken !== pair.accessToken && isUsable()) return;
+      const presented = choose();
       onEvent("refreshing", { attempt });
+      let next;
       try {
-        return await server.refresh(kept);
+        next = await server.refresh(presented);
       } catch (error) {
         onEvent("refreshFailed", { attempt, error });
-        if (error instanceof EndedError || attempt === attempts || error.retryAfter > longestPause) throw error;
+        if (error instanceof EndedError) return end(presented, current, error);
+        if (attempt === attempts || error.retryAfter > longestPause) throw error;
         await pause(attempt, error.retryAfter);
-        if (store.load()?.refreshToken !== kept.refreshToken) return null;
+        continue;
       }
+      keep(presented, current, next);
+      onEvent("refreshed", {});
+      if (!look()) throw new EndedError(pair.sessionId, "signed_out");
+      return;
     }
+  }
+
+  // choose returns the pair to present: that in use, or base while the store fails to
+  // keep the one in use. Whoever goes on from the store presents base, too.
+  function choose() {
+    let stored = store.load();
+    if (isUnsaved(view(stored)) && store.swap(stored, live) === "kept") {
+      known(live);
+      stored = live;
+    }
+    const presented = before(view(stored)) === "present_base" ? base : live;
+    if (!same(presented, base) || baseHeldFor() === null) {
+      base = presented;
+      baseHeldFor = stopwatch();
+    }
+    return presented;
+  }
+
+  // keep stores the pair that the server gave for the one presented, and uses it even
+  // if it cannot be stored. What the store has got meanwhile stands, and so does what
+  // has come into use in place of the pair of then.
+  function keep(presented, then, next) {
+    while (live === then) {
+      const stored = store.load();
+      const step = after(view(stored), presented, "granted", next);
+      if (step === "adopt") return adopt(stored);
+      if (step === "discard") return;
+      const result = step === "kept" ? "kept" : store.swap(stored, next);
+      if (result === "lost") continue;
+      use(next);
+      if (result === "kept") known(next);
+    }
+  }
+
+  // end ends the session, unless the store has another pair than was refused.
+  function end(presented, then, error) {
+    if (look() !== then) {
+      if (live) return;
+      throw error;
+    }
+    const stored = store.load();
+    if (after(view(stored), presented, "ended") === "adopt") return adopt(stored);
+    store.end(error.sessionId, error.reason);
+    ended(error.sessionId, error.reason);
+    throw error;
   }
 
   // renewed returns a pair of the same user with another access token than the
   // one that was refused, refreshing if need be.
   async function renewed(refused) {
-    for (;;) {
+    for (let refreshes = 0; ; refreshes++) {
       const pair = look();
       if (!pair) throw new EndedError(refused.sessionId, store.ending()?.reason ?? "signed_out");
       if (pair.sessionId !== refused.sessionId && pair.username !== refused.username) {
         throw new UserChangedError("another user has signed in");
       }
-      if (pair.accessToken !== refused.accessToken) return pair;
+      if (pair.accessToken !== refused.accessToken && (refreshes > 0 || isUsable())) return pair;
       await refresh(pair);
     }
   }
@@ -163,7 +230,7 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
   }
 
   // attempt sends a request, and once more if it is refused with 401. A fresh
-  // token that is refused is the API's last word.
+  // token that is refused is the API's last word, unless it has run out meanwhile.
   async function attempt(path, options) {
     let first = look();
     if (!first) throw new EndedError("", "signed_out");
@@ -172,7 +239,7 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
     if (response.status !== 401) return response;
 
     onEvent("unauthorized", { path });
-    const isFresh = refusedFresh.accessToken === first.accessToken && Date.now() < refusedFresh.until;
+    const isFresh = refusedFresh.accessToken === first.accessToken && steady() < refusedFresh.until;
     if (isFresh) return response;
     await response.body?.cancel();
     const second = await withSignal(renewed(first), options.signal);
@@ -180,7 +247,9 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
     const again = await sendWith(second, path, options);
     if (again.status === 401) {
       onEvent("unauthorized", { path });
-      refusedFresh = { accessToken: second.accessToken, until: Date.now() + refusalMemory };
+      if (live === second && isUsable()) {
+        refusedFresh = { accessToken: second.accessToken, until: steady() + refusalMemory };
+      }
     }
     return again;
   }
@@ -197,14 +266,23 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
     return now;
   }
 
+  const first = store.load();
+  if (first) {
+    use(first);
+    known(first);
+  }
   store.onChange(look);
 
   return {
-    // state returns { username, sessionId, receivedAt, expiresAt }, or null.
+    // state returns { username, sessionId, receivedAt, expiresAt }, or null. The times
+    // are those of the access token, in steady time; that may have stood still, so the
+    // token expires sooner if more time has gone by the wall clock.
     state() {
       const pair = look();
-      return pair && {
-        username: pair.username, sessionId: pair.sessionId, receivedAt: pair.receivedAt, expiresAt: pair.expiresAt,
+      if (!pair) return null;
+      const stoodStill = Math.max(0, (Date.now() - pair.receivedAt) - (steady() - life.from));
+      return {
+        username: pair.username, sessionId: pair.sessionId, receivedAt: life.from, expiresAt: life.until - stoodStill,
       };
     },
 
@@ -212,8 +290,9 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
     // InvalidCredentialsError or a TemporaryError.
     async signIn(username, password) {
       const pair = await server.signIn(username, password);
-      store.save(pair);
-      put(pair);
+      store.begin(pair);
+      use(pair);
+      known(pair);
       onEvent("signedIn", { username });
     },
 
@@ -224,8 +303,8 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
       const pair = look();
       if (!pair) return;
       leaving = pair.sessionId;
-      store.save({ ended: { sessionId: pair.sessionId, reason: "signed_out" } });
-      look();
+      store.end(pair.sessionId, "signed_out");
+      ended(pair.sessionId, "signed_out");
       for (let attempt = 1; ; attempt++) {
         try {
           return await server.signOut(pair.refreshToken);
@@ -251,8 +330,8 @@ export function createSession({ onEvent = () => {}, onEnd = () => {}, send = (..
       }
       const kept = look();
       if (kept?.sessionId !== leaving) return;
-      store.swap(kept, { ended: { sessionId: leaving, reason: "signed_out" } });
-      look();
+      store.end(leaving, "signed_out");
+      ended(leaving, "signed_out");
     },
 
     // fetch is like the browser's, for paths of this origin, such as "/api/hello".
@@ -280,21 +359,6 @@ function isOwnPath(path) {
   if (typeof path !== "string" || !/^\/(?![/\\])/.test(path)) return false;
   const url = new URL(path, location.origin);
   return url.origin === location.origin && url.pathname !== loginPath && url.pathname !== refreshPath;
-}
-
-// locked runs work while no other tab refreshes. Where there is no lock to be
-// had, as on a plain-http host, tabs may refresh at once: the server copes.
-async function locked(work) {
-  if (!navigator.locks) return work();
-  let begun = false;
-  try {
-    return await navigator.locks.request(storeKey, { signal: AbortSignal.timeout(lockLimit) }, () => {
-      begun = true;
-      return work();
-    });
-  } catch (error) {
-    throw begun ? error : new TemporaryError("another tab has been refreshing for too long");
-  }
 }
 
 // pause waits before the next attempt: as long as the server asked for, or 0.1 s,

@@ -2,6 +2,8 @@
 
 import { moment, t } from "./i18n.js";
 
+const mostPages = 20; // of one list
+
 export function createSessionList({ session, list, error, signOut }) {
   let sessions = [];
   let asked = 0; // so that an old answer does not overwrite a newer one
@@ -9,16 +11,29 @@ export function createSessionList({ session, list, error, signOut }) {
   async function reload() {
     const mine = ++asked;
     try {
-      const response = await session.fetch("/auth/sessions");
-      if (!response.ok) throw new Error(`answered ${response.status}`);
-      const answer = await response.json();
+      const listed = await all();
       if (mine !== asked) return;
-      sessions = answer.sessions;
+      sessions = listed;
       error.textContent = "";
       show();
     } catch {
       if (mine === asked && session.state()) error.textContent = t("sessions.error");
     }
+  }
+
+  // all returns the sessions of all pages.
+  async function all() {
+    const listed = [];
+    let after = "";
+    for (let pages = 0; pages < mostPages; pages++) {
+      const response = await session.fetch(`/auth/sessions${after}`);
+      if (!response.ok) throw new Error(`answered ${response.status}`);
+      const answer = await response.json();
+      listed.push(...answer.sessions);
+      if (!answer.next) break;
+      after = `?after=${encodeURIComponent(answer.next)}`;
+    }
+    return listed;
   }
 
   async function end(one, button) {

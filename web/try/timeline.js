@@ -2,6 +2,7 @@
 // happened to the requests. However many there are, a lane has one column for
 // each few pixels.
 
+import { steady } from "./clock.js";
 import { t } from "./i18n.js";
 
 const span = 60_000; // ms shown
@@ -22,7 +23,7 @@ export function createTimeline(canvas) {
 
   // mark notes one request's fate. Those at the same moment share an entry.
   function mark(kind) {
-    const at = Math.floor(Date.now() / 50) * 50;
+    const at = Math.floor(steady() / 50) * 50;
     const last = marks.findLast((m) => m.kind === kind);
     if (last?.at === at) last.n++;
     else marks.push({ at, kind, n: 1 });
@@ -46,7 +47,7 @@ export function createTimeline(canvas) {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
 
-    const now = Date.now();
+    const now = steady();
     forget(now);
     const style = getComputedStyle(canvas);
     const colour = (name) => style.getPropertyValue(name).trim();
@@ -91,15 +92,15 @@ export function createTimeline(canvas) {
     // tokenGone notes that there is none any more.
     tokenGone() {
       const last = tokens.at(-1);
-      if (last) last.until = Math.min(last.until, Date.now());
+      if (last) last.until = Math.min(last.until, steady());
     },
 
-    refreshStarts: () => refreshes.push({ from: Date.now() }),
+    refreshStarts: () => refreshes.push({ from: steady() }),
 
     // refreshEnds takes "done", "again" or "refused".
     refreshEnds(outcome) {
       const last = refreshes.at(-1);
-      if (last && !last.until) Object.assign(last, { until: Date.now(), outcome });
+      if (last && !last.until) Object.assign(last, { until: steady(), outcome });
     },
   };
 }

@@ -162,8 +162,8 @@ func eval[T any](tab *Tab, expression string) (T, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[T]("Promise.resolve("+expression+")", chromedp.EvalAwaitPromise))
 }
 
-// Until waits until a JavaScript expression is true. It may be one that cannot
-// be evaluated for now, while the page is being replaced.
+// Until waits until a JavaScript expression is true, or a promise of what is true. It
+// may be one that cannot be evaluated for now, while the page is being replaced.
 func (tab *Tab) Until(expression string) {
 	tab.t.Helper()
 	deadline := time.NewTimer(patience)
@@ -171,7 +171,7 @@ func (tab *Tab) Until(expression string) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		isTrue, err := eval[bool](tab, "Boolean("+expression+")")
+		isTrue, err := eval[bool](tab, "Promise.resolve("+expression+").then(Boolean)")
 		if err == nil && isTrue {
 			return
 		}
