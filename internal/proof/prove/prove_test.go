@@ -8,10 +8,14 @@ import (
 	"github.com/tandem-auth/tandem/internal/proof/prove"
 )
 
+// quick says that the test leaves the larger searches out: go run ./internal/proof/cmd/prove
+// does them all, without the race detector.
+func quick() bool { return testing.Short() || raced }
+
 func TestNoHistoryBreaksAPromise(t *testing.T) {
 	for _, set := range prove.Settings() {
 		t.Run(set.Name, func(t *testing.T) {
-			if testing.Short() && (set.Processes > 1 || set.Thief) {
+			if quick() && (set.Processes > 1 || set.Thief) {
 				t.Skip("takes seconds")
 			}
 			result := run(t, set)
@@ -33,7 +37,7 @@ func TestEveryBrokenRuleShows(t *testing.T) {
 				t.Errorf("found %q among %d states, want %q", result.Breach, result.States, broken.Expect)
 			}
 			report(t, result)
-			if testing.Short() {
+			if quick() {
 				return
 			}
 			broken.Broken = ""
