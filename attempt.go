@@ -84,6 +84,9 @@ func (s *Session) prepare(f *flight, live *credential) (_ presentation, done boo
 func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
+	if err != nil { // the access token in use stays
+		next.AccessToken, next.ReceivedAt, next.ExpiresAt = p.live.AccessToken, p.live.ReceivedAt, p.live.ExpiresAt
+	}
 	c := s.newCredential(next)
 	c.invalid.Store(err != nil && p.live.invalid.Load())
 	c.fetched = err == nil
@@ -113,7 +116,7 @@ func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 // strict: no one else knows this pair. A forgiving server has ended the whole session.
 func (s *Session) discard(ctx context.Context, p Pair) {
 	revoker, ok := s.refresher.(Revoker)
-	if live := s.keeper.live.Load(); !ok || s.keeper.server == renewal.Forgiving || live != nil && live.SessionID == p.SessionID {
+	if !ok || s.keeper.server == renewal.Forgiving || s.keeper.live.Load() != nil {
 		return
 	}
 	_ = revoker.Revoke(ctx, p.RefreshToken)
@@ -151,6 +154,9 @@ func (s *Session) fetch(presented Pair) (Pair, error) {
 	ctx, cancel := s.fetchContext()
 	defer cancel()
 	grant, err := s.refresher.Refresh(ctx, presented)
+	if end, ok := errors.AsType[*EndedError](err); ok && end.SessionID != "" && end.SessionID != presented.SessionID {
+		err = errors.New(err.Error()) // another session's, by which the refresher reaches the server
+	}
 	var next Pair
 	if err == nil {
 		next, err = grant.apply(presented, s.config.Now())

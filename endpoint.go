@@ -212,6 +212,14 @@ func parseForm(text []byte, cut bool) members {
 	return found
 }
 
+// answered returns what the server has answered, if err is that and nothing else. An error
+// of the transport may wrap the answer of another server: of one that a gateway's own
+// session talks to, say.
+func answered(err error) (*ServerError, bool) {
+	said, ok := err.(*ServerError) //nolint:errorlint // see above
+	return said, ok
+}
+
 // pause waits before the next attempt: 0.1 s, 0.2 s, …, or as long as the server
 // asked for, and a random part on top. It reports whether to go on.
 func pause(ctx context.Context, jitter func(time.Duration) time.Duration, attempt int, asked time.Duration) bool {

@@ -29,6 +29,7 @@ type keeper struct {
 
 	mu              sync.Mutex
 	base            Pair        // was presented last, or is known to have been stored since
+	behind          Pair        // what the store had when it failed to keep the live pair
 	basePresentedAt time.Time   // zero if it was not presented yet
 	ended           *EndedError // why there is no live pair, if there was one
 	endedSessionID  string      // of the latest session that ended, or was replaced, here
@@ -53,7 +54,7 @@ func (k *keeper) view(live *credential, stored Pair) renewal.View {
 	defer k.mu.Unlock()
 	v := renewal.View{
 		Base: k.base.decided(), BasePresentedAt: k.basePresentedAt, Stored: stored.decided(),
-		EndedSessionID: k.endedSessionID, Issuer: k.issuer, FormerIssuers: k.formerIssuers, Server: k.server,
+		Behind: k.behind.decided(), EndedSessionID: k.endedSessionID, Issuer: k.issuer, FormerIssuers: k.formerIssuers, Server: k.server,
 	}
 	if live != nil {
 		v.Live = live.decided()
@@ -66,25 +67,36 @@ func (k *keeper) view(live *credential, stored Pair) renewal.View {
 func (k *keeper) put(from, to *credential) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if !k.live.CompareAndSwap(from, to) {
-		return false
+	if k.hasEnded(to) || !k.live.CompareAndSwap(from, to) {
+		return false // signed out meanwhile, or replaced
 	}
-	k.base, k.basePresentedAt = to.Pair, time.Time{}
+	k.base, k.basePresentedAt, k.behind = to.Pair, time.Time{}, Pair{}
 	k.ended, k.unsaved = nil, nil
 	return true
 }
 
-// begin makes the pair of a sign-in live, in the place of whatever session was before.
-func (k *keeper) begin(c *credential, replaced Pair) {
+// hasEnded reports whether the session of c has ended here; mu is held.
+func (k *keeper) hasEnded(c *credential) bool {
+	return k.endedSessionID != "" && c.SessionID == k.endedSessionID
+}
+
+// begin makes the pair of a sign-in live, in the place of whatever session was before. It
+// reports whether it did: not if the new session was signed out meanwhile.
+func (k *keeper) begin(c *credential, replaced Pair) bool {
 	for last := k.live.Load(); !k.put(last, c); last = k.live.Load() {
-		continue // somebody came between
+		k.mu.Lock()
+		ended := k.hasEnded(c)
+		k.mu.Unlock()
+		if ended {
+			return false
+		}
 	}
-	if replaced.IsZero() {
-		return
+	if !replaced.IsZero() {
+		k.mu.Lock()
+		k.endedSessionID = replaced.SessionID
+		k.mu.Unlock()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.endedSessionID = replaced.SessionID
+	return true
 }
 
 // adopt takes up what the store has when there is no pair in use, and reports whether
@@ -215,32 +227,37 @@ func (k *keeper) keep(ctx context.Context, p presentation, next *credential) (_ 
 			k.put(p.live, k.dress(stored))
 			return overtaken, nil
 		case renewal.Kept:
-			return k.use(p.live, next, nil), nil
+			return k.use(p.live, next, stored, nil), nil
 		}
 		swapped, err := k.store.CompareAndSwap(ctx, stored, next.Pair)
 		if err == nil && swapped {
-			return k.use(p.live, next, nil), nil
+			return k.use(p.live, next, stored, nil), nil
 		}
 		if err == nil {
-			stored, err = k.load(ctx)
+			var now Pair
+			if now, err = k.load(ctx); err == nil {
+				stored = now
+			}
 		}
 		if err != nil {
-			return k.use(p.live, next, err), err
+			return k.use(p.live, next, stored, err), err
 		}
 	}
-	return k.use(p.live, next, errInconsistentStore), errInconsistentStore
+	return k.use(p.live, next, stored, errInconsistentStore), errInconsistentStore
 }
 
 // use puts next in the place of live, which was given up meanwhile if it is not there. It
-// is base, too, if the store has it: see noteStored.
-func (k *keeper) use(live, next *credential, unsaved error) outcome {
+// is base, too, if the store has it (see noteStored); otherwise the store has stored.
+func (k *keeper) use(live, next *credential, stored Pair, unsaved error) outcome {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.live.CompareAndSwap(live, next) {
 		return discarded
 	}
-	if k.unsaved = unsaved; unsaved == nil {
-		k.base, k.basePresentedAt = next.Pair, time.Time{}
+	if k.unsaved = unsaved; unsaved != nil {
+		k.behind = stored
+	} else {
+		k.base, k.basePresentedAt, k.behind = next.Pair, time.Time{}, Pair{}
 	}
 	return inUse
 }

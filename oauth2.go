@@ -218,13 +218,13 @@ func (o *OAuth2) Revoke(ctx context.Context, refreshToken string) error {
 		return nil
 	}
 	_, err := o.post(ctx, o.config.RevocationURL, url.Values{"token": {refreshToken}, "token_type_hint": {"refresh_token"}})
-	var no *ServerError
+	no, ok := answered(err)
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &no) && !no.temporary():
+	case ok && !no.temporary():
 		return no
 	}
 	now := o.now()
@@ -244,11 +244,13 @@ func (o *OAuth2) post(ctx context.Context, to string, form url.Values) (answer, 
 		return answer{}, err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	credentials := ""
 	if o.config.ClientAuth == ClientSecretBasic {
 		// Both are form-encoded first: RFC 6749 section 2.3.1.
 		req.SetBasicAuth(url.QueryEscape(o.config.ClientID), url.QueryEscape(o.config.ClientSecret))
+		credentials = strings.TrimPrefix(req.Header.Get("Authorization"), "Basic ")
 	}
-	return o.do(req, form.Get("refresh_token"), form.Get("token"), o.config.ClientSecret)
+	return o.do(req, form.Get("refresh_token"), form.Get("token"), o.config.ClientSecret, credentials)
 }
 
 // String names endpoint and client, and does not show the secret.

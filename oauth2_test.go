@@ -2,8 +2,10 @@ package tandem_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -434,4 +436,21 @@ func TestWhetherAServerForgives(t *testing.T) {
 			t.Errorf("forgives: %t, and stale_refresh_token is %v", want, err)
 		}
 	}
+}
+
+// A server repeats the Authorization header in its error.
+func TestAServerThatRepeatsTheClientsPassword(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, err := tandem.NewOAuth2(tandem.OAuth2Config{TokenURL: tokenURL, ClientID: "app", ClientSecret: "hunter2", Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+			body := fmt.Sprintf(`{"error":"invalid_client","error_description":"cannot read %s"}`, req.Header.Get("Authorization"))
+			return &http.Response{StatusCode: 401, Header: http.Header{"Content-Type": {"application/json"}}, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = o.Refresh(t.Context(), tandem.Pair{RefreshToken: "rt"})
+		if strings.Contains(err.Error(), base64.StdEncoding.EncodeToString([]byte("app:hunter2"))) {
+			t.Error(err)
+		}
+	})
 }

@@ -1,6 +1,7 @@
 package tandem
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -19,8 +20,8 @@ type spelling struct{ scheme, host string }
 // parseBase checks the URL of a server and returns it without a trailing slash.
 func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil {
-		return nil, err
+	if err != nil { // whose own text has all of it, a password too
+		return nil, errors.New("it is no URL")
 	}
 	switch {
 	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":

@@ -74,7 +74,9 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 
 // adopt has the keeper adopt the stored pair when there is none in use.
 func (s *Session) adopt(ctx context.Context) error {
-	adopted, err := s.keeper.adopt(ctx)
+	bounded, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
+	defer cancel()
+	adopted, err := s.keeper.adopt(bounded)
 	var other *OtherServerError
 	switch {
 	case ctx.Err() != nil:
@@ -107,6 +109,8 @@ func (s *Session) refresh(ctx context.Context, c *credential) error {
 		return f.err
 	case <-ctx.Done():
 		return ctx.Err()
+	case <-s.ctx.Done():
+		return ErrClosed
 	}
 }
 
@@ -170,7 +174,12 @@ func (s *Session) mayLook(err error) bool {
 // look has the keeper adopt a newer pair than c, and reports whether its access token is
 // usable.
 func (s *Session) look(ctx context.Context, c *credential) bool {
-	adopted, _, err := s.keeper.reload(ctx, c)
+	if c == nil {
+		return false
+	}
+	bounded, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
+	defer cancel()
+	adopted, _, err := s.keeper.reload(bounded, c)
 	if err != nil || !adopted {
 		return false
 	}
@@ -206,10 +215,10 @@ func (s *Session) runRefresh(f *flight) {
 		finish()
 	}
 	ctx := context.WithValue(f.ctx, inCallbackOf{s}, f)
-	s.log(ctx, f.news...)
-	// Observe and OnEnd are the application's code and may call Close, so Close must not
-	// wait for them.
+	// Logger, Observe and OnEnd are the application's code and may call Close, so Close
+	// must not wait for them.
 	release()
+	s.log(ctx, f.news...)
 	s.observe(ctx, f.news...)
 	if ended && s.config.OnEnd != nil {
 		s.config.OnEnd(context.WithValue(s.ctx, inCallbackOf{s}, f), s, end)
@@ -224,6 +233,12 @@ func (s *Session) finish(f *flight) {
 		f.err = nil // a usable token or a new session is there: waiters go on
 	}
 	_, ended := errors.AsType[*EndedError](f.err)
+	switch {
+	case live == nil && !ended:
+		f.err = nil // signed out meanwhile: waiters find out
+	case f.err == nil && live != nil && live != f.from && live.fetched && !live.decided().Usable(now):
+		f.err = &TemporaryError{Err: errors.New("the access token had expired before it could be used")}
+	}
 	var temporary *TemporaryError
 	if !ended && errors.As(f.err, &temporary) {
 		s.mu.Lock()

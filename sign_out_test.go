@@ -3,6 +3,7 @@ package tandem_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -254,4 +255,123 @@ func TestSignedOutElsewhereWithAPairInMemory(t *testing.T) {
 			t.Errorf("%v; revoked %v; %s is good still, and nobody has it", err, c.server.revoked, c.server.current)
 		}
 	}, func(o *tandem.OAuth2Config) { o.RevocationURL = revokeURL })
+}
+
+// A request begins after SignOut, while a refresh that was under way fails: it hears of the
+// end, and not that the session lives on.
+func TestARequestAfterSignOutDuringARefresh(t *testing.T) {
+	inWorld(t, func(w *world) {
+		hold := make(chan struct{})
+		w.answer(testserver.Refresh, func(rw http.ResponseWriter, _ *http.Request) {
+			<-hold
+			rw.Header().Set("Retry-After", "300")
+			rw.WriteHeader(http.StatusServiceUnavailable)
+		})
+		w.expire()
+		first := make(chan struct{})
+		ctx, giveUp := context.WithCancel(context.Background())
+		go func() { defer close(first); _, _ = w.session.Token(ctx) }()
+		synctest.Wait() // the refresh is under way
+		giveUp()
+		if err := w.session.SignOut(w.Context()); err != nil {
+			t.Fatal(err)
+		}
+		second := make(chan error, 1)
+		go func() {
+			defer func() {
+				if p := recover(); p != nil {
+					second <- fmt.Errorf("PANIC: %v", p)
+				}
+			}()
+			_, err := w.session.Token(context.Background())
+			second <- err
+		}()
+		synctest.Wait() // it has joined
+		close(hold)
+		err := <-second
+		<-first
+		if _, ended := errors.AsType[*tandem.EndedError](err); !ended {
+			t.Errorf("got %v, want an EndedError", err)
+		}
+	})
+}
+
+// SignOut comes after the store has the pair of a sign-in, and before the session uses it.
+func TestSignOutDuringSignIn(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := faultystore.New(w.store)
+		s := w.open(store)
+		var did bool
+		store.Hook(faultystore.Hooks{Swap: func(_ context.Context, _, next tandem.Pair, swap func() (bool, error)) (bool, error) {
+			ok, err := swap()
+			if !did && !next.IsZero() {
+				did = true
+				if err := s.SignOut(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+			return ok, err
+		}})
+		err := s.SignIn(w.Context(), "ann", "nna")
+		if s.Status().SignedIn && w.kept().IsZero() {
+			t.Errorf("SignIn: %v; signed in as %v, and the store has nothing", err, s.Status())
+		}
+	})
+}
+
+// SignOut comes while a session that had no pair takes up the one of another process.
+func TestSignOutDuringAdopt(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := tandem.NewMemoryStore()
+		var s *tandem.Session
+		armed := false
+		s = w.open(store, func(c *tandem.Config) {
+			c.RefreshAhead = 0
+			c.Jitter = func(limit time.Duration) time.Duration {
+				if armed {
+					armed = false
+					if err := s.SignOut(context.Background()); err != nil {
+						t.Error(err)
+					}
+				}
+				return limit / 2
+			}
+		})
+		other := w.open(store)
+		if err := other.SignIn(w.Context(), "ann", "nna"); err != nil {
+			t.Fatal(err)
+		}
+		armed = true
+		_, _ = s.Token(w.Context())
+		if s.Status().SignedIn {
+			pair, _ := store.Load(w.Context())
+			t.Errorf("signed in after SignOut; the store has %v", pair)
+		}
+	})
+}
+
+// The store hangs: SignOut leaves time for telling the server.
+func TestSignOutWhileTheStoreHangs(t *testing.T) {
+	inWorld(t, func(w *world) {
+		store := faultystore.New(w.store)
+		s := w.open(store, func(c *tandem.Config) {
+			base := c.Transport
+			c.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+				if err := r.Context().Err(); err != nil {
+					return nil, err // as http.Transport does
+				}
+				return base.RoundTrip(r)
+			})
+		})
+		store.Hook(faultystore.Hooks{Load: func(ctx context.Context, _ func() (tandem.Pair, error)) (tandem.Pair, error) {
+			<-ctx.Done()
+			return tandem.Pair{}, ctx.Err()
+		}})
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err := s.SignOut(ctx)
+		if n := w.server.Served(testserver.Logout); n != 1 {
+			t.Errorf("the server was told %d times: %v", n, err)
+		}
+	})
 }

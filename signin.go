@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 // SignIn begins a new session with a user's name and password, in place of the
@@ -64,7 +66,9 @@ func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 		return fmt.Errorf("sign in: %w", err)
 	}
 	c := s.newCredential(pair)
-	s.keeper.begin(c, replaced)
+	if !s.keeper.begin(c, replaced) {
+		return fmt.Errorf("sign in: %w", &EndedError{SessionID: c.SessionID, Reason: rotation.SignedOut})
+	}
 	s.mu.Lock()
 	s.failure = failure{}
 	s.mu.Unlock()
@@ -84,7 +88,9 @@ func (s *Session) SignOut(ctx context.Context) error {
 		return ErrClosed
 	}
 	begun, last := s.config.Now(), s.keeper.giveUp()
-	signedOut, storeErr := s.keeper.swapStored(ctx, Pair{})
+	bounded, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
+	defer cancel()
+	signedOut, storeErr := s.keeper.swapStored(bounded, Pair{})
 	if signedOut.IsZero() || signedOut.SessionID == last.SessionID && !signedOut.decided().NewerThan(last.decided()) {
 		signedOut = last // the store lacked it
 	}
@@ -98,7 +104,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	if !signedOut.IsZero() {
 		s.keeper.noteSignedOut(signedOut.SessionID)
 	}
-	s.keeper.yieldToStore(ctx, nil)
+	s.keeper.yieldToStore(bounded, nil)
 
 	if len(untold) == 0 {
 		return storeErr

@@ -249,3 +249,62 @@ func TestAFailureDoesNotHideWhatTheStoreHas(t *testing.T) {
 		}
 	})
 }
+
+// A store answers only when its context ends. A caller without a deadline gets an answer all
+// the same.
+func TestAStoreThatHangsHoldsNobodyForEver(t *testing.T) {
+	hang := faultystore.Hooks{Load: func(ctx context.Context, _ func() (tandem.Pair, error)) (tandem.Pair, error) {
+		<-ctx.Done()
+		return tandem.Pair{}, ctx.Err()
+	}}
+	settles := func(w *world, what string, call func(ctx context.Context) error) {
+		w.Helper()
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		begun := time.Now()
+		done := make(chan error, 1)
+		go func() { done <- call(ctx) }()
+		select {
+		case err := <-done:
+			w.Logf("%s: after %s: %v", what, time.Since(begun), err)
+		case <-time.After(24 * time.Hour):
+			w.Errorf("%s: held for a day", what)
+			cancel()
+			<-done
+		}
+	}
+	t.Run("no session yet", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			store := faultystore.New(tandem.NewMemoryStore())
+			s := w.open(store)
+			store.Hook(hang)
+			settles(w, "Token", func(ctx context.Context) error { _, err := s.Token(ctx); return err })
+		})
+	})
+	t.Run("a failure is remembered", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			store := faultystore.New(w.store)
+			s := w.open(store)
+			w.answer(testserver.Refresh, func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header().Set("Retry-After", "300")
+				rw.WriteHeader(http.StatusServiceUnavailable)
+			})
+			w.expire()
+			_, _ = s.Token(w.Context())
+			time.Sleep(2 * time.Second)
+			store.Hook(hang)
+			settles(w, "Token", func(ctx context.Context) error { _, err := s.Token(ctx); return err })
+		})
+	})
+	t.Run("SignOut", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			store := faultystore.New(w.store)
+			s := w.open(store)
+			store.Hook(hang)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			defer cancel()
+			settles(w, "SignOut", func(context.Context) error { return s.SignOut(ctx) })
+			w.expectServed(testserver.Logout, 1)
+		})
+	})
+}

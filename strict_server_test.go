@@ -201,3 +201,121 @@ func TestARefresherSaysWhetherItsServerForgives(t *testing.T) {
 		})
 	}
 }
+
+// The store has a pair of a time before revisions, and fails to keep its successor. The
+// session remembers that the stored pair is the older one.
+func TestAPairWithoutARevisionDoesNotComeBack(t *testing.T) {
+	for _, busy := range []bool{true, false} {
+		t.Run(fmt.Sprint("busy=", busy), func(t *testing.T) {
+			withTextbook(t, func(c *client) {
+				old, _ := c.store.Load(c.Context())
+				early := old
+				early.Revision = 0
+				if ok, err := c.store.CompareAndSwap(c.Context(), old, early); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+				shaky := faultystore.New(c.store)
+				s := c.openOn(shaky)
+				shaky.FailSwaps(errors.New("disk full"))
+				c.expire()
+				c.order(s, http.StatusOK) // refresh-2, which the store has not got
+				c.expire()
+				if busy {
+					c.server.status, c.server.code = http.StatusServiceUnavailable, "busy"
+					_, _ = get(s.Client(), ordersURL)
+					c.server.status = 0
+				} else {
+					c.order(s, http.StatusOK) // refresh-3
+				}
+				c.expire()
+				if status, err := get(s.Client(), ordersURL); err != nil || status != 200 {
+					t.Errorf("%d, %v; the server was given %v, good is %s", status, err, c.server.used, c.server.current)
+				}
+			})
+		})
+	}
+}
+
+// Signing in anew forgets the old session, and does not sign it out: at many servers that
+// would end the new one, too.
+func TestSignInDuringARefreshRevokesNothing(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		hold := make(chan struct{})
+		c.server.mu.Lock()
+		c.server.hold = hold
+		c.server.mu.Unlock()
+		c.expire()
+		done := make(chan struct{})
+		go func() { defer close(done); _, _ = c.session.Token(context.Background()) }()
+		synctest.Wait()
+		c.server.mu.Lock()
+		c.server.hold = nil
+		again := tandem.Grant{AccessToken: "access-again", RefreshToken: c.server.current, ExpiresIn: time.Minute}
+		c.server.access = "access-again"
+		c.server.mu.Unlock()
+		if err := c.session.SignInWith(c.Context(), "ann", again); err != nil {
+			t.Fatal(err)
+		}
+		close(hold)
+		<-done
+		synctest.Wait()
+		c.server.mu.Lock()
+		defer c.server.mu.Unlock()
+		if len(c.server.revoked) != 0 {
+			t.Errorf("revoked: %v; the session in use has %s", c.server.revoked, again.RefreshToken)
+		}
+	}, func(o *tandem.OAuth2Config) { o.RevocationURL = revokeURL })
+}
+
+// The store takes longer to save a pair than its access token is good for: one call does not
+// refresh again and again without a pause.
+func TestAStoreThatIsSlowerThanTheTokensLife(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		c.server.change = func(a map[string]any) { a["expires_in"] = 3 }
+		slow := faultystore.New(c.store)
+		s := c.openOn(slow)
+		slow.Hook(faultystore.Hooks{Swap: func(_ context.Context, _, _ tandem.Pair, swap func() (bool, error)) (bool, error) {
+			time.Sleep(4 * time.Second)
+			return swap()
+		}})
+		c.expire()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
+		defer cancel()
+		_, err := s.Token(ctx)
+		if n := c.server.refreshes(); n > 3 {
+			t.Errorf("%d refreshes for one call: %v", n, err)
+		}
+	})
+}
+
+// The refresh token is rotated, and no access token comes with it: the one in use serves on.
+func TestARotatedTokenWithAnErrorKeepsTheTokenInUse(t *testing.T) {
+	withTextbook(t, func(c *client) {
+		store := faultystore.New(c.store)
+		n := 0
+		s, err := tandem.Open(c.Context(), store, tandem.Config{RefreshAhead: 30 * time.Second, Refresher: forgiver{func(context.Context, tandem.Pair) (tandem.Grant, error) {
+			n++
+			g := tandem.Grant{AccessToken: fmt.Sprint("access-", n), RefreshToken: fmt.Sprint("new-", n), ExpiresIn: time.Minute}
+			if n == 2 {
+				g.AccessToken = ""
+			}
+			return g, nil
+		}, true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		store.FailSwaps(errors.New("disk full"))
+		c.expire()
+		first, err := s.Token(c.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(50 * time.Second) // 10 s are left
+		_, _ = s.Token(c.Context())  // starts a refresh ahead
+		synctest.Wait()
+		if got, err := s.Token(c.Context()); got != first {
+			t.Errorf("%q, %v; want the token that is good for 10 s more", got, err)
+		}
+	})
+}

@@ -60,13 +60,13 @@ func (t *tandemServer) signIn(ctx context.Context, username, password string) (P
 		body["device"] = t.device
 	}
 	grant, sessionID, err := t.grant(ctx, loginPath, body)
-	var no *ServerError
+	no, ok := answered(err)
 	switch {
 	case err == nil:
 		return grant.apply(Pair{SessionID: sessionID, Username: username}, t.now())
 	case ctx.Err() != nil:
 		return Pair{}, ctx.Err()
-	case !errors.As(err, &no):
+	case !ok:
 		return Pair{}, &TemporaryError{Err: err}
 	case no.Status == http.StatusUnauthorized:
 		return Pair{}, ErrInvalidCredentials
@@ -81,8 +81,7 @@ func (t *tandemServer) signIn(ctx context.Context, username, password string) (P
 // may present the old one again, and the server then gives another successor.
 func (t *tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	grant, sessionID, err := t.grant(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
-	var no *ServerError
-	if errors.As(err, &no) && no.definitive() {
+	if no, ok := answered(err); ok && no.definitive() {
 		switch no.Code {
 		case "invalid_grant", "session_ended":
 			return Grant{}, &EndedError{SessionID: old.SessionID, Reason: rotation.EndReason(no.reason), Err: no}
@@ -104,13 +103,13 @@ func (t *tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 func (t *tandemServer) Revoke(ctx context.Context, refreshToken string) error {
 	for attempt := 1; ; attempt++ {
 		_, err := t.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken})
-		var no *ServerError
+		no, ok := answered(err)
 		switch {
 		case err == nil:
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &no) && !no.temporary():
+		case ok && !no.temporary():
 			return no
 		case attempt == maxAttempts || !pause(ctx, t.jitter, attempt, retryAfter(err, t.now())):
 			return t.temporary(err)

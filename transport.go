@@ -168,6 +168,9 @@ func (t *transport) send(req *http.Request, c *credential, body io.ReadCloser) (
 func (t *transport) exchange(with, req *http.Request) (*http.Response, error) {
 	resp, err := t.base.RoundTrip(with)
 	if resp != nil {
+		if resp.Body == nil {
+			resp.Body = http.NoBody
+		}
 		resp.Request = req // what callers print of an answer has no token in it
 	}
 	return resp, err

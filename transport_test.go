@@ -404,3 +404,27 @@ func TestClientsOfSeveralAPIsShareOneSession(t *testing.T) {
 		w.expectServed(testserver.Hello, 30)
 	})
 }
+
+// A round tripper returns an answer without a Body, which http.Client allows.
+func TestARefusalWithoutABody(t *testing.T) {
+	inWorld(t, func(w *world) {
+		s := w.session
+		client := &http.Client{Transport: s.Transport(roundTrip(func(req *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Request: req}, nil
+		}))}
+		_, err := get(client, testserver.URL+testserver.Hello)
+		t.Log(err)
+	})
+}
+
+// A URL that cannot be parsed is not quoted: there may be a password in it.
+func TestAPasswordInAURLIsNotPrinted(t *testing.T) {
+	for _, c := range []tandem.Config{
+		{URL: "https://ann:hunter2@auth.example.com:port"},
+		{URL: "https://auth.example.com", Origins: []string{"https://ann:hunter2@auth.example.com:port"}},
+	} {
+		if _, err := tandem.Open(t.Context(), tandem.NewMemoryStore(), c); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Error(err)
+		}
+	}
+}

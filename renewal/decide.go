@@ -23,6 +23,8 @@ type View struct {
 	Live, Base, Stored Pair
 	// BasePresentedAt is when Base was first presented; zero if it has not been.
 	BasePresentedAt time.Time
+	// Behind is what the store had when it failed to keep Live: older, whatever its revision.
+	Behind Pair
 	// EndedSessionID is the session that has ended in this process, if one has: what a
 	// store still has of it is not adopted.
 	EndedSessionID string
@@ -133,7 +135,7 @@ func After(v View, presented Pair, answer Answer, next Pair) Step {
 		switch {
 		case v.Stored.IsZero() || !v.ours(v.Stored):
 		case v.Stored.SessionID != presented.SessionID && !v.endedHere(v.Stored),
-			v.Stored.SessionID == presented.SessionID && v.Stored.NewerThan(presented):
+			v.Stored.SessionID == presented.SessionID && !v.isBehind(v.Stored) && v.Stored.NewerThan(presented):
 			return Adopt
 		}
 		if answer == Ended {
@@ -152,7 +154,7 @@ func (v *View) afterGrant(presented, next Pair) Step {
 	case stored.Same(next):
 		return Kept
 	case stored.SessionID != next.SessionID && !v.endedHere(stored),
-		stored.SessionID == next.SessionID && !stored.Same(presented) && stored.NewerThan(next):
+		stored.SessionID == next.SessionID && !stored.Same(presented) && !v.isBehind(stored) && stored.NewerThan(next):
 		return Adopt
 	}
 	return Keep
@@ -171,14 +173,16 @@ func (v *View) storeIsAhead() bool {
 	if v.Stored.SessionID != v.Live.SessionID {
 		return !v.endedHere(v.Stored)
 	}
-	return !v.Stored.Same(v.Base) && v.Stored.NewerThan(v.Live)
+	return !v.Stored.Same(v.Base) && !v.isBehind(v.Stored) && v.Stored.NewerThan(v.Live)
 }
+
+func (v *View) isBehind(p Pair) bool { return !v.Behind.IsZero() && p.Same(v.Behind) }
 
 // storeFailsForLong reports whether half of the refresh lifetime has gone since base was
 // first presented.
 func (v *View) storeFailsForLong(now time.Time) bool {
 	lifetime := v.Live.refreshLifetime()
-	return lifetime > 0 && !v.BasePresentedAt.IsZero() && now.Sub(v.BasePresentedAt) >= lifetime/2
+	return lifetime > 0 && !v.BasePresentedAt.IsZero() && max(now.Sub(v.BasePresentedAt), now.Round(0).Sub(v.BasePresentedAt.Round(0))) >= lifetime/2
 }
 
 func (v *View) endedHere(p Pair) bool {
