@@ -130,13 +130,19 @@ func TestAProcessKilledAtEveryStepOfAWrite(t *testing.T) {
 		}
 	}
 	for _, step := range steps {
-		expire(t, store)
-		calls := traced(t, strace, file, listener.URL, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step.name, step.number))
-		if len(calls) == 0 || calls[len(calls)-1].name != step.name || calls[len(calls)-1].number != step.number {
-			t.Errorf("the process was not killed at %s", step.text)
+		killed := false
+		for range 5 { // Go's runtime opens a file of the system's now and then, so the count may be off
+			expire(t, store)
+			calls := traced(t, strace, file, listener.URL, "-e", fmt.Sprintf("inject=%s:signal=KILL:when=%d", step.name, step.number))
+			if got := call(file, listener.URL, false); !strings.HasPrefix(got, "200") {
+				t.Fatalf("after a kill at %s: %s", step.text, got)
+			}
+			if killed = len(calls) > 0 && calls[len(calls)-1].name == step.name && calls[len(calls)-1].number == step.number; killed {
+				break
+			}
 		}
-		if got := call(file, listener.URL, false); !strings.HasPrefix(got, "200") {
-			t.Fatalf("after a kill at %s: %s", step.text, got)
+		if !killed {
+			t.Errorf("the process was not killed at %s", step.text)
 		}
 	}
 	t.Logf("killed at %d steps", len(steps))
