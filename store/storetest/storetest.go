@@ -231,7 +231,7 @@ func parallelConfirms(t *testing.T, s server.Store, _ func() server.Store) {
 	for generation := range uint32(2) {
 		var wins atomic.Int64
 		var winner atomic.Uint64
-		inParallel(10_000, func(i int) {
+		inParallel(max(10_000/slowness, 2_000), func(i int) {
 			to := rotation.Position{Generation: generation + 1, Branch: uint64(i)}
 			got, err := s.Confirm(t.Context(), session.ID, to, epoch)
 			if err != nil {
