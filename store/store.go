@@ -1,7 +1,6 @@
-// Package store holds what every store of sessions has in common: the row that
-// it keeps and the errors that it returns. The stores are in folders of their
-// own; the interface that they satisfy stands where it is used, in package
-// server.
+// Package store holds what all stores of sessions share: the rows that they keep and
+// the errors that they return. The stores are in packages of their own; package server,
+// which uses them, defines the interface.
 package store
 
 import (
@@ -11,22 +10,22 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// Errors that every store returns, wrapped or bare.
+// Errors that every store returns, possibly wrapped.
 var (
-	// ErrNotFound: no such row.
+	// ErrNotFound reports that there is no such row.
 	ErrNotFound = errors.New("not found")
-	// ErrExists: a row with that key is there already.
+	// ErrExists reports that there is a row with that key already.
 	ErrExists = errors.New("exists already")
 )
 
-// A Session is one sign-in: one row, for as long as the session lasts. Times
-// are kept to the millisecond.
+// A Session is one sign-in. A store keeps it as one row for as long as it lasts, and
+// its times to the millisecond.
 type Session struct {
 	ID rotation.SessionID
 	rotation.State
 
-	// Subject is the user that signed in, as the directory names them: the "sub"
-	// claim.
+	// Subject identifies the user that signed in, as the directory names them: the
+	// "sub" claim.
 	Subject string
 	// Username is what the user typed to sign in: the "preferred_username" claim.
 	// It may be empty.
@@ -34,47 +33,46 @@ type Session struct {
 	// Scope is what the session's access tokens may be used for: the "scope"
 	// claim (RFC 6749 section 3.3).
 	Scope string
-	// Device and IP help a person to recognise the session in a list: what the
-	// sign-in said of itself, and where it came from.
+	// Device and IP help a person to recognise the session in a list: the device as the
+	// client named it at the sign-in, and the address that the sign-in came from.
 	Device string
 	IP     string
 
 	CreatedAt time.Time
 }
 
-// A Place is where a session stands in a list, newest first: those of one time are in
-// the order of their IDs.
+// A Place is the position of a session in a list, which is sorted newest first.
+// Sessions created at the same time are sorted by their IDs.
 type Place struct {
 	CreatedAt time.Time
 	ID        rotation.SessionID
 }
 
-// Place returns where the session stands.
+// Place returns the session's position.
 func (s Session) Place() Place { return Place{CreatedAt: s.CreatedAt, ID: s.ID} }
 
-// A Page is a part of a list. The zero value is all of it.
+// A Page selects a part of a list. The zero value selects all of it.
 type Page struct {
-	// After is where the last session of the part before stands. The zero value is
-	// the beginning. That session need not be in the list any more.
+	// After is the position of the last session of the previous page; that session need
+	// not be in the list any more. The zero value is the beginning of the list.
 	After Place
-	// Limit is how many sessions there are at most; 0 is without bound.
+	// Limit is how many sessions the page has at most; 0 means no limit.
 	Limit int
 }
 
-// A Confirmation is what became of an attempt to confirm a refresh token.
+// A Confirmation is the result of an attempt to confirm a refresh token.
 type Confirmation struct {
 	// Session is the session as it is after the attempt.
 	Session Session
-	// Confirmed says that the attempt succeeded.
+	// Confirmed is whether the attempt confirmed the token.
 	Confirmed bool
-	// Previous is the generation that the session was at before, if the attempt
-	// succeeded.
+	// Previous is the session's generation before the attempt, if the attempt confirmed
+	// the token.
 	Previous uint32
 }
 
-// Before returns the state that the attempt found, as far as [rotation.Decide] asks
-// for it: of a token that is older than the presented one, the generation is
-// enough.
+// Before returns the state that the attempt found, as far as [rotation.Decide] needs
+// it: for a token that is older than the presented one, the generation is enough.
 func (c Confirmation) Before() rotation.State {
 	state := c.Session.State
 	if c.Confirmed {
@@ -87,11 +85,11 @@ func (c Confirmation) Before() rotation.State {
 type User struct {
 	// Name is what the user types to sign in; it is unique, and case matters.
 	Name string
-	// Subject names the user for good, whatever becomes of Name.
+	// Subject identifies the user permanently, even if Name changes.
 	Subject string
 	// PasswordHash is an encoded hash that carries its own parameters.
 	PasswordHash string
-	// Version counts the passwords that the user has had, from 1.
+	// Version counts the passwords that the user has had, beginning with 1.
 	Version   int64
 	CreatedAt time.Time
 }

@@ -14,16 +14,17 @@ import (
 )
 
 const (
-	// workers is how many statements are under way at once. Confirmations that come
-	// meanwhile gather for the next one.
+	// workers is how many statements run at the same time. Confirmations that arrive
+	// meanwhile wait for the next statement.
 	workers = 3
 	// largestBatch bounds how many confirmations share a statement.
 	largestBatch = 128
-	// batchTimeout bounds a statement that no single context does.
+	// batchTimeout bounds a statement that serves several callers, since no single
+	// caller's context may end it.
 	batchTimeout = 10 * time.Second
 )
 
-// An attempt is one confirmation, and what came of it.
+// An attempt is one confirmation and its result.
 type attempt struct {
 	id   rotation.SessionID
 	to   rotation.Position
@@ -35,9 +36,9 @@ type attempt struct {
 	err       error
 }
 
-// advance and advanceMany are one round trip, and one updated row a session. They
-// pass rows by that another transaction has locked: a statement that waited for one
-// would keep all those waiting who share it, or who come after it.
+// Both statements take one round trip and update one row per session. They skip rows
+// that another transaction has locked: a statement that waited for a locked row would
+// delay every confirmation that shares it or queues behind it.
 const (
 	advance = `UPDATE tandem_sessions SET generation = $2, branch = $3, confirmed_at = $4
 	WHERE id = (SELECT id FROM tandem_sessions
@@ -56,15 +57,16 @@ const (
 	RETURNING ` + columns
 )
 
-// newBatcher returns what carries out confirmations. Those that come while others
-// are under way share the next statement, and its commit.
+// newBatcher returns the group that executes confirmations. Those that arrive while
+// others run share the next statement and its commit.
 func newBatcher(s *Store) *group.Group[attempt] {
 	return group.New(group.Config[attempt]{Workers: workers, Largest: largestBatch, CarryOut: s.carryOut})
 }
 
-// carryOut carries out a batch, all of it or nothing.
+// carryOut executes a batch: the database confirms all of it or nothing.
 func (s *Store) carryOut(batch []*attempt) {
-	// Those who wait must not be able to break each other's statement.
+	// The statement uses no caller's context: a caller that gives up must not abort the
+	// confirmations of the others.
 	ctx, cancel := context.WithTimeout(context.Background(), batchTimeout)
 	defer cancel()
 	var err error
@@ -92,8 +94,9 @@ func (s *Store) advanceOne(ctx context.Context, one *attempt) error {
 }
 
 func (s *Store) advanceAll(ctx context.Context, batch []*attempt) error {
-	// In the order of the rows' keys: a distributed database may wait for rows that
-	// it was told to pass by, and two servers must not wait for each other.
+	// Every server updates rows in the order of their keys, so that two servers cannot
+	// deadlock on a distributed database that waits for locked rows despite SKIP
+	// LOCKED.
 	slices.SortFunc(batch, func(a, b *attempt) int { return slices.Compare(a.id[:], b.id[:]) })
 	var (
 		ids                         []string
@@ -116,8 +119,8 @@ func (s *Store) advanceAll(ctx context.Context, batch []*attempt) error {
 		return err
 	}
 	for _, session := range advanced {
-		// Of several attempts for one row, only one was carried out; if they are for the
-		// same token, it does not matter which.
+		// If several attempts are for one row, the database executed only one of them;
+		// if they are for the same token, it does not matter which is reported.
 		i := slices.IndexFunc(batch, func(one *attempt) bool { return one.id == session.ID && one.to == session.Current })
 		if i >= 0 {
 			batch[i].session, batch[i].confirmed = session, true

@@ -34,12 +34,13 @@ const (
 	cannotConnectNow      = "57P03"
 )
 
-// errRowLocked is for a session that could not be changed because a transaction
-// that somebody else has left open had locked its row.
+// errRowLocked is the error for a session whose row stays locked, because another
+// client has left a transaction open.
 var errRowLocked = errors.New("its row is locked by another transaction, which does not end: look for \"idle in transaction\" " +
 	"in pg_stat_activity, and set idle_in_transaction_session_timeout")
 
-// code returns the SQLSTATE of an error, or "" if it is not the database's.
+// code returns the SQLSTATE of an error, or "" if the database did not report the
+// error.
 func code(err error) string {
 	if failure, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return failure.Code
@@ -47,21 +48,21 @@ func code(err error) string {
 	return ""
 }
 
-// isLost reports whether the connection was lost, or could not be made: the
-// database may or may not have carried out what it was asked.
+// isLost reports whether the store lost the connection or could not open one. The
+// database may or may not have executed the statement.
 func isLost(err error) bool {
 	switch code := code(err); code {
 	case "":
 		return !errors.Is(err, pgx.ErrNoRows) && !errors.Is(err, group.ErrClosed)
 	case adminShutdown, crashShutdown, cannotConnectNow, readOnlyTransaction:
-		return true // or it is a standby now, and another is the primary
+		return true // also after a failover: this server is a standby now
 	default:
 		return code[:2] == "08"
 	}
 }
 
-// explain says what was being done to which database, and what may help. It returns
-// nil for nil.
+// explain adds to an error which database the store was using, what for, and what the
+// operator can do. It returns nil for nil.
 func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	switch {
 	case err == nil:
@@ -81,7 +82,7 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %s: %w", doing, s.name, err)
 }
 
-// advise says what to do about an error of the database.
+// advise returns what an operator can do about an error with this SQLSTATE.
 func advise(code string) string {
 	switch code {
 	case invalidPassword, invalidAuthorization:
@@ -103,7 +104,8 @@ func advise(code string) string {
 	return ""
 }
 
-// isConnectError reports whether there was no connection to begin with.
+// isConnectError reports whether the store failed to open a connection, so that it sent
+// no statement.
 func isConnectError(err error) bool {
 	var failure *pgconn.ConnectError
 	return errors.As(err, &failure)

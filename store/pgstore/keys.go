@@ -9,8 +9,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// LoadKeys returns the document that the servers keep their keys in, and its
-// version; nil and 0 if there is none.
+// LoadKeys returns the document in which the servers keep their keys, and its version;
+// nil and 0 if no server has saved one.
 func (s *Store) LoadKeys(ctx context.Context) (document []byte, version int64, _ error) {
 	err := s.queryRow(ctx, "load the keys", `SELECT document, version FROM tandem_keys`, nil,
 		func(row pgx.Row) error { return row.Scan(&document, &version) })
@@ -20,7 +20,8 @@ func (s *Store) LoadKeys(ctx context.Context) (document []byte, version int64, _
 	return document, version, err
 }
 
-// SaveKeys replaces the document if its version still is from.
+// SaveKeys replaces the document if its version is still from, and reports whether it
+// did.
 func (s *Store) SaveKeys(ctx context.Context, document []byte, from int64) (bool, error) {
 	statement := `UPDATE tandem_keys SET document = $1, version = version + 1 WHERE version = $2`
 	if from == 0 {

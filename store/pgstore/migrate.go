@@ -20,12 +20,12 @@ var migrations embed.FS
 
 const migrationsTable = "tandem_migrations"
 
-// migrateAttempts bounds how often a migration is tried against others who are at
-// it, too.
+// migrateAttempts bounds how often migrate tries while other processes migrate the same
+// database.
 const migrateAttempts = 20
 
-// migrate brings the schema up to date, and refuses one that is ahead of us and a
-// database that cannot keep all text.
+// migrate brings the schema up to date. It refuses a schema that a newer version has
+// written, and a database whose encoding cannot store every text.
 func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error) {
 	config = config.Copy()
 	config.DefaultQueryExecMode = pgx.QueryExecModeSimpleProtocol // for PgBouncer
@@ -39,7 +39,8 @@ func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error)
 		return err
 	}
 	for attempt := range migrateAttempts {
-		// A provider looks for its table once, so a new attempt takes a new one.
+		// A provider looks up its table only once, so each attempt needs a new
+		// provider.
 		provider, err := goose.NewProvider(goose.DialectPostgres, db, files, goose.WithTableName(migrationsTable))
 		if err != nil {
 			return s.explain(ctx, "migrate", err)
@@ -54,9 +55,9 @@ func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error)
 	return nil
 }
 
-// checkEncoding refuses a database that could not keep the names of all users, before
-// the first of them finds that out. One that only speaks PostgreSQL's protocol may not
-// tell its encoding.
+// checkEncoding refuses a database whose encoding cannot store the names of all users,
+// so that the operator learns it at the start and not from a failed sign-in. A database
+// that merely speaks PostgreSQL's protocol may not report its encoding.
 func (s *Store) checkEncoding(ctx context.Context, db *sql.DB) error {
 	var encoding string
 	err := db.QueryRowContext(ctx, `SELECT coalesce(current_setting('server_encoding', true), '')`).Scan(&encoding)
@@ -84,7 +85,8 @@ func (s *Store) migrateOnce(ctx context.Context, provider *goose.Provider) error
 	return err
 }
 
-// isRace reports whether a migration failed because another process was at it.
+// isRace reports whether a migration failed because another process was migrating the
+// same database.
 func isRace(err error) bool {
 	switch code(err) {
 	case uniqueViolation, duplicateTable, duplicateObject, serializationFailure, deadlockDetected:

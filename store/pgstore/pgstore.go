@@ -1,21 +1,20 @@
-// Package pgstore keeps sessions, the users of the embedded directory and the keys
-// of the servers in PostgreSQL, for any number of servers.
+// Package pgstore keeps sessions, the users of the embedded directory and the servers'
+// keys in PostgreSQL. Any number of servers may share one database.
 //
-// A refresh is one round trip and one updated row, and the update touches no index.
-// Statements that the database could not carry out side by side with others
-// (serialization failures, deadlocks) and those whose connection was lost are
-// carried out again. It works through PgBouncer in transaction mode, and asks the
-// database for nothing that a distributed one with PostgreSQL's protocol does not
-// have: no advisory locks, no session state. No statement on sessions waits for a row
-// that another transaction has locked (SKIP LOCKED): such a transaction costs the
-// sessions whose rows it has locked, and no other.
+// A refresh takes one round trip and updates one row, and the update touches no index.
+// The store repeats statements that failed because of a serialization failure, a
+// deadlock or a lost connection, if repeating them is safe. It works through PgBouncer
+// in transaction mode, and on distributed databases that speak PostgreSQL's protocol:
+// it uses no advisory locks and no session state. No statement on sessions waits for a
+// row that another transaction has locked (SKIP LOCKED), so such a transaction delays
+// only the sessions whose rows it has locked.
 //
-// What a method returned without an error is as durable as the database makes it:
-// see [Store.Warning]. Where replicas take over without being asked
-// (asynchronous replication), the last moments may be lost. A lost confirmation does
-// no harm, for the tokens that come prove the later state; a lost end brings a
-// session back that was signed out, and a session that has just begun is unknown. Use
-// synchronous replication where that matters.
+// When a method returns without an error, its change is as durable as the database's
+// settings make it; see [Store.Warning]. If a replica takes over automatically under
+// asynchronous replication, the changes of the last moments may be lost. A lost
+// confirmation does no harm: the tokens that clients present prove the later state. A
+// lost end restores a session that was signed out, and after a lost creation the server
+// does not know the session. Use synchronous replication where that matters.
 package pgstore
 
 import (
@@ -32,14 +31,15 @@ import (
 	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
-// A Store is a database. Its methods are safe for concurrent use. Their errors name
-// the database, and say what to do where something can be done.
+// A Store is a connection pool to one database. Its methods are safe for concurrent
+// use. Their errors name the database, and say what the operator can do where that is
+// known.
 type Store struct {
 	name    string // for errors: host, database and user, never the password
 	pool    *pgxpool.Pool
 	batcher *group.Group[attempt]
-	// unprepared is set once it is known that there is a PgBouncer in between which
-	// loses prepared statements.
+	// unprepared is set once the store has found that a PgBouncer between it and the
+	// database loses prepared statements.
 	unprepared atomic.Bool
 	warning    string
 }
@@ -52,11 +52,11 @@ const (
 	connectTimeout          = 3 * time.Second
 )
 
-// Open connects to the database that url names and brings its tables up to date;
-// they all begin with tandem_. The URL is PostgreSQL's, such as
-// postgres://user@host:5432/database?sslmode=verify-full; what it does not say comes
-// from PostgreSQL's environment variables and ~/.pgpass. The settings of pgx's pool,
-// such as pool_max_conns, may be among its parameters.
+// Open connects to the database that url names, and creates or migrates its tables,
+// whose names begin with tandem_. The URL has PostgreSQL's format, such as
+// postgres://user@host:5432/database?sslmode=verify-full, and may contain the
+// parameters of pgx's pool, such as pool_max_conns. Settings that the URL leaves out
+// come from PostgreSQL's environment variables and ~/.pgpass.
 func Open(ctx context.Context, url string) (_ *Store, err error) {
 	config, err := parse(url)
 	if err != nil {
@@ -75,7 +75,8 @@ func Open(ctx context.Context, url string) (_ *Store, err error) {
 	if err := s.migrate(ctx, config.ConnConfig); err != nil {
 		return nil, err
 	}
-	// That the tables cannot be written is better known now.
+	// The operator should learn now, not at the first sign-in, that the tables cannot
+	// be written.
 	if err := s.Ping(ctx); err != nil {
 		return nil, err
 	}
@@ -89,16 +90,17 @@ func describe(config *pgx.ConnConfig) string {
 	return fmt.Sprintf("PostgreSQL database %q at %s:%d (user %q)", config.Database, config.Host, config.Port, config.User)
 }
 
-// Ping reports whether the database can be written, by writing to it. A row that
-// somebody else is writing is proof enough.
+// Ping reports whether the database can be written, by writing to it. If another server
+// is writing the same row at that moment, Ping succeeds without writing.
 func (s *Store) Ping(ctx context.Context) error {
 	_, err := s.exec(ctx, "ping", repeatable, `UPDATE tandem_health SET pinged_at = now()
 		WHERE id IN (SELECT id FROM tandem_health FOR NO KEY UPDATE SKIP LOCKED)`)
 	return err
 }
 
-// findWarning looks for settings under which an answer is not durable. A database that
-// only speaks PostgreSQL's protocol may not know them.
+// findWarning looks for settings under which the database confirms changes that are not
+// durable. A database that merely speaks PostgreSQL's protocol may not know these
+// settings.
 func (s *Store) findWarning(ctx context.Context) (string, error) {
 	var fsync, commit string
 	err := s.queryRow(ctx, "read the settings", `SELECT coalesce(current_setting('fsync', true), ''), coalesce(current_setting('synchronous_commit', true), '')`, nil,
@@ -114,23 +116,23 @@ func (s *Store) findWarning(ctx context.Context) (string, error) {
 	return "", nil
 }
 
-// Warning says what an operator should know of the database's settings, in one
-// line. It is empty where there is nothing to say.
+// Warning returns, in one line, what an operator should know about the database's
+// settings. It is empty if there is nothing to report.
 func (s *Store) Warning() string { return s.warning }
 
-// Close closes all connections, once those in use are done. It may be called twice.
+// Close waits for the running calls and closes all connections. It may be called twice.
 func (s *Store) Close() error {
 	s.batcher.Close()
 	s.pool.Close()
 	return nil
 }
 
-// errURL does not show the URL, nor any part of it: a password with a character
-// that is misplaced could be anywhere.
+// errURL contains no part of the URL: in a malformed URL the password could be
+// anywhere.
 var errURL = errors.New("the PostgreSQL URL cannot be read (it may have a password in it, and is not shown): " +
 	"want postgres://USER:PASSWORD@HOST:PORT/DATABASE, where @ : / ? # and % in a password are written %40 %3A %2F %3F %23 and %25")
 
-// parse reads the URL, and sets what it leaves open.
+// parse parses the URL, and sets defaults for what the URL leaves out.
 func parse(url string) (*pgxpool.Config, error) {
 	connection, err := pgx.ParseConfig(url)
 	if err != nil {
@@ -149,7 +151,8 @@ func parse(url string) (*pgxpool.Config, error) {
 	if _, set := config.ConnConfig.RuntimeParams["application_name"]; !set {
 		config.ConnConfig.RuntimeParams["application_name"] = "tandem"
 	}
-	// Go's text is UTF-8, whatever PGCLIENTENCODING, the user or the database prefers.
+	// Go strings are UTF-8, whatever encoding PGCLIENTENCODING, the user or the
+	// database prefers.
 	config.ConnConfig.RuntimeParams["client_encoding"] = "UTF8"
 	return config, nil
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// repeat says whether a statement may be carried out again where it is not known
-// whether it was the first time.
+// repeat says whether the store may execute a statement again when it does not know
+// whether the database executed it the first time.
 type repeat bool
 
 const (
@@ -22,9 +22,10 @@ const (
 	onceOnly   repeat = false
 )
 
-// Bounds on attempts. Conflicts are given about five seconds. A lost connection is given about a second, in which a restart
-// or a failover that is nearly over goes unnoticed; after that the server answers
-// that it is unavailable, and clients come again.
+// Bounds on attempts. The store repeats a statement after conflicts for about five
+// seconds. After a lost connection it repeats it for about one second, which hides the
+// end of a restart or of a failover; then the server answers that it is unavailable,
+// and clients try again.
 const (
 	maxConflicts = 20
 	maxLost      = 5
@@ -32,8 +33,8 @@ const (
 	longestWait  = 400 * time.Millisecond
 )
 
-// do carries out op until it succeeds or fails for a reason that no further attempt
-// changes. It tells op whether an earlier attempt may have been carried out.
+// do calls op until op succeeds, or fails for a reason that another attempt would not
+// change. mayBeDone tells op whether the database may have executed an earlier attempt.
 func (s *Store) do(ctx context.Context, doing string, again repeat, op func(mayBeDone bool) error) error {
 	var conflicts, lost int
 	mayBeDone := false
@@ -63,7 +64,7 @@ func (s *Store) do(ctx context.Context, doing string, again repeat, op func(mayB
 				return s.explain(ctx, doing, err)
 			}
 			mayBeDone = mayBeDone || !notSent
-			s.pool.Reset() // its other connections have most likely been lost, too
+			s.pool.Reset() // the pool's other connections are most likely lost, too
 			pause = backoff(4 + lost)
 		}
 		if waitErr := wait(ctx, pause); waitErr != nil {
@@ -72,8 +73,9 @@ func (s *Store) do(ctx context.Context, doing string, again repeat, op func(mayB
 	}
 }
 
-// waitForRow returns what pauses between attempts at a row that is locked, without a
-// connection, and gives up when there have been enough.
+// waitForRow returns a function that pauses between attempts to change a locked row.
+// The pause holds no connection. After maxConflicts pauses the function returns
+// errRowLocked.
 func (s *Store) waitForRow(ctx context.Context, doing string) func() error {
 	conflicts := 0
 	return func() error {
@@ -85,8 +87,8 @@ func (s *Store) waitForRow(ctx context.Context, doing string) func() error {
 	}
 }
 
-// backoff doubles with every attempt, and is spread so that those who met once do
-// not meet again.
+// backoff returns a wait that doubles with every attempt. A random part of it keeps
+// callers that conflicted once from conflicting again.
 func backoff(attempt int) time.Duration {
 	longest := min(firstWait<<attempt, longestWait)
 	return longest/2 + time.Duration(rand.Int64N(int64(longest/2))) //nolint:gosec // no secret
@@ -106,7 +108,8 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// modeAndArgs puts before the arguments of a statement how it is to be carried out.
+// modeAndArgs prepends pgx's execution mode to the arguments of a statement, where
+// prepared statements cannot be used.
 func (s *Store) modeAndArgs(args []any) []any {
 	if !s.unprepared.Load() {
 		return args
@@ -114,7 +117,7 @@ func (s *Store) modeAndArgs(args []any) []any {
 	return append([]any{pgx.QueryExecModeExec}, args...)
 }
 
-// exec carries out one statement and returns how many rows it changed.
+// exec executes one statement and returns how many rows it changed.
 func (s *Store) exec(ctx context.Context, doing string, again repeat, statement string, args ...any) (int64, error) {
 	var changed int64
 	err := s.do(ctx, doing, again, func(bool) error {
@@ -125,8 +128,9 @@ func (s *Store) exec(ctx context.Context, doing string, again repeat, statement 
 	return changed, err
 }
 
-// exec1 is exec for a statement that changes one row, or finds none. It is not
-// repeated where it may have been carried out.
+// exec1 is exec for a statement that changes one row; if the statement changes none,
+// the error is [store.ErrNotFound]. The store does not repeat a statement that the
+// database may have executed.
 func (s *Store) exec1(ctx context.Context, doing, statement string, args ...any) error {
 	n, err := s.exec(ctx, doing, onceOnly, statement, args...)
 	if err == nil && n == 0 {
@@ -135,15 +139,15 @@ func (s *Store) exec1(ctx context.Context, doing, statement string, args ...any)
 	return err
 }
 
-// queryRow carries out a statement that changes nothing and returns one row, or
-// none, which is [store.ErrNotFound].
+// queryRow executes a statement that changes nothing and returns one row. Without a row
+// the error is [store.ErrNotFound].
 func (s *Store) queryRow(ctx context.Context, doing, statement string, args []any, scan func(pgx.Row) error) error {
 	return s.do(ctx, doing, repeatable, func(bool) error {
 		return scan(s.pool.QueryRow(ctx, statement, s.modeAndArgs(args)...))
 	})
 }
 
-// collect returns all rows of a statement that changes nothing.
+// collect executes a statement that changes nothing, and returns all of its rows.
 func collect[T any](ctx context.Context, s *Store, doing string, scan func(pgx.Row) (T, error), statement string, args ...any) ([]T, error) {
 	var found []T
 	err := s.do(ctx, doing, repeatable, func(bool) error {

@@ -16,7 +16,7 @@ import (
 const columns = `id, generation, branch, confirmed_at, expires_at, created_at, ended_at, end_reason,
 	subject, username, scope, device, ip`
 
-// sweepBatch bounds how much one statement of a sweep removes.
+// sweepBatch bounds how many rows one statement of a sweep removes.
 const sweepBatch = 1000
 
 // Create adds a session, or returns [store.ErrExists].
@@ -43,7 +43,7 @@ func (s *Store) Create(ctx context.Context, session store.Session) error {
 	switch {
 	case err != nil || added == 1:
 		return err
-	case mayBeOurs: // the first attempt was carried out, and its answer lost
+	case mayBeOurs: // the database executed the first attempt, and its answer was lost
 		there, err := s.Get(ctx, session.ID)
 		if err != nil || there.Subject == session.Subject && there.Current == session.Current {
 			return err
@@ -62,8 +62,8 @@ func (s *Store) Get(ctx context.Context, id rotation.SessionID) (session store.S
 	return session, err
 }
 
-// Confirm makes to the session's current token, if it is newer and the session
-// lives, or returns [store.ErrNotFound].
+// Confirm makes to the session's current token if to is newer and the session lives.
+// Without such a session the error is [store.ErrNotFound].
 func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
 	const doing = "confirm a refresh token"
 	mayBeOurs := false
@@ -87,28 +87,28 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 		Wait: s.waitForRow(ctx, doing),
 	}, to, at)
 	if mayBeOurs && err == nil && !result.Confirmed && to.Generation > 0 && result.Session.Current == to && result.Session.ConfirmedAt.Equal(at) {
-		// It was carried out, and the answer lost.
+		// The database executed an earlier attempt, and its answer was lost.
 		result.Confirmed, result.Previous = true, to.Generation-1
 	}
 	return result, err
 }
 
-// End ends a session that nothing has ended yet.
+// End ends a session. If the session has ended already, End changes nothing.
 func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
 	_, err := s.end(ctx, "end a session", `id = $1`, id.String(), reason, at)
 	return err
 }
 
-// EndSubject ends all sessions of a subject that nothing has ended yet. If the
-// connection was lost meanwhile, those that it ended before are not counted. Where
-// another transaction has locked the rows of some, the others end, and are counted,
-// and the error is about those.
+// EndSubject ends all live sessions of a subject and returns how many it ended. If
+// another transaction has locked the rows of some of them, EndSubject ends and counts
+// the others, and returns an error about the locked ones. After a lost connection it
+// does not count the sessions that an earlier attempt ended.
 func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
 	return s.end(ctx, "end the sessions of a subject", `subject = $1`, subject, reason, at)
 }
 
-// end ends the live sessions that are meant, those first whose rows nobody has
-// locked. It waits for the others without holding a connection.
+// end ends the live sessions for which the condition holds, beginning with those whose
+// rows are not locked. Between attempts at locked rows it holds no connection.
 func (s *Store) end(ctx context.Context, doing, which, value string, reason rotation.EndReason, at time.Time) (n int, _ error) {
 	live := `SELECT id FROM tandem_sessions WHERE ` + which + ` AND ended_at IS NULL`
 	statement := `WITH live AS (` + live + `), free AS (` + live + ` FOR NO KEY UPDATE SKIP LOCKED), ended AS (
@@ -122,15 +122,14 @@ func (s *Store) end(ctx context.Context, doing, which, value string, reason rota
 		}
 		n += ended
 		if ended < live {
-			return errRowLocked // or somebody else has ended it, which the next attempt sees
+			return errRowLocked // or another server has just ended it, which the next attempt sees
 		}
 		return nil
 	})
 	return n, err
 }
 
-// List returns a page of the sessions of a subject that nothing has ended, newest
-// first.
+// List returns one page of the sessions of a subject that have not ended, newest first.
 func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
 	var after *time.Time
 	var limit *int64
@@ -147,7 +146,7 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 }
 
 // Sweep removes up to 1,000 sessions that ended or expired before the given time. It
-// passes those by whose rows another transaction has locked.
+// skips sessions whose rows another transaction has locked.
 func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
 	n, err := s.exec(ctx, "sweep", repeatable, `WITH over AS (
 			SELECT id FROM tandem_sessions WHERE ended_at < $1

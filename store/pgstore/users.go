@@ -10,8 +10,8 @@ import (
 
 const userColumns = `name, subject, password_hash, version, created_at`
 
-// AddUser adds a user, or returns [store.ErrExists] if the name or the subject is
-// taken.
+// AddUser adds a user. If the name or the subject is taken, the error is
+// [store.ErrExists].
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
 	_, err := s.exec(ctx, "add a user", onceOnly,
 		`INSERT INTO tandem_users (`+userColumns+`) VALUES ($1, $2, $3, 1, $4)`,
@@ -29,16 +29,16 @@ func (s *Store) UserByName(ctx context.Context, name string) (user store.User, _
 	return user, err
 }
 
-// SetPasswordHash replaces the hash of a user by that of another password, or
+// SetPasswordHash sets the hash of a new password and counts up the user's version, or
 // returns [store.ErrNotFound].
 func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
 	return s.exec1(ctx, "set a password",
 		`UPDATE tandem_users SET password_hash = $2, version = version + 1 WHERE name = $1`, name, hash)
 }
 
-// ReplacePasswordHash replaces the hash of a user by another of the same password,
-// if it still is from and nobody has locked the user's row; otherwise it changes
-// nothing.
+// ReplacePasswordHash replaces a user's hash with another hash of the same password, if
+// the stored hash is still from and no other transaction has locked the user's row;
+// otherwise it changes nothing.
 func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
 	_, err := s.exec(ctx, "replace a password hash", repeatable,
 		`UPDATE tandem_users SET password_hash = $3 WHERE name = (
@@ -51,7 +51,7 @@ func (s *Store) RemoveUser(ctx context.Context, name string) error {
 	return s.exec1(ctx, "remove a user", `DELETE FROM tandem_users WHERE name = $1`, name)
 }
 
-// Users returns all users by name.
+// Users returns all users, sorted by name.
 func (s *Store) Users(ctx context.Context) ([]store.User, error) {
 	return collect(ctx, s, "list users", scanUser,
 		`SELECT `+userColumns+` FROM tandem_users ORDER BY name COLLATE "C"`)

@@ -10,20 +10,20 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// giveUpEvery bounds how often connections are given up: a replica that is all there
-// is behind an address is not dialed again for each call.
+// giveUpEvery is the shortest interval at which the store closes connections, so that
+// it does not dial for each call while the address leads to nothing but a replica.
 const giveUpEvery = 250 * time.Millisecond
 
-// connections are those to the servers. After a failover they may lead to a server
-// that is a replica now and answers as one for ever; the client that uses them sees
-// nothing wrong with them. The zero value has none.
+// connections tracks the client's open connections. After a failover, a connection may
+// lead to a server that has become a replica and answers every write with an error; to
+// the client library such a connection looks healthy. The zero value is empty.
 type connections struct {
 	mu      sync.Mutex
 	open    map[*connection]struct{}
-	givenUp time.Time // when that was done last
+	givenUp time.Time // when giveUp last closed connections
 }
 
-// A connection is among its connections until it is closed.
+// A connection removes itself from its connections when it is closed.
 type connection struct {
 	net.Conn
 
@@ -36,7 +36,7 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// track has the connections of an option among them.
+// track makes the client register each connection that it dials.
 func (c *connections) track(option *rueidis.ClientOption) {
 	dial := option.DialCtxFn
 	if dial == nil {
@@ -75,9 +75,9 @@ func (c *connections) remove(one *connection) {
 	delete(c.open, one)
 }
 
-// giveUp closes the connections that were there before the given time, unless that
-// was done a moment ago. Those who use them find that they were lost, and the next
-// call dials anew: where the name or the proxy leads by then.
+// giveUp closes the connections that were dialed before the given time, unless it did
+// so within giveUpEvery. Calls on them fail as on a lost connection, and the next call
+// dials again and reaches the server that the name or the proxy leads to by then.
 func (c *connections) giveUp(before time.Time) {
 	for _, one := range c.takeOld(before) {
 		_ = one.Close()

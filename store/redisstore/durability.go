@@ -11,21 +11,22 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// waitTimeout is how long an end waits for the disk. With appendfsync everysec that
-// is a second, or two where the disk is slow.
+// waitTimeout bounds how long the store waits until an end is on the disk. With
+// appendfsync everysec the server takes up to a second, or two if its disk is slow.
 const waitTimeout = 3 * time.Second
 
-// facts are what a server says of itself; what it does not tell is "".
+// facts are the settings that a server reports. A setting that it does not report is
+// "".
 type facts struct {
 	appendOnly  string // "1" or "0"
 	appendFsync string // "always", "everysec" or "no"
-	canWait     bool   // it knows WAITAOF, and the user may use it
-	maxMemory   string // "0" is no limit
-	policy      string // what it does where that is reached
+	canWait     bool   // the server knows WAITAOF, and the user may call it
+	maxMemory   string // "0" means no limit
+	policy      string // what the server does when the memory is full
 }
 
-// decide returns whether ends have to wait for the disk, and what the operator
-// should know.
+// decide returns whether the store has to wait until ends are on the disk, and a
+// warning for the operator.
 func decide(f facts) (waits bool, warning string) {
 	var warnings []string
 	const lost = "so a crash may bring back sessions that were signed out"
@@ -50,7 +51,8 @@ func decide(f facts) (waits bool, warning string) {
 	return waits, strings.Join(warnings, "; ")
 }
 
-// findDurability asks all nodes. Ends wait if they have to on any, and can on all.
+// findDurability asks all nodes. The store waits after an end if any node requires it
+// and every node supports it.
 func (s *Store) findDurability(ctx context.Context) (waits bool, warning string, _ error) {
 	var warnings []string
 	canWait := true
@@ -73,7 +75,7 @@ func (s *Store) findDurability(ctx context.Context) (waits bool, warning string,
 	return waits, s.name + ": " + strings.Join(warnings, "; "), nil
 }
 
-// ask collects the facts of a node. Managed servers do not tell them all.
+// ask reads the settings of a node. Managed servers do not report all of them.
 func ask(ctx context.Context, node rueidis.Client) (f facts) {
 	persistence := info(ctx, node, "persistence")
 	memory := info(ctx, node, "memory")
@@ -81,15 +83,16 @@ func ask(ctx context.Context, node rueidis.Client) (f facts) {
 	if setting, err := node.Do(ctx, node.B().ConfigGet().Parameter("appendfsync").Build()).AsStrMap(); err == nil {
 		f.appendFsync = setting["appendfsync"]
 	}
-	// This waits for nothing, so that it needs no connection of its own, and is an error
-	// where it would be one later.
+	// Asking for zero copies makes WAITAOF return at once, so that the call may share a
+	// connection; where WAITAOF cannot be used, it is an error here as it would be
+	// later.
 	f.canWait = node.Do(ctx, node.B().Arbitrary("WAITAOF", "0", "0", "1").Build()).Error() == nil
 	return f
 }
 
 func info(ctx context.Context, node rueidis.Client, section string) map[string]string {
 	found := map[string]string{}
-	text, _ := node.Do(ctx, node.B().Info().Section(section).Build()).ToString() // "" if it may not be asked
+	text, _ := node.Do(ctx, node.B().Info().Section(section).Build()).ToString() // "" if the user may not call INFO
 	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		if name, value, ok := strings.Cut(lines.Text(), ":"); ok {
 			found[name] = value
@@ -98,8 +101,9 @@ func info(ctx context.Context, node rueidis.Client, section string) map[string]s
 	return found
 }
 
-// execAndWait carries out a script and waits until what it wrote is on the disk. Both
-// are on one connection: WAITAOF is about what its own connection wrote.
+// execAndWait executes a script and waits until its writes are on the disk. Both
+// commands use one connection, because WAITAOF covers only the writes of its own
+// connection.
 func (s *Store) execAndWait(ctx context.Context, one *script, keys, args []string, read func(rueidis.RedisResult) error) error {
 	return s.client.Dedicated(func(c rueidis.DedicatedClient) error {
 		if err := read(c.Do(ctx, c.B().Eval().Script(one.text).Numkeys(int64(len(keys))).Key(keys...).Arg(args...).Build())); err != nil {

@@ -12,11 +12,11 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// errEndsLost is for ends that were carried out and are not there any more.
+// errEndsLost reports that sessions which the store had ended live again.
 var errEndsLost = errors.New("some of the ends were lost: has another server taken over? Try again")
 
-// endSome ends sessions at the same time. It returns how many it ended, which of them
-// are over, and one of the errors.
+// endSome ends sessions concurrently. It returns how many of them it ended, the IDs of
+// those that are over now, and one of the errors.
 func (s *Store) endSome(some []rueidis.ZScore, endOne func(id string) (end, error)) (ended int, over []string, err error) {
 	ends, errs := make([]end, len(some)), make([]error, len(some))
 	var all sync.WaitGroup
@@ -38,10 +38,11 @@ func (s *Store) endSome(some []rueidis.ZScore, endOne func(id string) (end, erro
 	return ended, over, err
 }
 
-// endTogether ends all sessions and then waits for the disk once: a wait of a second for
-// each few hundred would take longer than anybody waits. It is for one server, whose
-// disk has all that was written before when it has the last. Only then do the sessions
-// leave the list, so that who tries again finds them.
+// endTogether ends all sessions and then waits once for the disk: one wait of a second
+// for every few hundred sessions would outlast the caller's timeout. It works on a
+// single server only, where the last write is on the disk after all earlier ones. Only
+// then does the store take the sessions off the subject's list, so that a caller who
+// tries again still finds them.
 func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, reason rotation.EndReason, at time.Time, subject string) (int, error) {
 	const doing = "end the sessions of a subject"
 	n := 0
@@ -67,7 +68,7 @@ func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, reason
 	if _, err := s.end(ctx, doing, over[len(over)-1], reason, at, subject); err != nil {
 		return n, err
 	}
-	// Another server may have taken over meanwhile, and not have them all.
+	// A replica that took over in the meantime may lack some of the ends.
 	if err := s.checkEnded(ctx, doing, over); err != nil {
 		return n, err
 	}
@@ -75,7 +76,7 @@ func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, reason
 	return n, nil
 }
 
-// checkEnded returns an error if one of some sessions lives.
+// checkEnded returns an error if any of the sessions lives.
 func (s *Store) checkEnded(ctx context.Context, doing string, ids []string) error {
 	for some := range slices.Chunk(ids, atOnce) {
 		members := make([]rueidis.ZScore, len(some))
@@ -95,12 +96,13 @@ func (s *Store) checkEnded(ctx context.Context, doing string, ids []string) erro
 	return nil
 }
 
-// endArgs are the arguments of the script that ends a session.
+// endArgs returns the arguments of the script that ends a session.
 func endArgs(reason rotation.EndReason, at time.Time, subject []string) []string {
 	return append([]string{millis(at), string(reason), millis(at.Add(keep))}, subject...)
 }
 
-// read takes the answer of that script. Of several attempts, one has ended it.
+// read parses the answer of the script that ends a session. The session counts as ended
+// if any attempt ended it.
 func (e *end) read(answer rueidis.RedisResult) error {
 	parts, err := answer.ToArray()
 	if err != nil {

@@ -10,54 +10,55 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// errClosed is for calls after Close.
+// errClosed is the error of calls after Close.
 var errClosed = errors.New("the store is closed")
 
-// isAnswer reports whether an error is an answer of the server.
+// isAnswer reports whether the server itself returned the error.
 func isAnswer(err error) bool {
 	var failure *rueidis.RedisError
 	return errors.As(err, &failure)
 }
 
-// isLost reports whether there was no answer: the connection could not be made, or
-// was lost.
+// isLost reports whether the server did not answer: the client could not connect, or
+// lost the connection.
 func isLost(err error) bool {
 	var damage *damagedError
 	return !isAnswer(err) && !errors.As(err, &damage) && !errors.Is(err, errNotOnDisk) && !rueidis.IsParseErr(err)
 }
 
-// isElsewhere reports whether the server has not carried out what it was asked, and
-// it or another one will in a moment: a Cluster or Sentinel at work.
+// isElsewhere reports whether the server did not execute the command, but this or
+// another server will in a moment: a Cluster or Sentinel is moving keys or failing
+// over.
 func isElsewhere(err error) bool {
 	return isAnswer(err) && slices.Contains([]string{
 		"MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "LOADING",
 	}, code(err.Error()))
 }
 
-// isReplica reports whether the server has answered as a replica does: there was a
-// failover, and the connection leads to where the primary was.
+// isReplica reports whether the server answered as a replica: after a failover, the
+// connection leads to the former primary.
 func isReplica(err error) bool {
 	return isAnswer(err) && (slices.Contains([]string{"READONLY", "MASTERDOWN"}, code(err.Error())) || isDemoted(err))
 }
 
-// isDemoted reports whether the server has become a replica between a write and the
-// wait for the disk: the write may be undone.
+// isDemoted reports whether the server became a replica after a write and before the
+// write was on the disk, so that the write may be lost.
 func isDemoted(err error) bool {
 	return isAnswer(err) && (code(err.Error()) == "UNBLOCKED" || strings.Contains(err.Error(), "cannot be used with replica instances"))
 }
 
-// code returns the first word of what the server answered, which says what kind of
-// an error it is.
+// code returns the first word of a server's error, which tells the kind of the error.
 func code(text string) string {
-	if i := strings.LastIndex(text, ": -"); i >= 0 { // within a script, before Redis 7
+	if i := strings.LastIndex(text, ": -"); i >= 0 { // Redis before 7 wraps the error of a script so
 		text = text[i+len(": -"):]
 	}
 	code, _, _ := strings.Cut(text, " ")
 	return code
 }
 
-// explain says what was being done on which server, and what may help. It returns
-// nil for nil, and leaves that there is no such key to the caller.
+// explain adds to an error which server the store was using, what for, and what the
+// operator can do. It returns nil for nil, and leaves [rueidis.Nil] (no such key) to
+// the caller.
 func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	switch {
 	case err == nil, rueidis.IsRedisNil(err):
@@ -73,7 +74,7 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	return fmt.Errorf("%s: %s: %w", doing, s.name, err)
 }
 
-// advise says what to do about an error.
+// advise returns what an operator can do about an error.
 func (s *Store) advise(err error) string {
 	switch {
 	case isLost(err):
@@ -84,7 +85,7 @@ func (s *Store) advise(err error) string {
 	return ""
 }
 
-// adviseOn says what to do about what the server answered.
+// adviseOn returns what an operator can do about an error that the server returned.
 func (s *Store) adviseOn(text string) string {
 	code := code(text)
 	if strings.Contains(text, "user executing the script can't") {
@@ -121,13 +122,13 @@ func (s *Store) adviseOn(text string) string {
 	return ""
 }
 
-// errNotOnDisk is for what was done, but may be undone by a crash.
+// errNotOnDisk reports a change that the server made, but that a crash may undo.
 var errNotOnDisk = fmt.Errorf("it was done, but is not on the disk after %v: is its disk slow or full?", waitTimeout)
 
-// errNoAnswer is for an answer that no script of ours gives.
+// errNoAnswer reports an answer that none of our scripts gives.
 var errNoAnswer = damaged(errors.New("unexpected answer of a script"))
 
-// A damagedError is for what is not as the store writes it.
+// A damagedError reports a value that the store cannot have written.
 type damagedError struct{ cause error }
 
 func (e *damagedError) Error() string {

@@ -7,8 +7,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// LoadKeys returns the document that the servers keep their keys in, and its
-// version; nil and 0 if there is none.
+// LoadKeys returns the document in which the servers keep their keys, and its version;
+// nil and 0 if no server has saved one.
 func (s *Store) LoadKeys(ctx context.Context) (document []byte, version int64, _ error) {
 	err := s.try(ctx, "load the keys", repeatable, func(bool) error {
 		document, version = nil, 0
@@ -25,7 +25,8 @@ func (s *Store) LoadKeys(ctx context.Context) (document []byte, version int64, _
 	return document, version, err
 }
 
-// SaveKeys replaces the document if its version still is from.
+// SaveKeys replaces the document if its version is still from, and reports whether it
+// did.
 func (s *Store) SaveKeys(ctx context.Context, document []byte, from int64) (saved bool, _ error) {
 	err := s.runDurably(ctx, "save the keys", onceOnly, s.scripts.saveKeys, []string{s.key("keys")},
 		[]string{string(document), strconv.FormatInt(from, 10), strconv.FormatInt(from+1, 10)},

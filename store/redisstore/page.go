@@ -10,8 +10,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// newestFirst returns what of a subject's list comes after a place, in the order of
-// [store.Place].
+// newestFirst sorts a subject's list in the order of [store.Place], and returns the
+// part that comes after the given place.
 func newestFirst(listed []rueidis.ZScore, after store.Place) []rueidis.ZScore {
 	slices.SortFunc(listed, func(a, b rueidis.ZScore) int {
 		return cmp.Or(cmp.Compare(b.Score, a.Score), strings.Compare(a.Member, b.Member))

@@ -1,32 +1,32 @@
 // Package redisstore keeps sessions, the users of the embedded directory and the
-// keys of the servers in Redis or Valkey, for any number of servers. It works on a
+// servers' keys in Redis or Valkey. Any number of servers may share one. It works on a
 // single server, behind Sentinel and on a Cluster.
 //
-// A refresh is one round trip: one script on one key, which writes that key once.
-// Sessions go by themselves, by their time to live, a while after they have ended
-// or expired ([Store.Sweep] has nothing to do).
+// A refresh takes one round trip: one script on one key, which it writes once. Redis
+// removes sessions by their time to live, 30 days after they have ended or expired
+// ([Store.Sweep] has nothing to do).
 //
 // # What a crash may cost
 //
-// What a method returned without an error is as durable as the server makes it; see
-// [Store.Warning]. With appendfsync always, every answer is on the disk. With
-// appendfsync everysec, a crash of the machine may lose the last second. From Redis
-// 7.2 and Valkey 7.2 on, ends of sessions, the users and the keys wait for the disk
-// then (WAITAOF, up to a second); new sessions and confirmations do not. Without
-// an append-only file, a restart loses what came after the last snapshot, or
-// everything.
+// When a method returns without an error, its change is as durable as the server's
+// settings make it; see [Store.Warning]. With appendfsync always, every answered change
+// is on the disk. With appendfsync everysec, a crash of the machine may lose the last
+// second. On Redis 7.2, Valkey 7.2 and later, the store then waits (WAITAOF, up to a
+// second) until ends of sessions and changes to users and keys are on the disk; it does
+// not wait for new sessions and confirmations. Without an append-only file, a restart
+// loses everything since the last snapshot, or everything.
 //
-// Replication is asynchronous, and neither setting changes that: a failover to a
-// replica may lose the last moments, whatever was answered. A lost confirmation does
-// no harm, for the tokens that come prove the later state. A lost beginning is a
-// session that is unknown: its user signs in again. A lost end brings a session back
-// that was signed out. On a Cluster, where the list of a subject's sessions is
-// elsewhere than they are, a session may also be missing from that list: it is not
-// listed then, and [Store.EndSubject] does not end it. Where that matters, do not let
-// replicas take over by themselves, or keep sessions in another store.
+// Replication is asynchronous under either setting: a failover to a replica may lose
+// changes of the last moments, although the server has confirmed them. A lost
+// confirmation does no harm: the tokens that clients present prove the later state.
+// After a lost creation the server does not know the session, and its user signs in
+// again. A lost end restores a session that was signed out. On a Cluster, a subject's
+// list and its sessions are on different nodes, so a session may also be missing from
+// the list: List does not return it then, and [Store.EndSubject] does not end it. Where
+// that matters, disable automatic failover, or keep sessions in another store.
 //
-// The server must not evict (maxmemory-policy noeviction): a session that is evicted
-// is signed out, and a subject's list that is evicted hides its sessions.
+// The server must not evict keys (maxmemory-policy noeviction): evicting a session
+// signs its user out, and evicting a subject's list hides the subject's sessions.
 package redisstore
 
 import (
@@ -44,16 +44,16 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// A Store is a set of keys with one prefix. Its methods are safe for concurrent
-// use. Their errors name the server, and say what to do where something can be done.
+// A Store is a set of keys with one prefix. Its methods are safe for concurrent use.
+// Their errors name the server, and say what the operator can do where that is known.
 type Store struct {
 	name   string // for errors: host, database, user and prefix, never the password
 	prefix string
 	client rueidis.Client
-	// connections are those of the client.
+	// connections are the client's connections.
 	connections connections
 	scripts     scripts
-	// waits says that ends wait for the disk.
+	// waits is whether the store waits until ends are on the disk.
 	waits     bool
 	warning   string
 	closed    atomic.Bool
@@ -63,25 +63,25 @@ type Store struct {
 // Bounds on waiting, unless the URL says otherwise (dial_timeout, write_timeout).
 const (
 	dialTimeout = 2 * time.Second
-	// answerTimeout is after how long without a sign of life a connection is given
-	// up, and with it those who wait without a deadline.
+	// answerTimeout is how long a connection may stay silent before the client closes
+	// it, which also ends the calls on it that have no deadline.
 	answerTimeout = 3 * time.Second
-	// sentinelInterval is how often Sentinel is asked for the primary, beside what
-	// it announces.
+	// sentinelInterval is how often the client asks Sentinel for the primary, in
+	// addition to following Sentinel's announcements.
 	sentinelInterval = 5 * time.Second
 	bufferSize       = 64 << 10
 )
 
-// format is the version of how things are kept, which is in the key "format".
+// format is the version of the layout of the keys and values. The key "format" holds
+// it.
 const format = 1
 
 // Open connects to the server that address names:
 //
 //	redis://USER:PASSWORD@HOST:PORT/DATABASE?prefix=tandem:
 //
-// rediss:// is with TLS. Further nodes of a Cluster are named by addr=HOST:PORT, a
-// primary behind Sentinel by master_set=NAME. All keys begin with prefix, "tandem:"
-// unless it is given.
+// rediss:// uses TLS. addr=HOST:PORT adds a node of a Cluster; master_set=NAME names a
+// primary behind Sentinel. All keys begin with prefix, which defaults to "tandem:".
 func Open(ctx context.Context, address string) (_ *Store, err error) {
 	option, prefix, err := parse(address)
 	if err != nil {
@@ -103,7 +103,8 @@ func Open(ctx context.Context, address string) (_ *Store, err error) {
 	if err := s.checkFormat(ctx); err != nil {
 		return nil, err
 	}
-	// That the server cannot be written is better known now.
+	// The operator should learn now, not at the first sign-in, that the server cannot
+	// be written.
 	if err := s.Ping(ctx); err != nil {
 		return nil, err
 	}
@@ -111,14 +112,14 @@ func Open(ctx context.Context, address string) (_ *Store, err error) {
 	return s, err
 }
 
-// errURL does not show the URL, nor any part of it: a password with a character
-// that is misplaced could be anywhere.
+// errURL contains no part of the URL: in a malformed URL the password could be
+// anywhere.
 var errURL = errors.New("the Redis URL cannot be read (it may have a password in it, and is not shown): " +
 	"want redis://USER:PASSWORD@HOST:PORT/DATABASE?prefix=tandem: (or rediss:// for TLS), where @ : / ? # and % in a password " +
 	"are written %40 %3A %2F %3F %23 and %25; other parameters are addr, master_set, dial_timeout, write_timeout, " +
 	"skip_verify, protocol and client_name")
 
-// parse reads the URL, and sets what it leaves open.
+// parse parses the URL, and sets defaults for what the URL leaves out.
 func parse(address string) (option rueidis.ClientOption, prefix string, _ error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Host == "" || u.Fragment != "" {
@@ -129,7 +130,7 @@ func parse(address string) (option rueidis.ClientOption, prefix string, _ error)
 		return option, "", errURL
 	}
 	known := []string{"prefix", "addr", "master_set", "dial_timeout", "write_timeout", "skip_verify", "protocol", "client_name"}
-	for name := range query { // a misspelt prefix would be another, empty place
+	for name := range query { // a misspelt prefix would silently select another, empty set of keys
 		if !slices.Contains(known, name) {
 			return option, "", errURL
 		}
@@ -156,8 +157,8 @@ func parse(address string) (option rueidis.ClientOption, prefix string, _ error)
 		option.ClientName = "tandem"
 	}
 	option.DisableCache = true
-	option.DisableRetry = true     // we try again ourselves, with an end to it
-	option.AlwaysPipelining = true // else a lone call does not end with its context
+	option.DisableRetry = true     // the store repeats calls itself, a bounded number of times
+	option.AlwaysPipelining = true // otherwise a call that is alone does not end with its context
 	option.ReadBufferEachConn, option.WriteBufferEachConn = bufferSize, bufferSize
 	option.Sentinel.TLSConfig = option.TLSConfig
 	option.Sentinel.Dialer.Timeout = option.Dialer.Timeout
@@ -173,14 +174,15 @@ func describe(option rueidis.ClientOption, prefix string) string {
 	return fmt.Sprintf("Redis at %s, database %d (%sprefix %q)", strings.Join(option.InitAddress, ", "), option.SelectDB, user, prefix)
 }
 
-// checkFormat notes the format in a new place, and refuses one that is ahead of us.
+// checkFormat writes the format if there are no keys yet, and refuses a format that a
+// newer version has written.
 func (s *Store) checkFormat(ctx context.Context) error {
 	const doing = "read the format"
 	key := s.key("format")
 	found, err := s.getString(ctx, doing, key)
 	if rueidis.IsRedisNil(err) {
 		err = s.try(ctx, doing, repeatable, func(bool) error {
-			// Another process may be faster.
+			// SETNX: another process may write the format first.
 			return s.client.Do(ctx, s.client.B().Setnx().Key(key).Value(strconv.Itoa(format)).Build()).Error()
 		})
 		if err == nil {
@@ -199,7 +201,8 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	return nil
 }
 
-// Ping reports whether the server can be written and read, by doing both.
+// Ping reports whether the server can be written and read, by writing and reading a
+// key.
 func (s *Store) Ping(ctx context.Context) error {
 	const doing = "ping"
 	key, now := s.key("health"), strconv.FormatInt(time.Now().UnixMilli(), 10)
@@ -213,11 +216,11 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
-// Warning says what an operator should know of the server's settings, in one line.
-// It is empty where there is nothing to say.
+// Warning returns, in one line, what an operator should know about the server's
+// settings. It is empty if there is nothing to report.
 func (s *Store) Warning() string { return s.warning }
 
-// Close closes all connections, once those in use are done. It may be called twice.
+// Close waits for the running calls and closes all connections. It may be called twice.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.closed.Store(true)
@@ -228,7 +231,8 @@ func (s *Store) Close() error {
 
 func (s *Store) key(name string) string { return s.prefix + name }
 
-// getString returns the value of a key, or an error that is [rueidis.Nil].
+// getString returns the value of a key. If there is no such key, the error is
+// [rueidis.Nil].
 func (s *Store) getString(ctx context.Context, doing, key string) (value string, _ error) {
 	err := s.try(ctx, doing, repeatable, func(bool) (err error) {
 		value, err = s.client.Do(ctx, s.client.B().Get().Key(key).Build()).ToString()

@@ -8,8 +8,8 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// repeat says whether something may be done again where it is not known whether it
-// was done the first time.
+// repeat says whether the store may execute a command again when it does not know
+// whether the server executed it the first time.
 type repeat bool
 
 const (
@@ -17,19 +17,20 @@ const (
 	onceOnly   repeat = false
 )
 
-// Bounds on attempts: a connection that broke, or leads to a replica since a failover,
-// is replaced unseen. A server that is
-// away is not waited for: callers are told at once, and their clients come again.
+// Bounds on attempts. The store replaces a connection that broke, or that leads to a
+// replica since a failover, without telling the caller. It does not wait for a server
+// that is down: callers get the error at once, and clients try again.
 const (
 	maxAttempts = 4
 	firstWait   = 10 * time.Millisecond
-	// lastAttempt is how long after the first one there are no more: a server that
-	// hangs costs its timeout once.
+	// lastAttempt is how long after the first attempt the store may begin another one,
+	// so that a server that hangs costs its timeout only once.
 	lastAttempt = time.Second
 )
 
-// try carries out op until it succeeds or fails for a reason other than a connection
-// that is lost or leads elsewhere now. It tells op whether an earlier attempt may have been carried out.
+// try calls op until op succeeds, or fails for another reason than a connection that
+// was lost or leads to the wrong server. mayBeDone tells op whether the server may have
+// executed an earlier attempt.
 func (s *Store) try(ctx context.Context, doing string, again repeat, op func(mayBeDone bool) error) error {
 	began, pause := time.Now(), firstWait
 	mayBeDone := false
@@ -54,9 +55,9 @@ func (s *Store) try(ctx context.Context, doing string, again repeat, op func(may
 	}
 }
 
-// isContextError reports whether a context has ended the attempt. If it is not the
-// caller's, it is that of another, whose connection this one was going to share, and
-// nothing was sent.
+// isContextError reports whether a context ended the attempt. If the caller's own
+// context has not ended, the context was that of another caller whose new connection
+// this attempt was waiting to share, and the client sent nothing.
 func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
@@ -72,7 +73,7 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// run carries out a script on one slot, and hands its answer to read.
+// run executes a script on keys of one slot, and passes its answer to read.
 func (s *Store) run(ctx context.Context, doing string, again repeat, one *script, keys, args []string,
 	read func(answer rueidis.RedisResult, mayBeDone bool) error,
 ) error {
@@ -81,7 +82,7 @@ func (s *Store) run(ctx context.Context, doing string, again repeat, one *script
 	})
 }
 
-// runDurably is run for what must be on the disk when it is answered.
+// runDurably is run for a change that must be on the disk before the store answers.
 func (s *Store) runDurably(ctx context.Context, doing string, again repeat, one *script, keys, args []string,
 	read func(answer rueidis.RedisResult) error,
 ) error {

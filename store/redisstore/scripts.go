@@ -2,11 +2,11 @@ package redisstore
 
 import "github.com/redis/rueidis"
 
-// A script is carried out by the server in one atomic step. Numbers that may not fit
-// a Lua number (a double), such as branches, are text to it.
+// A script is a Lua script that the server executes atomically. It treats numbers that
+// may not fit a Lua number (a double), such as branches, as text.
 type script struct {
 	text string
-	lua  *rueidis.Lua // sends its hash, and its text where the server does not know that
+	lua  *rueidis.Lua // sends the script's hash, and its text if the server does not know the hash
 }
 
 type scripts struct {
@@ -24,10 +24,10 @@ func newScripts() scripts {
 	}
 }
 
-// addScript puts a session (ARGV[2], at the time ARGV[1]) into the list of its
-// subject (KEYS[1]), which lasts as long as the last of its sessions: that goes at
-// ARGV[3], in ARGV[4] milliseconds. (To ask the server for the time takes one more
-// right.)
+// addScript adds a session (ARGV[2], created at ARGV[1]) to the list of its subject
+// (KEYS[1]). The list expires no earlier than the session, at ARGV[3], which is in
+// ARGV[4] milliseconds. (Asking the server for the time would need one more
+// permission.)
 const addScript = `
 redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])
 local left = redis.call('PTTL', KEYS[1])
@@ -36,8 +36,9 @@ if left < 0 or left < tonumber(ARGV[4]) then
 end
 return 1`
 
-// createScript creates a session (KEYS[1]) that goes at ARGV[1]; the other arguments
-// are fields and their values. It returns whether it did.
+// createScript creates a session (KEYS[1]) that expires from Redis at ARGV[1]; the
+// other arguments are fields and their values. It returns whether it created the
+// session.
 const createScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 then
 	return 0
@@ -47,8 +48,8 @@ redis.call('PEXPIREAT', KEYS[1], ARGV[1])
 return 1`
 
 // confirmScript confirms a token (generation ARGV[1], branch ARGV[2], at the time
-// ARGV[3]) of a session (KEYS[1]). It returns whether it did, the generation of before
-// and the session of after, or nil if there is none.
+// ARGV[3]) of a session (KEYS[1]). It returns whether it confirmed the token, the
+// generation before and the session after; nil if there is no such session.
 const confirmScript = `
 local was = redis.call('HMGET', KEYS[1], 'generation', 'ended_at', 'expires_at')
 if not was[1] then
@@ -61,10 +62,11 @@ if not was[2] and tonumber(was[1]) < tonumber(ARGV[1]) and tonumber(was[3]) > to
 end
 return {confirmed, was[1], redis.call('HGETALL', KEYS[1])}`
 
-// endScript ends a session (KEYS[1]) at ARGV[1] for the reason ARGV[2]; it goes at
-// ARGV[3]. If there is an ARGV[4], the session must be that subject's. It returns
-// whether it ended it and the session's subject, or nil if there is no such session.
-// An end that stands is written again, so that the disk can be waited for.
+// endScript ends a session (KEYS[1]) at ARGV[1] for the reason ARGV[2]; Redis removes
+// the session at ARGV[3]. If ARGV[4] is given, the session must belong to that subject.
+// The script returns whether it ended the session, and the session's subject; nil if
+// there is no such session. For a session that has ended already it writes the same end
+// again, so that the caller can wait until the end is on the disk.
 const endScript = `
 local was = redis.call('HMGET', KEYS[1], 'subject', 'expires_at', 'ended_at')
 if not was[1] or (ARGV[4] and ARGV[4] ~= was[1]) then
@@ -80,11 +82,11 @@ if tonumber(ARGV[1]) < tonumber(was[2]) then
 end
 return {1, was[1]}`
 
-// The scripts for users have the keys of the user, of the set of names and of the
-// hash from subjects to names.
+// The scripts for users get the keys of the user, of the set of names and of the hash
+// that maps subjects to names.
 
 // addUserScript adds a user (name ARGV[1], subject ARGV[2]); the other arguments are
-// further fields and their values. It returns whether it did.
+// further fields and their values. It returns whether it added the user.
 const addUserScript = `
 if redis.call('EXISTS', KEYS[1]) == 1 or redis.call('HEXISTS', KEYS[3], ARGV[2]) == 1 then
 	return 0
@@ -94,8 +96,8 @@ redis.call('ZADD', KEYS[2], 0, ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[2], ARGV[1])
 return 1`
 
-// setHashScript sets the hash of a user (KEYS[1]) to ARGV[1], as that of another
-// password.
+// setHashScript sets the password hash of a user (KEYS[1]) to ARGV[1] and counts up the
+// version, for a new password.
 const setHashScript = `
 if redis.call('EXISTS', KEYS[1]) == 0 then
 	return 0
@@ -104,7 +106,8 @@ redis.call('HSET', KEYS[1], 'password_hash', ARGV[1])
 redis.call('HINCRBY', KEYS[1], 'version', 1)
 return 1`
 
-// replaceHashScript sets the hash of a user (KEYS[1]) to ARGV[2] if it is ARGV[1].
+// replaceHashScript sets the password hash of a user (KEYS[1]) to ARGV[2] if it is
+// ARGV[1] now.
 const replaceHashScript = `
 if redis.call('HGET', KEYS[1], 'password_hash') ~= ARGV[1] then
 	return 0
@@ -123,8 +126,8 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], subject)
 return 1`
 
-// saveKeysScript replaces the document (KEYS[1]) by ARGV[1] and its version by
-// ARGV[3], if that is ARGV[2].
+// saveKeysScript replaces the document (KEYS[1]) with ARGV[1] and its version with
+// ARGV[3], if the version is ARGV[2] now.
 const saveKeysScript = `
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then
 	return 0

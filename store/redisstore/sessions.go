@@ -17,21 +17,23 @@ import (
 )
 
 const (
-	// keep is for how long a session is still there after it has ended or expired:
-	// until then its tokens are told why they are refused.
+	// keep is how long the store keeps a session after it has ended or expired. During
+	// that time the server can tell a client why it refuses the session's tokens.
 	keep = 30 * 24 * time.Hour
-	// creation is for how long after a session was created it may be in its subject's
-	// list and not be there yet.
+	// creation is how long the creation of a session may take: for that long, the ID of
+	// a session that does not exist yet stays in the subject's list.
 	creation = time.Minute
 	// atOnce is how many sessions of a subject are read or ended at the same time.
 	atOnce = 256
 )
 
-// sessionKey has the whole session. The hash tag spreads sessions over a Cluster.
+// sessionKey returns the key of a session's hash, which holds the whole session. The
+// hash tag spreads sessions over the slots of a Cluster.
 func (s *Store) sessionKey(id string) string { return s.key("session:{" + id + "}") }
 
-// listKey has the IDs of a subject's sessions, with the times when they were created.
-// It has all that nothing has ended, and may have others.
+// listKey returns the key of a subject's list: the IDs of its sessions, scored by the
+// times when they were created. The list contains every session that has not ended, and
+// may contain others.
 func (s *Store) listKey(subject string) string {
 	sum := sha256.Sum256([]byte(subject))
 	return s.key("subject:{" + base64.RawURLEncoding.EncodeToString(sum[:]) + "}")
@@ -45,7 +47,7 @@ func (s *Store) Create(ctx context.Context, session store.Session) error {
 		goes = session.EndedAt
 	}
 	now, goesAt := time.Now(), millis(goes.Add(keep))
-	if session.EndedAt.IsZero() { // into the list first: one that is not there would not be ended with the others
+	if session.EndedAt.IsZero() { // first into the list: EndSubject would miss a session that is not listed
 		err := s.run(ctx, doing, repeatable, s.scripts.add, []string{s.listKey(session.Subject)},
 			[]string{millis(session.CreatedAt), id, goesAt, strconv.FormatInt(goes.Add(keep).Sub(now).Milliseconds(), 10)}, func(answer rueidis.RedisResult, _ bool) error { return answer.Error() })
 		if err != nil {
@@ -62,7 +64,7 @@ func (s *Store) Create(ctx context.Context, session store.Session) error {
 	switch {
 	case err != nil || created:
 		return err
-	case mayBeOurs: // the first attempt was carried out, and its answer lost
+	case mayBeOurs: // the server executed the first attempt, and its answer was lost
 		there, err := s.Get(ctx, session.ID)
 		if err != nil || there.Subject == session.Subject && there.Current == session.Current {
 			return err
@@ -88,8 +90,8 @@ func (s *Store) Get(ctx context.Context, id rotation.SessionID) (session store.S
 	return session, err
 }
 
-// Confirm makes to the session's current token, if it is newer and the session
-// lives, or returns [store.ErrNotFound].
+// Confirm makes to the session's current token if to is newer and the session lives.
+// Without such a session the error is [store.ErrNotFound].
 func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
 	const doing = "confirm a refresh token"
 	var result store.Confirmation
@@ -107,13 +109,13 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 	case err != nil:
 		return store.Confirmation{}, err
 	case mayBeOurs && !result.Confirmed && to.Generation > 0 && result.Session.Current == to && millis(result.Session.ConfirmedAt) == millis(at):
-		// It was carried out, and the answer lost.
+		// The server executed an earlier attempt, and its answer was lost.
 		result.Confirmed, result.Previous = true, to.Generation-1
 	}
 	return result, nil
 }
 
-// End ends a session that nothing has ended yet.
+// End ends a session. If the session has ended already, End changes nothing.
 func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
 	const doing = "end a session"
 	end, err := s.end(ctx, doing, id.String(), reason, at)
@@ -124,8 +126,8 @@ func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.
 	return nil
 }
 
-// EndSubject ends all sessions of a subject that nothing has ended yet. If a
-// connection was lost meanwhile, those that were ended before are not counted.
+// EndSubject ends all live sessions of a subject and returns how many it ended. After a
+// lost connection it does not count the sessions that an earlier attempt ended.
 func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
 	const doing = "end the sessions of a subject"
 	listed, err := s.listed(ctx, doing, subject)
@@ -147,13 +149,13 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 	return n, nil
 }
 
-// An end is what has become of a session that was to be ended.
+// An end is the result of the script that ends a session.
 type end struct {
 	ended   bool
 	subject *string // nil if there is no such session
 }
 
-// end ends one session, if it is that subject's.
+// end ends one session; if subject is given, only a session of that subject.
 func (s *Store) end(ctx context.Context, doing, id string, reason rotation.EndReason, at time.Time, subject ...string) (end, error) {
 	var result end
 	err := s.runDurably(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(reason, at, subject), result.read)
@@ -163,8 +165,7 @@ func (s *Store) end(ctx context.Context, doing, id string, reason rotation.EndRe
 	return result, err
 }
 
-// List returns a page of the sessions of a subject that nothing has ended, newest
-// first.
+// List returns one page of the sessions of a subject that have not ended, newest first.
 func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
 	const doing = "list sessions"
 	listed, err := s.listed(ctx, doing, subject)
@@ -202,13 +203,13 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 	return found, nil
 }
 
-// Sweep has nothing to do, and returns 0: sessions go by themselves, 30 days after
-// they have ended or expired.
+// Sweep has nothing to do, and returns 0: Redis removes sessions by itself, 30 days
+// after they have ended or expired.
 func (s *Store) Sweep(ctx context.Context, _ time.Time) (int, error) {
 	return 0, s.explain(ctx, "sweep", ctx.Err())
 }
 
-// listed returns what is in a subject's list.
+// listed returns the IDs in a subject's list, with their scores.
 func (s *Store) listed(ctx context.Context, doing, subject string) (listed []rueidis.ZScore, _ error) {
 	err := s.try(ctx, doing, repeatable, func(bool) (err error) {
 		listed, err = s.client.Do(ctx, s.client.B().Zrange().Key(s.listKey(subject)).Min("0").Max("-1").Withscores().Build()).AsZScores()
@@ -217,15 +218,15 @@ func (s *Store) listed(ctx context.Context, doing, subject string) (listed []rue
 	return listed, err
 }
 
-// unlist takes sessions off their subject's list. That may fail: they are ended or
-// gone, and the next one to read the list tries again.
+// unlist removes sessions from their subject's list. It ignores errors: the sessions
+// are ended or gone, and the next call that reads the list removes them again.
 func (s *Store) unlist(ctx context.Context, subject string, ids []string) {
 	if len(ids) > 0 {
 		_ = s.client.Do(ctx, s.client.B().Zrem().Key(s.listKey(subject)).Member(ids...).Build()).Error()
 	}
 }
 
-// getAll returns the sessions of some IDs, nil for those that are not there.
+// getAll returns the sessions with the given IDs, nil for each that does not exist.
 func (s *Store) getAll(ctx context.Context, doing string, ids []rueidis.ZScore) ([]*store.Session, error) {
 	found := make([]*store.Session, len(ids))
 	err := s.try(ctx, doing, repeatable, func(bool) error {

@@ -12,19 +12,19 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// All users are in one slot of a Cluster, so that one step can look at the name and
-// the subject.
+// usersTag puts all users into one slot of a Cluster, so that one script can check both
+// the name and the subject.
 const usersTag = "{users}:"
 
 func (s *Store) userKey(name string) string { return s.key(usersTag + "name:" + name) }
 
-// userKeys are those that the scripts for users have.
+// userKeys returns the keys that the scripts for users get.
 func (s *Store) userKeys(name string) []string {
 	return []string{s.userKey(name), s.key(usersTag + "names"), s.key(usersTag + "subjects")}
 }
 
-// AddUser adds a user, or returns [store.ErrExists] if the name or the subject is
-// taken.
+// AddUser adds a user. If the name or the subject is taken, the error is
+// [store.ErrExists].
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
 	const doing = "add a user"
 	done, err := s.changeUser(ctx, doing, onceOnly, s.scripts.addUser, user.Name,
@@ -48,7 +48,7 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	return found[0], nil
 }
 
-// SetPasswordHash replaces the hash of a user by that of another password, or
+// SetPasswordHash sets the hash of a new password and counts up the user's version, or
 // returns [store.ErrNotFound].
 func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
 	const doing = "set a password"
@@ -59,8 +59,8 @@ func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
 	return err
 }
 
-// ReplacePasswordHash replaces the hash of a user by another of the same password,
-// if it still is from; otherwise it changes nothing.
+// ReplacePasswordHash replaces a user's hash with another hash of the same password, if
+// the stored hash is still from; otherwise it changes nothing.
 func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
 	_, err := s.changeUser(ctx, "replace a password hash", repeatable, s.scripts.replaceHash, name, from, to)
 	return err
@@ -76,12 +76,12 @@ func (s *Store) RemoveUser(ctx context.Context, name string) error {
 	return err
 }
 
-// Users returns all users by name.
+// Users returns all users, sorted by name.
 func (s *Store) Users(ctx context.Context) ([]store.User, error) {
 	const doing = "list users"
 	var names []string
 	err := s.try(ctx, doing, repeatable, func(bool) (err error) {
-		// Of equal scores, Redis orders by bytes.
+		// Redis sorts members with equal scores by their bytes.
 		names, err = s.client.Do(ctx, s.client.B().Zrange().Key(s.key(usersTag+"names")).Min("0").Max("-1").Build()).AsStrSlice()
 		return err
 	})
@@ -99,7 +99,8 @@ func (s *Store) Users(ctx context.Context) ([]store.User, error) {
 	return all, nil
 }
 
-// changeUser carries out a script on a user, and returns whether that changed it.
+// changeUser executes a script on a user, and returns whether the script changed the
+// user.
 func (s *Store) changeUser(ctx context.Context, doing string, again repeat, one *script, name string, args ...string) (done bool, _ error) {
 	err := s.runDurably(ctx, doing, again, one, s.userKeys(name), args, func(answer rueidis.RedisResult) (err error) {
 		done, err = answer.AsBool()
@@ -108,7 +109,7 @@ func (s *Store) changeUser(ctx context.Context, doing string, again repeat, one 
 	return done, err
 }
 
-// getUsers returns the users of some names, without those that are not there.
+// getUsers returns the users with the given names, and leaves out names without a user.
 func (s *Store) getUsers(ctx context.Context, doing string, names []string) (found []store.User, _ error) {
 	err := s.try(ctx, doing, repeatable, func(bool) error {
 		found = found[:0]

@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// explain says what was being done to which file, and what may help. It returns
-// nil for nil.
+// explain adds to an error which file the store was using, what for, and what the
+// operator can do. It returns nil for nil.
 func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
@@ -36,8 +36,8 @@ func (s *Store) explain(ctx context.Context, doing string, err error) error {
 	}
 }
 
-// endsTransaction reports whether an error of a statement concerns more than that
-// statement: the disk, the file, the lock.
+// endsTransaction reports whether an error of a statement affects the whole
+// transaction: the disk, the file or the lock failed.
 func endsTransaction(err error) bool {
 	var failure *sqlite.Error
 	if !errors.As(err, &failure) {
@@ -55,7 +55,7 @@ func isBusy(err error) bool {
 	return errors.As(err, &failure) && failure.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
-// explainCode goes by SQLite's primary result code.
+// explainCode chooses the explanation by SQLite's primary result code.
 func (s *Store) explainCode(code int, err error) error {
 	if code == sqlite3.SQLITE_CANTOPEN && mayWrite(s.path) {
 		return fmt.Errorf("database %s cannot be opened, though this user may write it (%w); does the process have too many open files? "+

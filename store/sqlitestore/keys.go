@@ -6,8 +6,8 @@ import (
 	"errors"
 )
 
-// LoadKeys returns the document that the server keeps its keys in, and its version;
-// nil and 0 if there is none.
+// LoadKeys returns the document in which the server keeps its keys, and its version;
+// nil and 0 if the server has not saved one.
 func (s *Store) LoadKeys(ctx context.Context) (document []byte, version int64, _ error) {
 	err := s.reader.QueryRowContext(ctx, `SELECT document, version FROM keys`).Scan(&document, &version)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -16,7 +16,8 @@ func (s *Store) LoadKeys(ctx context.Context) (document []byte, version int64, _
 	return document, version, s.explain(ctx, "load the keys", err)
 }
 
-// SaveKeys replaces the document if its version still is from.
+// SaveKeys replaces the document if its version is still from, and reports whether it
+// did.
 func (s *Store) SaveKeys(ctx context.Context, document []byte, from int64) (bool, error) {
 	statement := `UPDATE keys SET document = ?1, version = version + 1 WHERE version = ?2`
 	if from == 0 {

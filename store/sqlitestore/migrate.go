@@ -12,7 +12,8 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date, and refuses one that is ahead of us.
+// migrate brings the schema up to date, and refuses a schema that a newer version has
+// written.
 func (s *Store) migrate(ctx context.Context) error {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -36,7 +37,8 @@ func (s *Store) migrate(ctx context.Context) error {
 			return s.explain(ctx, "migrate", failed)
 		}
 		before = current
-		// Another process may be at it, too: then this fails, and yet the schema moves on.
+		// If another process migrates the same file, this call fails although the
+		// schema advances.
 		_, failed = provider.Up(ctx)
 	}
 }

@@ -17,7 +17,8 @@ const columns = `id, generation, branch, confirmed_at, expires_at, ended_at, end
 
 const selectByID = `SELECT ` + columns + ` FROM sessions WHERE id = ?`
 
-// sweepBatch bounds how long a sweep keeps others from writing.
+// sweepBatch bounds how many rows a sweep removes at once, and so how long it delays
+// other writes.
 const sweepBatch = 1000
 
 // Create adds a session, or returns [store.ErrExists].
@@ -41,13 +42,13 @@ func (s *Store) Get(ctx context.Context, id rotation.SessionID) (store.Session, 
 	return session, s.explain(ctx, "get a session", err)
 }
 
-// advance is one statement on one row.
+// advance confirms a token with one statement on one row.
 const advance = `UPDATE sessions SET generation = ?, branch = ?, confirmed_at = ?
 	WHERE id = ? AND generation = ? AND ended_at IS NULL AND expires_at > ?
 	RETURNING ` + columns
 
-// Confirm makes to the session's current token, if it is newer and the session
-// lives, or returns [store.ErrNotFound].
+// Confirm makes to the session's current token if to is newer and the session lives.
+// Without such a session the error is [store.ErrNotFound].
 func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error) {
 	return confirm.Confirm(confirm.Steps{
 		Advance: func(from uint32) (store.Session, bool, error) {
@@ -56,7 +57,7 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 				session, err = scan(row)
 				return err
 			}, advance, to.Generation, int64(to.Branch), at.UnixMilli(), id[:], from, at.UnixMilli())
-			if err != nil { // session may yet be written
+			if err != nil { // the writer may still scan into session
 				return store.Session{}, false, err
 			}
 			return session, n == 1, nil
@@ -65,7 +66,7 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 	}, to, at)
 }
 
-// End ends a session that nothing has ended yet.
+// End ends a session. If the session has ended already, End changes nothing.
 func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
 	_, err := s.exec(ctx, "end a session",
 		`UPDATE sessions SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL`,
@@ -73,7 +74,7 @@ func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.
 	return err
 }
 
-// EndSubject ends all sessions of a subject that nothing has ended yet.
+// EndSubject ends all live sessions of a subject and returns how many it ended.
 func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
 	n, err := s.exec(ctx, "end the sessions of a subject",
 		`UPDATE sessions SET ended_at = ?, end_reason = ? WHERE subject = ? AND ended_at IS NULL`,
@@ -81,8 +82,7 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 	return int(n), err
 }
 
-// List returns a page of the sessions of a subject that nothing has ended, newest
-// first.
+// List returns one page of the sessions of a subject that have not ended, newest first.
 func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]store.Session, error) {
 	after, limit := int64(math.MaxInt64), -1
 	if !page.After.CreatedAt.IsZero() {

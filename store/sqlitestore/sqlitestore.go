@@ -1,12 +1,12 @@
-// Package sqlitestore keeps sessions, and the users of the embedded directory,
-// in one SQLite file.
+// Package sqlitestore keeps sessions, the users of the embedded directory and the
+// server's keys in one SQLite file.
 //
-// What a method returned without an error is on the disk: the file is in WAL
-// mode and every commit is synced. One server at a time works on a file; the
+// When a method returns without an error, its change is on the disk: the file is in WAL
+// mode and SQLite syncs every commit. Only one server may work on a file at a time; the
 // commands that manage users may run beside it.
 //
-// A commit takes less time where SQLite may sync with fdatasync, and is as durable.
-// That is a setting of the whole process, so it is your program's to make: call
+// A commit takes less time if SQLite syncs with fdatasync, and is as durable. SQLite
+// has one such setting for the whole process, so your program has to make it: call
 // Fdatasync(true) of modernc.org/sqlite.
 package sqlitestore
 
@@ -27,23 +27,24 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// A Store is a database file. Its methods are safe for concurrent use. Their
-// errors name the file, and say what to do where something can be done: a full
-// disk, a file that is damaged or may not be written.
+// A Store is an open database file. Its methods are safe for concurrent use. Their
+// errors name the file, and say what the operator can do where that is known: when the
+// disk is full, or the file is damaged or may not be written.
 type Store struct {
 	path string
-	// SQLite has one writer at a time. So have we: others queue here, where a
-	// context can end the wait, and not in SQLite's busy handler.
+	// SQLite allows one writer at a time, and so does the store: its writes queue in
+	// writer, where a context can end the wait, and not in SQLite's busy handler, where
+	// it cannot.
 	db     *sql.DB
 	writer *writer
 	reader *sql.DB
 	get    *sql.Stmt // of reader
 }
 
-// Open opens the database at path, makes it if there is none, for its owner alone,
-// and brings its schema up to date. Open a file once in a process, and let the
-// process read it through nothing else: closing any handle of a file gives up the
-// locks that the whole process has on it.
+// Open opens the database at path. It creates a missing file for its owner alone, and
+// migrates the schema. Open a file only once in a process, and read the file through
+// nothing else in that process: closing any handle of a file releases all locks that
+// the process holds on the file.
 func Open(ctx context.Context, path string) (_ *Store, err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {
@@ -83,21 +84,23 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	if s.writer, err = newWriter(ctx, s.db); err != nil {
 		return nil, s.explain(ctx, "open", err)
 	}
-	// That a file cannot be written is better known now.
+	// The operator should learn now, not at the first sign-in, that the file cannot be
+	// written.
 	if err := s.Ping(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// touch makes the file, for SQLite would make it readable by others. The files
-// beside it get the mode of this one. A file that is there is not opened: see Open.
+// touch creates the file, because SQLite would let others read it. SQLite gives the
+// files beside it the same mode. touch does not open an existing file; Open explains
+// why.
 func touch(path string) error {
 	info, err := os.Stat(path)
 	switch {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("database %s is a directory", path)
-	case err == nil && !info.Mode().IsRegular(): // a pipe could hang
+	case err == nil && !info.Mode().IsRegular(): // opening a named pipe could hang
 		return fmt.Errorf("database %s is no file", path)
 	case err == nil:
 		return nil
@@ -114,8 +117,8 @@ func touch(path string) error {
 	return f.Close()
 }
 
-// isDangling reports whether there is a link without its target, which SQLite would make
-// for others to read.
+// isDangling reports whether path is a link without a target. SQLite would create the
+// target with a mode that lets others read it.
 func isDangling(path string) bool {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
@@ -125,11 +128,11 @@ func isDangling(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// busyTimeout is how long a connection waits for another process's.
+// busyTimeout is how long a connection waits while another process holds the lock.
 const busyTimeout = 5 * time.Second
 
-// dsn names the database to the driver. As a URI, the path may have any
-// characters in it.
+// dsn returns the data source name for the driver. As a URI, it may contain any
+// character of the path.
 func dsn(path, option string) string {
 	slashed := filepath.ToSlash(path)
 	if slashed[0] != '/' { // C:/…
@@ -144,8 +147,9 @@ func dsn(path, option string) string {
 	return u.String()
 }
 
-// connect opens the first connection, which puts a new file into WAL mode. SQLite does
-// not wait for that where another process is about to do the same, so we do.
+// connect opens the first connection, which puts a new file into WAL mode. If another
+// process does the same at that moment, SQLite fails instead of waiting, so connect
+// tries again.
 func (s *Store) connect(ctx context.Context) error {
 	for until := time.Now().Add(busyTimeout); ; {
 		err := s.db.PingContext(ctx)
@@ -160,11 +164,11 @@ func (s *Store) connect(ctx context.Context) error {
 	}
 }
 
-// quickCheckLimit bounds the files that are checked whole when they are opened:
-// beyond it, that would hold up the start for seconds.
+// quickCheckLimit is the size up to which Open checks the whole file. Checking a larger
+// file would delay the start by seconds.
 const quickCheckLimit = 64 << 20
 
-// check tells a damaged file before anything is written to it.
+// check detects a damaged file before the store writes to it.
 func (s *Store) check(ctx context.Context) error {
 	info, err := os.Stat(s.path)
 	if err != nil {
@@ -190,17 +194,19 @@ func (s *Store) Ping(ctx context.Context) error {
 	return err
 }
 
-// Backup writes a consistent copy of the database to a new file, while others read
-// and write. The copy has no WAL of its own and is for its owner alone.
+// Backup writes a consistent copy of the database to a new file, while others read and
+// write the database. The copy is a single file without a WAL, and only its owner may
+// read it.
 func (s *Store) Backup(ctx context.Context, to string) error {
-	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // VACUUM would make it readable by others
+	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) // VACUUM would let others read it
 	if err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
 	if err := f.Close(); err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
-	// The readers' connections may not even write to another file.
+	// The readers' connections are read-only, which forbids writing to another file,
+	// too.
 	db, err := sql.Open("sqlite", dsn(s.path, "_txlock=deferred"))
 	if err != nil {
 		return s.explain(ctx, "back up", err)
@@ -218,7 +224,7 @@ func (s *Store) Close() error {
 	if s.get != nil {
 		errs = append(errs, s.get.Close())
 	}
-	for _, db := range []*sql.DB{s.reader, s.db} { // the writer's last: it tidies up the WAL
+	for _, db := range []*sql.DB{s.reader, s.db} { // the writer's connection last: closing it removes the WAL
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -232,14 +238,15 @@ func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) 
 	return n, s.explain(ctx, doing, err)
 }
 
-// query is exec for a statement that returns the row that it changed, which scan
-// gets. If ctx ends first, scan may yet be called.
+// query is exec for a statement that returns the row that it changed; the writer passes
+// that row to scan. If ctx ends first, the writer may still call scan.
 func (s *Store) query(ctx context.Context, doing string, scan func(row) error, statement string, args ...any) (int64, error) {
 	n, err := s.writer.do(ctx, write{statement: statement, args: args, scan: scan})
 	return n, s.explain(ctx, doing, err)
 }
 
-// exec1 is exec for a statement that changes one row, or finds none.
+// exec1 is exec for a statement that changes one row; if it changes none, the error is
+// [store.ErrNotFound].
 func (s *Store) exec1(ctx context.Context, doing, statement string, args ...any) error {
 	n, err := s.exec(ctx, doing, statement, args...)
 	if err == nil && n == 0 {

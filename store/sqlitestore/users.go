@@ -7,8 +7,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// AddUser adds a user, or returns [store.ErrExists] if the name or the subject
-// is taken.
+// AddUser adds a user. If the name or the subject is taken, the error is
+// [store.ErrExists].
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
 	_, err := s.exec(ctx, "add a user",
 		`INSERT INTO users (name, subject, password_hash, version, created_at) VALUES (?, ?, ?, 1, ?)`,
@@ -23,14 +23,14 @@ func (s *Store) UserByName(ctx context.Context, name string) (store.User, error)
 	return user, s.explain(ctx, "find a user", err)
 }
 
-// SetPasswordHash replaces the hash of a user by that of another password, or
+// SetPasswordHash sets the hash of a new password and counts up the user's version, or
 // returns [store.ErrNotFound].
 func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
 	return s.exec1(ctx, "set a password", `UPDATE users SET password_hash = ?, version = version + 1 WHERE name = ?`, hash, name)
 }
 
-// ReplacePasswordHash replaces the hash of a user by another of the same password,
-// if it still is from; otherwise it changes nothing.
+// ReplacePasswordHash replaces a user's hash with another hash of the same password, if
+// the stored hash is still from; otherwise it changes nothing.
 func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
 	_, err := s.exec(ctx, "replace a password hash",
 		`UPDATE users SET password_hash = ? WHERE name = ? AND password_hash = ?`, to, name, from)
@@ -42,7 +42,7 @@ func (s *Store) RemoveUser(ctx context.Context, name string) error {
 	return s.exec1(ctx, "remove a user", `DELETE FROM users WHERE name = ?`, name)
 }
 
-// Users returns all users by name.
+// Users returns all users, sorted by name.
 func (s *Store) Users(ctx context.Context) ([]store.User, error) {
 	return collect(ctx, s, "list users", scanUser,
 		`SELECT name, subject, password_hash, version, created_at FROM users ORDER BY name`)

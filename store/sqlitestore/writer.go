@@ -8,22 +8,22 @@ import (
 	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
-// largestBatch bounds how many writes share a commit, and so how long one may
-// have to wait for the others.
+// largestBatch bounds how many writes share a commit, and so how long a write waits for
+// the others.
 const largestBatch = 512
 
-// A write is one statement, and what came of it.
+// A write is one statement and its result.
 type write struct {
 	statement string
 	args      []any
-	scan      func(row) error // of the row that the statement returns, if it returns one
+	scan      func(row) error // scans the row that the statement returns; nil if it returns none
 
 	changed int64
 	err     error
 }
 
-// A writer is the only one that writes to the file, on one connection. Writes that
-// come while it commits share the next commit.
+// A writer makes all writes to the file, on one connection. Writes that arrive during a
+// commit share the next commit.
 type writer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt // used by the group's worker, and by close after that
@@ -40,12 +40,12 @@ func newWriter(ctx context.Context, db *sql.DB) (*writer, error) {
 	return w, nil
 }
 
-// close lets what is queued be written, and waits for that. It may be called
-// twice.
+// close waits until the queued writes are on the disk, and closes the connection. It
+// may be called twice.
 func (w *writer) close() error {
 	w.group.Close()
 	var errs []error
-	for _, statement := range w.statements { // else SQLite would leave its WAL behind
+	for _, statement := range w.statements { // otherwise SQLite would leave its WAL behind
 		errs = append(errs, statement.Close())
 	}
 	clear(w.statements)
@@ -55,8 +55,8 @@ func (w *writer) close() error {
 	return errors.Join(errs...)
 }
 
-// do queues a write and waits until it is on the disk. It returns how many rows
-// were changed. If ctx ends while it waits, it may yet be written.
+// do queues a write, waits until it is on the disk, and returns how many rows it
+// changed. If ctx ends first, the writer may still execute the write.
 func (w *writer) do(ctx context.Context, one write) (int64, error) {
 	one, err := w.group.Do(ctx, one)
 	if err != nil {
@@ -65,8 +65,8 @@ func (w *writer) do(ctx context.Context, one write) (int64, error) {
 	return one.changed, one.err
 }
 
-// writeBatch carries out all of a batch in one transaction. A
-// statement that fails alone, such as an ID that is taken, fails alone.
+// writeBatch executes a batch in one transaction. If one statement fails for a reason
+// of its own, such as an ID that is taken, the others still take effect.
 func (w *writer) writeBatch(batch []*write) {
 	if err := w.transact(batch); err != nil {
 		for _, one := range batch {
@@ -75,11 +75,12 @@ func (w *writer) writeBatch(batch []*write) {
 	}
 }
 
-// transact returns an error if nothing of the batch was written.
+// transact returns an error if SQLite wrote nothing of the batch.
 func (w *writer) transact(batch []*write) error {
-	// Those who wait must not be able to break each other's transaction.
+	// The transaction uses no caller's context: a caller that gives up must not abort
+	// the writes of the others.
 	ctx := context.Background()
-	if len(batch) == 1 { // is its own transaction
+	if len(batch) == 1 { // a single statement is a transaction by itself
 		w.carryOut(ctx, batch[0])
 		return nil
 	}
@@ -89,7 +90,7 @@ func (w *writer) transact(batch []*write) error {
 	for _, one := range batch {
 		w.carryOut(ctx, one)
 		if endsTransaction(one.err) {
-			_, _ = w.conn.ExecContext(ctx, "ROLLBACK") // if SQLite has not done so
+			_, _ = w.conn.ExecContext(ctx, "ROLLBACK") // SQLite may have rolled back already
 			return one.err
 		}
 	}
@@ -118,8 +119,8 @@ func (w *writer) carryOut(ctx context.Context, one *write) {
 	one.changed, one.err = result.RowsAffected()
 }
 
-// scanAll goes through the rows of a statement to their end, for what has no
-// transaction around it is committed there, and may fail to be.
+// scanAll reads all rows of a statement. Outside of a transaction SQLite commits the
+// statement after the last row, and only then reports an error of the commit.
 func scanAll(ctx context.Context, statement *sql.Stmt, one *write) (n int64, err error) {
 	rows, err := statement.QueryContext(ctx, one.args...)
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/tandem-auth/tandem/keys"
 )
 
-// RunKeys runs the suite for a [keys.Store]; newPlace is as for [Run].
+// RunKeys runs the suite for a [keys.Store]. newPlace has the same contract as in
+// [Run].
 func RunKeys(t *testing.T, newPlace func(t testing.TB) (open func() keys.Store)) {
 	for _, test := range []struct {
 		name string

@@ -11,8 +11,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// pages: the parts of a list are the whole, in order, with nothing twice, though
-// sessions began at the same moment and the one where a part ended has gone.
+// pages: the pages together are the whole list, in order and without duplicates,
+// although sessions began at the same moment and the last session of a page has ended.
 func pages(t *testing.T, s server.Store, _ func() server.Store) {
 	for i := range 25 {
 		session := newSession("ann")
@@ -60,8 +60,8 @@ func pages(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 }
 
-// endVeryMany: within the 5 seconds that a server has for a call, or without them what
-// is left ends with the next call.
+// endVeryMany: EndSubject ends 20,000 sessions within the 5 seconds that a server
+// allows a call; if it takes longer, the next call ends the rest.
 func endVeryMany(t *testing.T, s server.Store, _ func() server.Store) {
 	n := 20_000
 	if testing.Short() {

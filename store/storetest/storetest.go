@@ -1,5 +1,5 @@
-// Package storetest is the suite that every store of sessions must pass: those
-// that come with Tandem, and yours.
+// Package storetest is the test suite that every store of sessions must pass: Tandem's
+// stores and yours.
 //
 //	func TestStore(t *testing.T) {
 //		storetest.Run(t, func(t testing.TB) func() server.Store {
@@ -25,9 +25,9 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// Run runs the suite. newPlace makes an empty place for sessions. Each call of
-// the function that it returns opens a store there, beside those that are open
-// already, and has it closed when the test ends.
+// Run runs the suite. newPlace creates an empty place for sessions, such as a database,
+// and returns a function; each call of that function opens another store on that place,
+// and closes the store when the test ends.
 func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 	for _, test := range []struct {
 		name string
@@ -60,11 +60,12 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 	}
 }
 
-// epoch is a whole number of milliseconds: stores keep no more. It is now, for
-// stores whose engine lets sessions expire by its own clock.
+// epoch is a whole number of milliseconds, because stores keep times to the
+// millisecond. It is the current time, because some engines expire sessions by their
+// own clocks.
 var epoch = time.UnixMilli(time.Now().UnixMilli())
 
-// longAgo is so far back that what was over then has no business in any store.
+// longAgo is so long that no store still has a session that was over that long ago.
 const longAgo = 2 * 365 * 24 * time.Hour
 
 func newSession(subject string) store.Session {
@@ -117,7 +118,7 @@ func want(t *testing.T, got, want store.Session) {
 		if !at.got.Equal(*at.want) {
 			t.Errorf("%s is %v, want %v", at.name, *at.got, *at.want)
 		}
-		*at.got, *at.want = time.Time{}, time.Time{} // a location is no part of a time
+		*at.got, *at.want = time.Time{}, time.Time{} // stores need not keep a time's location
 	}
 	if got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -173,7 +174,8 @@ func missing(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 }
 
-// refused checks that a token is not confirmed, and that the session is told.
+// refused checks that the store does not confirm a token, and returns the session as it
+// is.
 func refused(t *testing.T, s server.Store, session store.Session, to rotation.Position, at time.Time) {
 	t.Helper()
 	got, err := s.Confirm(t.Context(), session.ID, to, at)
@@ -184,7 +186,7 @@ func refused(t *testing.T, s server.Store, session store.Session, to rotation.Po
 	want(t, get(t, s, session.ID), session)
 }
 
-// confirmed checks that a token is confirmed, and returns the session.
+// confirmed checks that the store confirms a token, and returns the session.
 func confirmed(t *testing.T, s server.Store, session store.Session, to rotation.Position, at time.Time) store.Session {
 	t.Helper()
 	got, err := s.Confirm(t.Context(), session.ID, to, at)
@@ -208,7 +210,8 @@ func confirm(t *testing.T, s server.Store, _ func() server.Store) {
 	refused(t, s, session, session.Current, at(3))
 	refused(t, s, session, rotation.Position{Generation: 1, Branch: 1}, at(3))
 	refused(t, s, session, rotation.Position{Branch: 7}, at(3))
-	// A store that has gone back in time is told so by the tokens that come.
+	// After a restore of an old state, the store catches up from the tokens that
+	// clients present.
 	session = confirmed(t, s, session, rotation.Position{Generation: 5, Branch: 2}, at(4))
 	session = confirmed(t, s, session, rotation.Position{Generation: 1<<32 - 2}, at(5))
 	session = confirmed(t, s, session, rotation.Position{Generation: 1<<32 - 1, Branch: 1<<64 - 1}, at(6))
@@ -253,8 +256,8 @@ func parallelConfirms(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 }
 
-// climbingConfirms: where tokens of several generations come at once, nothing is
-// confirmed twice and nothing falls back.
+// climbingConfirms: when clients present tokens of several generations at once, the
+// store confirms none twice, and the generation never goes down.
 func climbingConfirms(t *testing.T, s server.Store, _ func() server.Store) {
 	session := create(t, s, newSession("ann"))
 	const generations = 500
@@ -364,7 +367,7 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 		session := newSession("ann")
 		session.CreatedAt = epoch.Add(time.Duration(i) * time.Minute)
 		if i == 4 {
-			session.ExpiresAt = session.CreatedAt // over, but nothing has ended it
+			session.ExpiresAt = session.CreatedAt // expired, but not ended
 		}
 		ids = append(ids, create(t, s, session).ID)
 	}
@@ -378,7 +381,7 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 	var got []rotation.SessionID
 	for _, session := range sessions {
-		if session.ID != ids[4] { // may be among them, or not
+		if session.ID != ids[4] { // stores may list it or not
 			got = append(got, session.ID)
 		}
 	}
@@ -388,8 +391,8 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 	want(t, sessions[len(sessions)-1], get(t, s, ids[0]))
 }
 
-// Sweep is told a time; an engine that forgets by itself goes by its clock. Both
-// have nothing left of what was over long ago, and all of what has not been.
+// A caller gives Sweep a time; an engine that removes sessions by itself uses its own
+// clock. Both must remove what was over long ago, and keep what was not.
 func sweep(t *testing.T, s server.Store, _ func() server.Store) {
 	before := epoch.Add(-longAgo)
 	at := func(expires time.Time, ended ...time.Time) store.Session {
@@ -444,7 +447,7 @@ func sweepMany(t *testing.T, s server.Store, _ func() server.Store) {
 	}
 }
 
-// sweepAll sweeps until nothing is left to remove.
+// sweepAll calls Sweep until it removes nothing more.
 func sweepAll(t *testing.T, s server.Store, before time.Time) (removed int) {
 	t.Helper()
 	for {

@@ -10,7 +10,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// RunUsers runs the suite for a [directory.Users]; newPlace is as for [Run].
+// RunUsers runs the suite for a [directory.Users]. newPlace has the same contract as in
+// [Run].
 func RunUsers(t *testing.T, newPlace func(t testing.TB) (open func() directory.Users)) {
 	for _, test := range []struct {
 		name string

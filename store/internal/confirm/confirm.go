@@ -1,5 +1,6 @@
-// Package confirm is how the SQL stores confirm a refresh token: by one statement
-// on one row where all is as it should be, and by looking first where it is not.
+// Package confirm confirms refresh tokens for the SQL stores. In the usual case one
+// statement on one row does it; only if that statement finds the row in another state
+// does the store read the session.
 package confirm
 
 import (
@@ -9,30 +10,31 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// Steps are what a store can do, each of them atomic.
+// Steps are the operations of a store that [Confirm] calls. Each of them is atomic.
 type Steps struct {
-	// Advance confirms the token if the session is at the given generation and
-	// lives. It returns the session as it is then, and whether it did.
+	// Advance confirms the token if the session lives and its generation is from. It
+	// returns the session after the change, and whether it confirmed the token.
 	Advance func(from uint32) (store.Session, bool, error)
 	// Get returns the session, or [store.ErrNotFound].
 	Get func() (store.Session, error)
-	// Wait is called where Advance did not confirm a token though it should have:
-	// another transaction has locked the session's row. Its error ends the
-	// confirmation. It is nil for a store whose Advance waits for the row.
+	// Wait pauses before the next attempt. Confirm calls it when Advance did not
+	// confirm a token although the generation matches, because another transaction has
+	// locked the session's row. If Wait returns an error, Confirm returns it. Wait is
+	// nil for a store whose Advance waits for the row.
 	Wait func() error
 }
 
-// Confirm carries out what [server.Store] promises of Confirm.
+// Confirm implements the method Confirm of [server.Store].
 //
 // [server.Store]: https://pkg.go.dev/github.com/tandem-auth/tandem/server#Store
 func Confirm(steps Steps, to rotation.Position, at time.Time) (store.Confirmation, error) {
-	if to.Generation == 0 { // nothing is below
+	if to.Generation == 0 { // no lower generation exists
 		session, err := steps.Get()
 		return store.Confirmation{Session: session}, err
 	}
-	// A turn that does not confirm the token has found a row that was locked, or a
-	// generation other than the one before: as none is above that of the token, there
-	// is an end to those.
+	// If Advance does not confirm the token, the row was locked or the session has
+	// another generation. The loop ends: generations only go up, and it returns at the
+	// token's own generation at the latest.
 	for from := to.Generation - 1; ; {
 		session, confirmed, err := steps.Advance(from)
 		if err != nil || confirmed {

@@ -1,6 +1,6 @@
-// Package group is the group commit of the SQL stores: calls that come while
-// others are being carried out share the next transaction or statement. The more
-// calls there are at once, the less each costs; a lone call waits for no others.
+// Package group implements group commit for the SQL stores: calls that arrive while a
+// worker is busy share the next transaction or statement. The more calls arrive at
+// once, the less each of them costs; a call that is alone does not wait for others.
 package group
 
 import (
@@ -10,40 +10,39 @@ import (
 	"sync"
 )
 
-// ErrClosed is for calls after [Group.Close].
+// ErrClosed is the error of calls after [Group.Close].
 var ErrClosed = errors.New("the store is closed")
 
 // A Config says how a [Group] carries out its calls. All fields are required.
 type Config[T any] struct {
-	// Workers is how many batches may be under way at once.
+	// Workers is how many batches run at the same time.
 	Workers int
 
-	// Largest bounds how many calls share a batch, and so how long one may have to
-	// wait for the others.
+	// Largest is how many calls a batch has at most. It bounds how long a call waits
+	// for the other calls of its batch.
 	Largest int
 
-	// CarryOut carries out a batch, which has at least one call in it, and writes
-	// the result of each call, an error too, into the call's own T. A worker calls
-	// it with no lock held; with several workers it runs several times at once. It
-	// may reorder the slice, and must not keep it.
+	// CarryOut executes a batch of at least one call, and writes each call's result or
+	// error into the call's own T. A worker calls it with no lock held; with several
+	// workers it runs concurrently. It may reorder the slice, and must not keep it.
 	CarryOut func(batch []*T)
 }
 
-// A Group carries out calls in batches. A T holds what a call asks for and what
-// comes of it. Its methods are safe for concurrent use.
+// A Group executes calls in batches. A T holds the request of a call and its result.
+// The methods of a Group are safe for concurrent use.
 type Group[T any] struct {
 	config   Config[T]
 	queue    chan *call[T]
-	stop     chan struct{} // closed when no more calls are taken
+	stop     chan struct{} // closed when the group accepts no more calls
 	stopped  chan struct{} // closed when the workers have returned
 	stopOnce sync.Once
 }
 
-// A call is what somebody waits for.
+// A call is one invocation of [Group.Do], which waits for done.
 type call[T any] struct {
 	ctx   context.Context
 	value T
-	done  chan struct{} // closed once value has the result
+	done  chan struct{} // closed once value holds the result
 }
 
 // New returns a group whose workers are running. [Group.Close] ends them.
@@ -58,9 +57,9 @@ func New[T any](config Config[T]) *Group[T] {
 	return g
 }
 
-// Do has a call carried out and returns it with its result. The error is that of
-// ctx if ctx ends first, in which case the call may be carried out all the same,
-// or [ErrClosed], in which case it is not.
+// Do executes a call in the next batch and returns its result. If ctx ends first, Do
+// returns the context's error, and a worker may still execute the call. If the group is
+// closed, Do returns [ErrClosed] and no worker executes the call.
 func (g *Group[T]) Do(ctx context.Context, value T) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
@@ -89,13 +88,13 @@ func (g *Group[T]) Do(ctx context.Context, value T) (T, error) {
 	select {
 	case <-c.done:
 		return c.value, nil
-	default: // the workers had looked into the queue for the last time before it got in
+	default: // the workers drained the queue before this call entered it
 		return none, ErrClosed
 	}
 }
 
-// Close takes no more calls, carries out those that are queued, and waits for
-// that. It may be called twice.
+// Close makes the group refuse new calls, and waits until the workers have executed the
+// queued ones. It may be called twice.
 func (g *Group[T]) Close() {
 	g.stopOnce.Do(func() { close(g.stop) })
 	<-g.stopped
@@ -135,7 +134,8 @@ func (g *Group[T]) drain(b *batch[T]) {
 	}
 }
 
-// carryOut carries out first and what is queued behind it, and answers each.
+// carryOut executes first together with the calls queued behind it, and reports to each
+// caller that its call is done.
 func (g *Group[T]) carryOut(first *call[T], b *batch[T]) {
 	g.collect(first, b)
 	if len(b.calls) > 0 {
@@ -147,9 +147,9 @@ func (g *Group[T]) carryOut(first *call[T], b *batch[T]) {
 	b.clear()
 }
 
-// collect takes what is queued behind first, without waiting for more. Goroutines
-// that are ready to run do so before: on busy processors, some of them are about
-// to call Do.
+// collect takes the calls that are queued behind first, and waits for no others. It
+// yields the processor once before: on a busy machine, goroutines that are about to
+// call Do get to run first and share the batch.
 func (g *Group[T]) collect(first *call[T], b *batch[T]) {
 	runtime.Gosched()
 	b.add(first)
@@ -163,13 +163,14 @@ func (g *Group[T]) collect(first *call[T], b *batch[T]) {
 	}
 }
 
-// A batch is the calls that a worker has in hand. The worker uses its memory again.
+// A batch holds the calls that a worker executes together. The worker reuses its memory
+// for the next batch.
 type batch[T any] struct {
 	calls  []*call[T]
-	values []*T // those of the calls, in an order that CarryOut may change
+	values []*T // the calls' values; CarryOut may reorder them
 }
 
-// add leaves out a call that nobody waits for any more.
+// add adds a call to the batch unless the caller's context has ended.
 func (b *batch[T]) add(c *call[T]) {
 	if c.ctx.Err() != nil {
 		return

@@ -1,7 +1,7 @@
 -- +goose Up
 CREATE TABLE tandem_sessions (
     id           uuid        NOT NULL PRIMARY KEY,
-    generation   bigint      NOT NULL, -- 32 bits, without a sign
+    generation   bigint      NOT NULL, -- 32 bits, unsigned
     branch       bigint      NOT NULL, -- 64 random bits, as a signed integer
     confirmed_at timestamptz NOT NULL,
     expires_at   timestamptz NOT NULL,
@@ -14,10 +14,10 @@ CREATE TABLE tandem_sessions (
     device       text        NOT NULL,
     ip           text        NOT NULL,
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
-) WITH (fillfactor = 80); -- room for the next version of a row on its own page
+) WITH (fillfactor = 80); -- leaves room on a page for the next version of its rows
 
--- What a confirmation changes is in no index, so that its update is a heap-only
--- one: no index is touched.
+-- No index contains a column that a confirmation changes, so PostgreSQL makes a
+-- heap-only update and touches no index.
 CREATE INDEX tandem_sessions_live_by_subject ON tandem_sessions (subject) WHERE ended_at IS NULL;
 CREATE INDEX tandem_sessions_by_expiry ON tandem_sessions (expires_at);
 CREATE INDEX tandem_sessions_by_end ON tandem_sessions (ended_at) WHERE ended_at IS NOT NULL;
@@ -30,14 +30,14 @@ CREATE TABLE tandem_users (
     created_at    timestamptz NOT NULL
 );
 
--- One document: the keys of all servers, sealed.
+-- One document: the keys of all servers, encrypted.
 CREATE TABLE tandem_keys (
     id       integer NOT NULL PRIMARY KEY CHECK (id = 1),
     version  bigint  NOT NULL,
     document bytea   NOT NULL
 );
 
--- One row, to be written by whoever asks whether the database can be.
+-- One row, which Ping updates to learn whether the database can be written.
 CREATE TABLE tandem_health (
     id        integer     NOT NULL PRIMARY KEY CHECK (id = 1),
     pinged_at timestamptz NOT NULL

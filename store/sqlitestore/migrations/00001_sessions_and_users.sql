@@ -18,7 +18,7 @@ CREATE TABLE sessions (
     CHECK ((ended_at IS NULL) = (end_reason IS NULL))
 ) STRICT, WITHOUT ROWID;
 
--- What a confirmation changes is in no index.
+-- No index contains a column that a confirmation changes.
 CREATE INDEX sessions_live_by_subject ON sessions (subject, created_at) WHERE ended_at IS NULL;
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE INDEX sessions_by_end ON sessions (ended_at) WHERE ended_at IS NOT NULL;
@@ -31,7 +31,7 @@ CREATE TABLE users (
     created_at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row, to be written by whoever asks whether the database can be.
+-- One row, which Ping updates to learn whether the database can be written.
 CREATE TABLE health (
     id        INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     pinged_at INTEGER NOT NULL

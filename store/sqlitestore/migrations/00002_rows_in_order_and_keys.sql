@@ -1,7 +1,8 @@
 -- +goose Up
 
--- Rows lie in the order in which sessions begin, and so does the index by expiry:
--- full pages. Only the indexes by ID and by subject are in random order.
+-- SQLite stores the rows, and the index by expiry, in the order in which sessions
+-- begin, which keeps pages full. Only the indexes by ID and by subject are in random
+-- order.
 CREATE TABLE sessions_in_order (
     number       INTEGER NOT NULL PRIMARY KEY,
     id           BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -27,12 +28,12 @@ INSERT INTO sessions_in_order (id, generation, branch, confirmed_at, expires_at,
 DROP TABLE sessions;
 ALTER TABLE sessions_in_order RENAME TO sessions;
 
--- What a confirmation changes is in no index.
+-- No index contains a column that a confirmation changes.
 CREATE INDEX sessions_live_by_subject ON sessions (subject) WHERE ended_at IS NULL;
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE INDEX sessions_by_end ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 
--- One document: the keys of the server, sealed.
+-- One document: the keys of the server, encrypted.
 CREATE TABLE keys (
     id       INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     version  INTEGER NOT NULL,
