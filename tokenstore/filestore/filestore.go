@@ -1,21 +1,22 @@
-// Package filestore keeps a session's pair in a file, for one process or for many:
-// what one of them refreshes the others use.
+// Package filestore keeps a session's pair in a file. One process or many may use the
+// file: all of them use the tokens that one of them has refreshed.
 //
-// The file has the whole pair in one JSON document. It is replaced as a whole and
-// synced, so that a crash leaves the old pair or the new one; it is for its owner
-// alone (mode 0600, in a folder of mode 0700), and one that others can read is
-// refused, as is a folder in which everybody can put another in its place. Beside it
-// lie two files for locks, NAME.lock and NAME.swap, which the system gives free when a
-// process ends, however it ends; they are never deleted. What a process that was killed
-// has left half written, NAME.*.new, a later one removes.
+// The file holds the whole pair as one JSON document. The store replaces and syncs the
+// file as a whole, so that a crash leaves the old pair or the new one. Only its owner
+// may read it (mode 0600, in a folder of mode 0700); the store refuses a file that
+// others can read, and a folder in which everybody can replace the file. Two lock files
+// lie beside it, NAME.lock and NAME.swap. The system releases the locks when a process
+// ends, even if it is killed; the store never deletes the lock files. If a process is
+// killed while it writes, a later process removes its temporary file, NAME.*.new.
 //
-// On a file system without locks, such as some network ones, several processes may
-// refresh at once. The server forgives that: each reads the file before it
-// refreshes. A file that is mounted by itself, as with docker -v FILE:FILE, cannot be
-// replaced: mount its folder.
+// On a file system without locks, such as some network file systems, several processes
+// may refresh at the same time. Tandem's server tolerates that, because each process
+// reads the file before it refreshes. A file that is a mount of its own, as with docker
+// -v FILE:FILE, cannot be replaced: mount its folder.
 //
-// A file of the wrong owner or mode is an [UnsafeError], which says what puts it right.
-// What cannot be used at all matches [ErrUnusable]; [Forget] is the way out.
+// For a file with the wrong owner or mode the error is an [UnsafeError], which says how
+// to correct it. The error for every file that cannot be used as it is matches
+// [ErrUnusable]; [Forget] removes such a file.
 package filestore
 
 import (
@@ -32,23 +33,24 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/internal/document"
 )
 
-// A Store is a file. It is a [tandem.Store] and a [tandem.Locker], and safe for
-// concurrent use, by several processes too.
+// A Store keeps a pair in a file. It is a [tandem.Store] and a [tandem.Locker], and
+// safe for concurrent use, also by several processes.
 type Store struct{ path string }
 
-// What the names of the files beside the store's end in.
+// Suffixes of the lock files beside the store's file.
 const (
 	refreshSuffix = ".lock" // held around a refresh
 	swapSuffix    = ".swap" // held while the file is read, compared and replaced
 )
 
-// maxSize bounds what is read of a file that is none of ours.
+// maxSize bounds how many bytes the store reads of a file that it may not have written.
 const maxSize = 1 << 20
 
-// Open returns the store in the file at path, which need not be there yet; its
-// folder is made. The error names the file, and says what to do. It matches
-// [ErrUnusable] if the file is readable by others, another user's, damaged, written by a
-// newer version or no file, or if everybody can write its folder.
+// Open returns the store in the file at path. It creates the folder; the file need not
+// exist yet. The error names the file and says what to do. It matches [ErrUnusable] if
+// others can read the file, if the file belongs to another user, is damaged, was
+// written by a newer version or is not a regular file, or if everybody can write its
+// folder.
 func Open(path string) (*Store, error) {
 	path, err := resolve(path)
 	if err != nil {
@@ -64,7 +66,7 @@ func Open(path string) (*Store, error) {
 	return s, nil
 }
 
-// Path returns where the file is.
+// Path returns the absolute path of the file, with links resolved.
 func (s *Store) Path() string { return s.path }
 
 // Load returns the pair in the file, or the zero Pair if there is no file.
@@ -72,7 +74,7 @@ func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 	if err := ctx.Err(); err != nil {
 		return tandem.Pair{}, err
 	}
-	if runtime.GOOS == "windows" { // where a file that is open cannot be replaced
+	if runtime.GOOS == "windows" { // where nobody can replace a file that is open
 		unlock, _, err := s.lock(ctx, swapSuffix)
 		if err != nil {
 			return tandem.Pair{}, err
@@ -82,8 +84,8 @@ func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 	return s.read()
 }
 
-// CompareAndSwap replaces the file if it has prev, and removes it for the zero Pair.
-// What it has written is on the disk once it returns.
+// CompareAndSwap replaces the pair in the file if the file holds prev, and removes the
+// file if next is the zero Pair. When it returns, the change is on the disk.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
 	unlock, alone, err := s.lock(ctx, swapSuffix)
 	if err != nil {
@@ -105,8 +107,8 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 	return true, nil
 }
 
-// Lock waits until no other process, and no other caller in this one, refreshes the
-// pair. Without a word it does not where the file system has no locks.
+// Lock waits until no other process, and no other caller in this process, refreshes the
+// pair. On a file system without locks it returns at once and without an error.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	unlock, _, err = s.lock(ctx, refreshSuffix)
 	return unlock, err

@@ -13,19 +13,19 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/internal/filelock"
 )
 
-// lockPatience is how long [Forget] waits for a process that writes, which takes
-// milliseconds.
+// lockPatience is how long [Forget] waits for a process that holds the lock to write,
+// which takes milliseconds.
 const lockPatience = 2 * time.Second
 
-// Forget removes the session file at path whatever it has in it, and what killed
-// processes have left half written beside it: the way out where [Open] returns
-// [ErrUnusable]. Without a file, it returns nil. The server is not told.
+// Forget removes the session file at path whatever it contains, and the temporary files
+// of killed processes beside it. Use it when [Open] returns [ErrUnusable]. If there is
+// no file, it returns nil. It does not tell the server.
 //
-// Only a regular file is removed. What else is at path stays, and the error is an
-// [UnsafeError]: a link too, for what it leads to may be anything. A permission that is
-// denied is an [UnsafeError] that says who owns what is in the way. If the lock of those
-// who write the file could not be had, the file is removed all the same, and the error
-// says that another process may write it anew.
+// Forget removes only a regular file. It leaves anything else at path, also a link,
+// whose target could be any file, and returns an [UnsafeError]. If the system denies a
+// permission, the error is an [UnsafeError] that names the owner of the file or folder.
+// If Forget cannot get the lock of the processes that write the file, it removes the
+// file nevertheless, and the error says that another process may write it again.
 func Forget(path string) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -34,7 +34,7 @@ func Forget(path string) error {
 	path = resolveFolder(path)
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
-		// What is half written may be there all the same.
+		// There may be temporary files although there is no session file.
 		if _, err := os.Lstat(filepath.Dir(path)); errors.Is(err, fs.ErrNotExist) {
 			return nil
 		}
@@ -63,7 +63,8 @@ func Forget(path string) error {
 	return nil
 }
 
-// remove removes the file, durably. It may be gone already.
+// remove removes the file and syncs the folder. It is no error if the file is gone
+// already.
 func remove(path string) error {
 	folder := filepath.Dir(path)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -72,12 +73,12 @@ func remove(path string) error {
 	return wholefile.SyncFolder(folder)
 }
 
-// abandoned is how old a half-written file is that nobody writes any more where there
-// are no locks: a write takes milliseconds.
+// abandoned is the age at which a temporary file counts as left behind, on a file
+// system without locks: a write takes milliseconds.
 const abandoned = time.Hour
 
-// tidyAge is the age from which on a half-written file is nobody's: any, if the lock is
-// held, for nobody else writes then.
+// tidyAge returns the age from which on temporary files may be removed: any age if the
+// lock is held, since no other process writes then.
 func tidyAge(alone bool) time.Duration {
 	if alone {
 		return 0
@@ -85,12 +86,12 @@ func tidyAge(alone bool) time.Duration {
 	return abandoned
 }
 
-// lock waits for the lock beside the session file whose name ends in suffix. alone
-// says that it is held, as it is not where the file system has no locks.
+// lock waits for the lock in the file whose name is the session file's with suffix.
+// alone is whether the lock is held; it is false on a file system without locks.
 func (s *Store) lock(ctx context.Context, suffix string) (unlock func(), alone bool, err error) {
 	place := s.path + suffix
 	if info, err := os.Stat(place); err == nil && !info.Mode().IsRegular() {
-		return nil, false, notAFile(place, info.Mode()) // to open a named pipe could take for ever
+		return nil, false, notAFile(place, info.Mode()) // opening a named pipe could hang
 	}
 	unlock, alone, err = filelock.Lock(ctx, place)
 	return unlock, alone, explain(s.path, place, err)

@@ -9,9 +9,9 @@ import (
 	"runtime"
 )
 
-// makeFolder makes the folder of the session file at path, and refuses one in which
-// everybody can replace files. In one like /tmp, whose files only their owners can
-// replace, nobody can.
+// makeFolder creates the folder of the session file at path, and refuses a folder in
+// which everybody can replace files. It accepts one like /tmp, whose sticky bit lets
+// only the owner of a file replace it.
 func makeFolder(path string) error {
 	folder := filepath.Dir(path)
 	if err := os.MkdirAll(folder, 0o700); err != nil {
@@ -31,11 +31,11 @@ func makeFolder(path string) error {
 	return nil
 }
 
-// mostLinks is how many symbolic links to one another are followed.
+// mostLinks bounds how many symbolic links resolve follows.
 const mostLinks = 40
 
-// resolve follows symbolic links, to a file that need not be there, so that the file is
-// replaced and not the link, and all processes lock the same.
+// resolve follows symbolic links to a file that need not exist, so that the store
+// replaces the file and not the link, and all processes lock the same file.
 func resolve(path string) (string, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -55,7 +55,7 @@ func resolve(path string) (string, error) {
 	return "", fmt.Errorf("find the session file: %s is one of too many links", path)
 }
 
-// resolveFolder follows the links in the path of the folder alone.
+// resolveFolder follows the links in the path of the folder, but not the file itself.
 func resolveFolder(path string) string {
 	if folder, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
 		return filepath.Join(folder, filepath.Base(path))
@@ -68,8 +68,8 @@ func readLink(path string) (target string, isLink bool) {
 	return target, err == nil
 }
 
-// openFile opens a file for reading, and a named pipe without waiting for somebody who
-// writes to it. The error is nil, an [UnsafeError] or what the system said.
+// openFile opens a file for reading. It does not wait for a writer if the file is a
+// named pipe. The error is an [UnsafeError] or the system's.
 func openFile(path string) (*os.File, fs.FileInfo, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 
 const nonBlocking = syscall.O_NONBLOCK
 
-// ownerOf returns the number of the user that a file belongs to, where it is known.
+// ownerOf returns the ID of the user that owns a file, if the system reports it.
 func ownerOf(info fs.FileInfo) (uid int, known bool) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

@@ -14,36 +14,38 @@ import (
 )
 
 // ErrUnusable is matched, by [errors.Is], by the error for a session file that stays
-// useless until somebody does something: every [UnsafeError], and that for a file that
-// is damaged, of a later format or no session at all. Trying again changes nothing; a
-// program may offer to [Forget] the session and to sign in anew.
+// unusable until a person or a program acts: by every [UnsafeError], and by the error
+// for a file that is damaged, has a later format or contains no session. Trying again
+// does not help; a program may offer to [Forget] the session and to sign in again.
 var ErrUnusable = errors.New("the session file cannot be used as it is")
 
-// An UnsafeError is a session file, its folder or a lock beside it that has the wrong
-// owner or mode, or that is no regular file. It matches [ErrUnusable].
+// An UnsafeError reports that a session file, its folder or a lock file beside it has
+// the wrong owner or mode, or is not a regular file. It matches [ErrUnusable].
 type UnsafeError struct {
-	Path    string // what is wrong
-	Problem string // what is wrong with it: "can be read by others (mode 0644)"
-	Cure    string // what its user can do: "run chmod 600 PATH"
-	Err     error  // what the system said, such as fs.ErrPermission; may be nil
+	Path    string // the file or folder
+	Problem string // such as "can be read by others (mode 0644)"
+	Cure    string // what the user can do, such as "run chmod 600 PATH"
+	Err     error  // the system's error, such as fs.ErrPermission; may be nil
 }
 
-// Error names the file, its owner or mode, and what to do.
+// Error names the file, its owner or mode, and what the user can do.
 func (e *UnsafeError) Error() string { return e.Path + " " + e.Problem + ": " + e.Cure }
 
-// Unwrap returns what the system said.
+// Unwrap returns the system's error.
 func (e *UnsafeError) Unwrap() error { return e.Err }
 
 // Is reports whether target is [ErrUnusable].
 func (e *UnsafeError) Is(target error) bool { return target == ErrUnusable }
 
-// An unusableError is what a file has that cannot be read as a session. It matches ErrUnusable.
+// An unusableError reports that the content of a file is no usable session. It matches
+// ErrUnusable.
 type unusableError struct{ error }
 
 func (u unusableError) Unwrap() error      { return u.error }
 func (unusableError) Is(target error) bool { return target == ErrUnusable }
 
-// notAFile returns the error for what is in place of a file.
+// notAFile returns the error for a path at which there is something other than a
+// regular file.
 func notAFile(path string, mode fs.FileMode) error {
 	var kind string
 	switch mode.Type() {
@@ -59,8 +61,8 @@ func notAFile(path string, mode fs.FileMode) error {
 	return &UnsafeError{Path: path, Problem: "is " + kind + ", not a file", Cure: "move it away, or name another place"}
 }
 
-// readableByOthers returns the error for a file at path that is not its owner's alone,
-// or nil.
+// readableByOthers returns an error if users other than the owner may access the file
+// at path.
 func readableByOthers(path string, info fs.FileInfo) error {
 	mode := info.Mode().Perm()
 	if mode&0o077 == 0 || runtime.GOOS == "windows" {
@@ -74,9 +76,10 @@ func readableByOthers(path string, info fs.FileInfo) error {
 	return &UnsafeError{Path: path, Problem: problem, Cure: cure + ", and sign out everywhere if others had access"}
 }
 
-// explain turns a permission that was denied into an [UnsafeError]: who owns what is in
-// the way, and what gives it back. path is the session file, place what was opened, made
-// or changed. An error that it cannot explain comes back as it is.
+// explain turns a denied permission into an [UnsafeError], which names the owner of the
+// file or folder and the command that restores access. path is the session file, place
+// the file or folder that could not be opened, created or changed. explain returns any
+// other error unchanged.
 func explain(path, place string, err error) error {
 	if !errors.Is(err, fs.ErrPermission) {
 		return err
@@ -110,9 +113,10 @@ func explain(path, place string, err error) error {
 	return unsafe
 }
 
-// takeOver returns what gives a user back what a program that was run once with sudo
-// has left to root: the files of the session at path, or the outermost folder above
-// place that stands in one of the user's own. A folder elsewhere is none of the user's.
+// takeOver returns the command that gives files back to a user after a program that ran
+// with sudo left them to root. It names the files of the session at path, or the
+// outermost folder above place that lies in a folder of the user's own. It does not
+// name folders elsewhere.
 func takeOver(path, place string, isFolder bool) string {
 	if !isFolder {
 		theirs := slices.DeleteFunc([]string{path, path + swapSuffix, path + refreshSuffix}, isMineOrGone)
@@ -135,13 +139,14 @@ func isMineOrGone(path string) bool {
 	return !known || !isAnothers(uid)
 }
 
-// isAnothers reports whether a file of this owner is not this process's own. To root,
-// everything is.
+// isAnothers reports whether the user uid is not this process's own. For root, every
+// file counts as its own.
 func isAnothers(uid int) bool { return uid != os.Geteuid() && os.Geteuid() != 0 }
 
 func myName() string { return nameOf(os.Geteuid()) }
 
-// nameOf returns a user's name, or the number of one that has none, as in a container.
+// nameOf returns a user's name, or the user's ID if there is no name, as in a
+// container.
 func nameOf(uid int) string {
 	if found, err := user.LookupId(strconv.Itoa(uid)); err == nil {
 		return found.Username

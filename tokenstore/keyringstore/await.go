@@ -10,26 +10,26 @@ import (
 	"github.com/zalando/go-keyring"
 )
 
-// A state is what is known of the keyring.
+// A state is what the store knows about the keyring.
 type state int
 
 const (
 	unknown   state = iota // nothing
-	absent                 // nobody would answer
-	silent                 // somebody ought to answer and does not
-	locked                 // it answers, and has to be unlocked
-	answering              // it answers
+	absent                 // no keyring would answer
+	silent                 // a keyring exists and does not answer
+	locked                 // the keyring answers, and is locked
+	answering              // the keyring answers
 )
 
 // limits bound what a call waits for.
 type limits struct {
-	answer time.Duration // how long the keyring may leave a question without an answer
-	prompt time.Duration // how long a call may take in all: its owner may be asked for a password
+	answer time.Duration // how long the keyring may take to answer
+	prompt time.Duration // how long a call may take in total, with a password prompt
 }
 
-// bound returns a context that ends with the caller's, once the keyring stops to answer,
-// or after the time for a prompt; its cause says which. Call stop in the end: it waits
-// for the goroutine that watches the keyring.
+// bound returns a context that ends with the caller's context, when the keyring stops
+// answering, or after the time for a prompt; its cause tells which. The caller must
+// call stop, which waits for the goroutine that watches the keyring.
 func (s *Store) bound(ctx context.Context) (bounded context.Context, stop func()) {
 	bounded, cancel := context.WithCancelCause(ctx)
 	done := make(chan struct{})
@@ -43,8 +43,8 @@ func (s *Store) bound(ctx context.Context) (bounded context.Context, stop func()
 	}
 }
 
-// watch asks the keyring again and again whether it is there, for as long as a call
-// takes, and ends the call if it is not.
+// watch asks the keyring repeatedly whether it is there while a call runs, and ends the
+// call if it is not.
 func (s *Store) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
 	tick := time.NewTicker(s.limits.answer)
 	defer tick.Stop()
@@ -80,8 +80,8 @@ func (s *Store) watch(ctx context.Context, giveUp context.CancelCauseFunc) {
 	}
 }
 
-// within calls do, in any case, and returns once ctx ends: do goes on by itself then, in
-// a goroutine that ends when the keyring answers or goes away.
+// within calls do in a goroutine, and returns when do does or when ctx ends. In the
+// latter case the goroutine goes on until the keyring answers or goes away.
 func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -101,8 +101,8 @@ func within[T any](ctx context.Context, do func() (T, error)) (T, error) {
 	}
 }
 
-// guarded calls the library, which follows a nil pointer if the bus goes away while a
-// prompt is on the screen.
+// guarded calls the library and recovers from its panic: it dereferences a nil pointer
+// if the bus goes away while a prompt is open.
 func guarded(call func() error) (err error) {
 	defer func() {
 		if recover() != nil {
@@ -112,9 +112,9 @@ func guarded(call func() error) (err error) {
 	return call()
 }
 
-// explain wraps which of [ErrUnavailable], [ErrLocked] and [ErrNotAnswering] is the
-// reason for what the library said, if one is. Where nobody can be asked, otherwise is
-// taken for the reason, if it is not nil.
+// explain adds [ErrUnavailable], [ErrLocked] or [ErrNotAnswering] to the library's
+// error if the state of the keyring is the reason. If the store cannot ask for the
+// state, explain uses otherwise as the reason, unless otherwise is nil.
 func (s *Store) explain(ctx context.Context, err, otherwise error) error {
 	asking, cancel := context.WithTimeout(ctx, s.limits.answer)
 	defer cancel()
@@ -136,6 +136,7 @@ func (s *Store) explain(ctx context.Context, err, otherwise error) error {
 	return fmt.Errorf("%w (%w)", reason, err)
 }
 
-// interactionNotAllowed is how the program "security" of macOS ends if the Keychain is
-// locked and it may ask nobody, as over SSH: errSecInteractionNotAllowed, in one byte.
+// interactionNotAllowed is the exit status of macOS's program "security" if the
+// Keychain is locked and the program may not prompt, as over SSH:
+// errSecInteractionNotAllowed, truncated to one byte.
 const interactionNotAllowed = 36

@@ -1,26 +1,29 @@
 // Package keyringstore keeps a session's pair in the keyring of the operating system:
-// the Keychain of macOS, the Credential Manager of Windows, and on Linux whatever
-// answers as the Secret Service (GNOME Keyring, KWallet, KeePassXC). One process may use
-// it, or many: what one of them refreshes the others use.
+// the Keychain of macOS, the Credential Manager of Windows, and on Linux the program
+// that provides the Secret Service (GNOME Keyring, KWallet, KeePassXC). One process or
+// many may use an entry: all of them use the tokens that one of them has refreshed.
 //
 // Where there is no keyring, such as on a server, in a container or over SSH, [Open]
-// returns [ErrUnavailable]. Package filestore is the choice then: the pair in a file for
-// its owner alone. Nothing falls back to that by itself, for it is another promise.
+// returns [ErrUnavailable]. Use package filestore there, which keeps the pair in a file
+// that only its owner may read. The store does not fall back to a file by itself,
+// because a file protects the tokens less.
 //
-// A keyring may ask its owner for a password. Every call waits two minutes for that at
-// most, and returns [ErrLocked] then. One that says nothing at all is given up within
-// ten seconds, with [ErrNotAnswering]: on Linux, the keyring is asked whether it is still
-// there every five seconds of a call, and may take five to say so; elsewhere nothing
-// tells the two apart, and the two minutes hold. A context that ends earlier ends the
-// call. The keyring knows nothing of that: what it was asked is in a goroutine until it
-// answers or goes away, and a swap may be done yet. A store has no more than eight such
-// goroutines that read, and one that swaps.
+// A keyring may ask its owner for a password. Every call waits at most two minutes for
+// that, and then returns [ErrLocked]. If the keyring does not answer at all, a call
+// returns [ErrNotAnswering] within ten seconds: on Linux the store asks the keyring
+// every five seconds of a call whether it is still there, and waits five seconds for
+// the answer. On other systems the store cannot tell the two cases apart, so the two
+// minutes apply. A context that ends earlier ends the call. The keyring does not notice
+// that: its part of the call stays in a goroutine until the keyring answers or goes
+// away, and a swap may still take effect. A store has at most eight such goroutines
+// that read, and one that swaps.
 //
-// Some take only so much: 2,560 bytes on Windows, some 2,900 on macOS. The pair of a
-// Tandem server has about 1,000; the error says so if one is too long.
+// Some keyrings limit the size of an entry: to 2,560 bytes on Windows, and to about
+// 2,900 on macOS. The pair of a Tandem server takes about 1,000; for a longer pair than
+// the limit the error says so.
 //
-// Keyrings have neither locks nor a compare-and-set, so two files for locks are kept
-// beside, in the user's cache folder. They have no secret in them.
+// Keyrings have neither locks nor a compare-and-swap, so the store uses two lock files
+// in the user's cache folder. They contain no secret.
 package keyringstore
 
 import (
@@ -40,35 +43,34 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/internal/filelock"
 )
 
-// Errors of [Open] and of every call. They are wrapped, together with what the system
-// said.
+// Errors of [Open] and of every method, wrapped together with the system's error.
 var (
-	// ErrUnavailable is returned where there is no keyring.
+	// ErrUnavailable is returned if there is no keyring.
 	ErrUnavailable = errors.New("there is no keyring to be had; keep the session in a file instead")
-	// ErrLocked is returned if the keyring is locked and nobody unlocked it: its owner
-	// closed the prompt, did not answer it, or is not where it could appear.
+	// ErrLocked is returned if the keyring is locked and nobody unlocked it: the owner
+	// closed the prompt, did not answer it, or has no screen on which it could appear.
 	ErrLocked = errors.New("the keyring is locked: unlock it and try again, or keep the session in a file")
-	// ErrNotAnswering is returned if there is a keyring that does not answer. To try
+	// ErrNotAnswering is returned if there is a keyring that does not answer. Trying
 	// again may help.
 	ErrNotAnswering = errors.New("the keyring does not answer: restart it, or keep the session in a file")
 )
 
-// mostReads is how many reads a store has under way at once.
+// mostReads is how many reads a store runs at the same time.
 const mostReads = 8
 
-// A Store is an entry of the keyring. It is a [tandem.Store] and a [tandem.Locker],
-// and safe for concurrent use, by several processes too.
+// A Store keeps a pair in an entry of the keyring. It is a [tandem.Store] and a
+// [tandem.Locker], and safe for concurrent use, also by several processes.
 type Store struct {
 	service, user string
-	locks         string        // the path of the files for locks, without what they end in
-	reads         chan struct{} // has one for every read that is under way
+	locks         string        // the path of the lock files, without their suffixes
+	reads         chan struct{} // holds a value for each running read
 	limits        limits
 }
 
-// Open returns the entry of a service, such as the name of your program, for a user,
-// such as the address of the server. It need not be there yet. The error wraps
-// [ErrUnavailable], [ErrLocked] or [ErrNotAnswering], or says what is wrong with the
-// entry.
+// Open returns the store for the entry of a service, such as the name of your program,
+// and a user, such as the address of the server. The entry need not exist yet. The
+// error wraps [ErrUnavailable], [ErrLocked] or [ErrNotAnswering], or says what is wrong
+// with the entry.
 func Open(service, user string) (*Store, error) {
 	return open(service, user, limits{answer: 5 * time.Second, prompt: 2 * time.Minute})
 }
@@ -99,7 +101,8 @@ func open(service, user string, limits limits) (*Store, error) {
 // Load returns the pair in the keyring, or the zero Pair if there is none.
 func (s *Store) Load(ctx context.Context) (tandem.Pair, error) { return s.load(ctx, nil) }
 
-// load is Load. An error that nobody can explain is taken for otherwise.
+// load is Load. If the state of the keyring does not explain an error, load uses
+// otherwise as the reason.
 func (s *Store) load(ctx context.Context, otherwise error) (tandem.Pair, error) {
 	ctx, stop := s.bound(ctx)
 	defer stop()
@@ -117,9 +120,9 @@ func (s *Store) load(ctx context.Context, otherwise error) (tandem.Pair, error) 
 	})
 }
 
-// CompareAndSwap replaces the entry if it has prev, and removes it for the zero Pair. If
-// the call ends while the keyring is at it, the swap may be done yet; nobody else's comes
-// before that.
+// CompareAndSwap replaces the entry if it holds prev, and removes the entry if next is
+// the zero Pair. If the call ends while the keyring is working on it, the swap may
+// still take effect; no other swap begins before that is decided.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
 	ctx, stop := s.bound(ctx)
 	defer stop()
@@ -166,7 +169,7 @@ func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) 
 	return true, nil
 }
 
-// Lock waits until no other process, and no other caller in this one, refreshes the
+// Lock waits until no other process, and no other caller in this process, refreshes the
 // pair.
 func (s *Store) Lock(ctx context.Context) (unlock func(), err error) {
 	unlock, _, err = filelock.Lock(ctx, s.locks+".lock")

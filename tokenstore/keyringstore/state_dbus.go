@@ -21,10 +21,10 @@ const (
 	lockedProperty      = "org.freedesktop.Secret.Collection.Locked"
 )
 
-// ask asks the Secret Service what state it is in, over a connection of its own, and
-// returns once it knows or ctx ends. It asks for what makes no prompt appear.
+// ask asks the Secret Service for its state on a connection of its own, until ctx ends.
+// It uses only calls that open no prompt.
 func ask(ctx context.Context) state {
-	conn, err := dbus.SessionBusPrivateNoAutoStartup(dbus.WithContext(ctx)) // which ctx closes
+	conn, err := dbus.SessionBusPrivateNoAutoStartup(dbus.WithContext(ctx)) // closed when ctx ends
 	if err != nil {
 		return absent
 	}
@@ -39,7 +39,7 @@ func ask(ctx context.Context) state {
 	if err != nil {
 		return stateOf(ctx, err)
 	}
-	path := dbus.ObjectPath(defaultPath) // which the library takes if there is no other
+	path := dbus.ObjectPath(defaultPath) // the library's default if there is no other
 	if paths, _ := collections.([]dbus.ObjectPath); len(paths) > 0 {
 		for _, p := range paths {
 			if p == loginPath {
@@ -65,15 +65,15 @@ func property(ctx context.Context, conn *dbus.Conn, path dbus.ObjectPath, name s
 	return value.Value(), err
 }
 
-// stateOf returns what an error says about the keyring: one that the keyring itself
-// returned is an answer.
+// stateOf returns the state of the keyring that an error implies. An error that the
+// keyring itself returned is an answer.
 func stateOf(ctx context.Context, err error) state {
 	if ctx.Err() != nil {
 		return silent
 	}
 	var reply dbus.Error
 	if !errors.As(err, &reply) {
-		return absent // there is no bus to speak of
+		return absent // there is no bus
 	}
 	const prefix = "org.freedesktop.DBus.Error."
 	switch name := strings.TrimPrefix(reply.Name, prefix); {

@@ -4,6 +4,6 @@ package keyringstore
 
 import "context"
 
-// ask knows nothing here: the Keychain and the Credential Manager are asked by calls
-// that may make a prompt appear.
+// ask always returns unknown on this system: asking the Keychain or the Credential
+// Manager could open a prompt.
 func ask(context.Context) state { return unknown }

@@ -1,5 +1,5 @@
-// Package tokenstoretest is the suite that every store of a client's pair must pass:
-// those that come with Tandem, and yours.
+// Package tokenstoretest is the test suite that every store of a client's pair must
+// pass: Tandem's stores and yours.
 //
 //	func TestStore(t *testing.T) {
 //		tokenstoretest.Run(t, func(t testing.TB) func() tandem.Store {
@@ -8,10 +8,10 @@
 //		})
 //	}
 //
-// A pair must come back whole. The suite compares every field that [tandem.Pair] has,
-// also those that a later version adds, and a failure names each one that was lost or
-// changed: a store that has a column for each field fails until it has one for the new
-// field, too.
+// A pair must come back whole. The suite compares every field of [tandem.Pair], also
+// fields that a later version adds, and a failure names each field that was lost or
+// changed. A store with one column per field therefore fails until it has a column for
+// the new field.
 package tokenstoretest
 
 import (
@@ -28,8 +28,8 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// Run runs the suite. newPlace makes an empty place for a pair. Each call of the
-// function that it returns opens a store there, beside those that are open already.
+// Run runs the suite. newPlace creates an empty place for a pair, such as a path, and
+// returns a function; each call of that function opens another store on that place.
 func Run(t *testing.T, newPlace func(t testing.TB) (open func() tandem.Store)) {
 	for _, test := range []struct {
 		name string
@@ -49,8 +49,7 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() tandem.Store)) {
 	}
 }
 
-// pair returns one of revision n: the nth of its session, all of whose fields are
-// filled.
+// pair returns the pair of revision n of a session, with all fields filled.
 func pair(n int) tandem.Pair { return sibling(n, 0) }
 
 // sibling returns one of several pairs of revision n, each with tokens of its own.
@@ -69,7 +68,7 @@ func sibling(n, i int) tandem.Pair {
 	}
 }
 
-// want fails the test with the name of each field that has not come back.
+// want fails the test with the name of each field that did not come back.
 func want(t *testing.T, s tandem.Store, want tandem.Pair) {
 	t.Helper()
 	got, err := s.Load(t.Context())
@@ -82,8 +81,8 @@ func want(t *testing.T, s tandem.Store, want tandem.Pair) {
 	}
 }
 
-// differing returns the names of the fields that are not the same. Two times are the
-// same if they are the same instant: a location is no part of it.
+// differing returns the names of the fields that differ. Times are equal if they are
+// the same instant; their locations do not matter.
 func differing(got, want tandem.Pair) (names []string) {
 	for field, value := range reflect.ValueOf(got).Fields() {
 		a, b := value.Interface(), reflect.ValueOf(want).FieldByIndex(field.Index).Interface()
@@ -165,7 +164,8 @@ func parallelSwaps(t *testing.T, open func() tandem.Store) {
 	}
 }
 
-// chain: nobody's pair is lost, though all replace each other's as fast as they can.
+// chain: no swap that succeeded is lost, although all writers replace each other's
+// pairs as fast as they can.
 func chain(t *testing.T, open func() tandem.Store) {
 	const writers, each = 6, 10
 	var done atomic.Int64
@@ -233,7 +233,7 @@ func givesUp(t *testing.T, open func() tandem.Store) {
 	if _, err := open().(tandem.Locker).Lock(ctx); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Lock of one that is taken: %v, want context.DeadlineExceeded", err)
 	}
-	// What is kept can be read and replaced meanwhile.
+	// The lock does not keep others from reading and replacing the pair.
 	swap(t, open(), tandem.Pair{}, pair(1), true)
 	unlock()
 	again, err := open().(tandem.Locker).Lock(t.Context())

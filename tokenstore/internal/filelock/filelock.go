@@ -1,5 +1,5 @@
-// Package filelock is the lock of a file that processes share. The system gives it
-// free when a process ends, however it ends.
+// Package filelock implements a lock on a file, shared by processes. The system
+// releases the lock when a process ends, even if it is killed.
 package filelock
 
 import (
@@ -13,15 +13,16 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// retry is how often a lock that somebody else has is asked for again.
+// retry is how long Lock waits between two attempts to get a lock that is held
+// elsewhere.
 const retry = 10 * time.Millisecond
 
-// Lock waits until it has the lock on the file at path, which is made and never
-// deleted: deleting it would let two processes each lock a file of that name. Others
-// in this process are kept out, too. Where the file system has no locks, it waits for
-// nobody, and says that the lock is not held.
+// Lock waits until it has the lock on the file at path, which also excludes other
+// callers in this process. It creates the file and never deletes it: if it did, two
+// processes could each lock a different file of that name. On a file system without
+// locks it does not wait, and held is false.
 func Lock(ctx context.Context, path string) (unlock func(), held bool, err error) {
-	// Each call has an open file of its own: that is what excludes others in this
+	// Each call opens the file itself, which is what excludes other callers in this
 	// process.
 	lock := flock.New(path, flock.SetPermissions(0o600))
 	_, err = lock.TryLockContext(ctx, retry)
