@@ -10,20 +10,21 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// A NotReplayableError reports that a stream's access token was refused after more had
-// been sent than is kept, so that the stream could not be opened again. A refresh has
-// been done: opening it anew is right. Its code is Unauthenticated.
+// A NotReplayableError reports that the server refused a stream's access token after
+// the client had sent more than it keeps for a replay, so that the client could not
+// open the stream again. The session has refreshed the token, so the caller may open a
+// new stream. The gRPC code is Unauthenticated.
 type NotReplayableError struct {
-	// Err is what the server said.
+	// Err is the server's refusal.
 	Err error
 }
 
-// Error says that the stream can be opened anew.
+// Error says that the caller may open a new stream.
 func (e *NotReplayableError) Error() string {
 	return "access token was refused and the stream cannot be sent again: open it anew, the token has been refreshed"
 }
 
-// Unwrap returns what the server said.
+// Unwrap returns the server's refusal.
 func (e *NotReplayableError) Unwrap() error { return e.Err }
 
 // GRPCStatus is for package status.
@@ -31,7 +32,7 @@ func (e *NotReplayableError) GRPCStatus() *status.Status {
 	return status.New(codes.Unauthenticated, e.Error())
 }
 
-// A statusError is an error of a session with the code that gRPC has for it.
+// A statusError is an error of a session together with its gRPC code.
 type statusError struct {
 	error
 	code codes.Code
@@ -43,7 +44,7 @@ func (e *statusError) Unwrap() error { return e.error }
 // GRPCStatus is for package status.
 func (e *statusError) GRPCStatus() *status.Status { return status.New(e.code, e.Error()) }
 
-// withStatus gives an error a status, if it has none.
+// withStatus adds a gRPC status to an error that has none.
 func withStatus(err error) error {
 	if _, ok := status.FromError(err); ok {
 		return err

@@ -6,17 +6,17 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// A pending call is a [tandem.Session.Call] that learns later, when the stream that it
-// is for has been answered, whether the server took its token.
+// A pending call is a [tandem.Session.Call] for a stream. The stream reports later,
+// when the server has answered it, whether the server accepted the access token.
 type pending struct {
 	tokens   chan string
-	verdicts chan bool // with room for one: whether the token was refused
+	verdicts chan bool // capacity 1; true: the server refused the token
 	over     chan struct{}
-	err      error // of the call, once it is over
+	err      error // the call's error, set before over is closed
 }
 
-// begin starts a call, whose first token must be waited for. Its goroutine ends with ctx,
-// or with a verdict; if that is a refusal, the next token must be waited for, too.
+// begin starts a call in a goroutine, which ends with ctx or after a verdict. The
+// caller must take the first token with token, and after each refusal the next one.
 func begin(ctx context.Context, session *tandem.Session, target string) *pending {
 	p := &pending{tokens: make(chan string), verdicts: make(chan bool, 1), over: make(chan struct{})}
 	go func() {
@@ -34,8 +34,8 @@ func begin(ctx context.Context, session *tandem.Session, target string) *pending
 	return p
 }
 
-// token waits for the next token to try. Without one, the call is over; err says why,
-// unless it is for a refusal that stands.
+// token waits for the next token to try. If the call ends without one, err is the
+// call's error; it is nil if the server's last refusal is final.
 func (p *pending) token() (token string, err error) {
 	select {
 	case token = <-p.tokens:
@@ -45,8 +45,8 @@ func (p *pending) token() (token string, err error) {
 	}
 }
 
-// say tells the call about its latest token. What it is told after the first word is
-// too late, and changes nothing.
+// say reports a verdict on the latest token to the call. Only the first verdict on a
+// token counts.
 func (p *pending) say(refused bool) {
 	select {
 	case p.verdicts <- refused:

@@ -14,12 +14,12 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// keptBytes bounds the messages of one stream that are kept to be sent again. They fit
-// into the window that HTTP/2 gives a new stream, so that sending them does not wait
-// for a server that waits for its answers to be read.
+// keptBytes bounds how many bytes of a stream's messages the client keeps for a replay.
+// They fit into the window that HTTP/2 gives a new stream, so the replay does not block
+// on a server that waits for the client to read.
 const (
 	keptBytes    = 32 << 10
-	messageBytes = 32 // what an empty message counts
+	messageBytes = 32 // added for each message, even an empty one
 )
 
 // stream is a [grpc.StreamClientInterceptor].
@@ -46,29 +46,31 @@ func (c *perRPC) stream(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.Cli
 	return s, nil
 }
 
-// A stream is opened a second time if the server refuses its token. Until that is
-// settled, it keeps what was sent.
+// A stream opens its inner stream a second time if the server refuses the access token.
+// It keeps the messages that were sent until the server's answer settles that the token
+// was accepted.
 type stream struct {
 	ctx  context.Context
 	many bool // whether the client may send more than one message
 	open func(token string) (grpc.ClientStream, *attempt, error)
 	call *pending
 
-	// turn is held by whoever sends, so that messages stay in order when those that
-	// were sent are sent again.
+	// turn is held while messages are sent, so that a replay and new messages stay in
+	// order.
 	turn chan struct{}
 
 	mu      sync.Mutex
 	inner   grpc.ClientStream
 	attempt *attempt
-	settled bool  // whether what there is now is final
-	keeping bool  // whether kept has all that was sent
+	settled bool  // whether the inner stream is final
+	keeping bool  // whether kept contains every message sent
 	kept    []any // gRPC forbids to change a message that was sent
 	size    int
 	closed  bool
 }
 
-// RecvMsg receives a message; the first one settles that the server took the token.
+// RecvMsg receives a message. The first message settles that the server accepted the
+// token.
 func (s *stream) RecvMsg(m any) error {
 	for {
 		inner, attempt, settled := s.now()
@@ -87,8 +89,9 @@ func (s *stream) RecvMsg(m any) error {
 	}
 }
 
-// SendMsg sends a message. It returns nil for one that is kept, though the server may
-// be gone: RecvMsg then sends it again, or says what became of the stream.
+// SendMsg sends a message. For a message that it keeps it returns nil even if the
+// server has ended the stream: RecvMsg then replays the message, or returns the
+// stream's error.
 func (s *stream) SendMsg(m any) error {
 	if inner, _, settled := s.now(); settled {
 		return inner.SendMsg(m)
@@ -106,7 +109,7 @@ func (s *stream) SendMsg(m any) error {
 	return err
 }
 
-// CloseSend says that no more messages follow.
+// CloseSend tells the server that no more messages follow.
 func (s *stream) CloseSend() error {
 	if err := s.take(); err != nil {
 		return err
@@ -119,7 +122,8 @@ func (s *stream) CloseSend() error {
 	return inner.CloseSend()
 }
 
-// Header waits for the server's header, which settles that it took the token.
+// Header waits for the server's header, which settles that the server accepted the
+// token.
 func (s *stream) Header() (metadata.MD, error) {
 	inner, _, _ := s.now()
 	md, err := inner.Header()
@@ -129,13 +133,13 @@ func (s *stream) Header() (metadata.MD, error) {
 	return md, err
 }
 
-// Trailer returns the trailer of the stream, which is over.
+// Trailer returns the trailer of the inner stream; call it after the stream has ended.
 func (s *stream) Trailer() metadata.MD {
 	inner, _, _ := s.now()
 	return inner.Trailer()
 }
 
-// Context returns the context of the stream as it is now.
+// Context returns the context of the current inner stream.
 func (s *stream) Context() context.Context {
 	inner, _, _ := s.now()
 	return inner.Context()
@@ -147,7 +151,8 @@ func (s *stream) now() (inner grpc.ClientStream, a *attempt, settled bool) {
 	return s.inner, s.attempt, s.settled
 }
 
-// keep keeps a message that is about to be sent, and reports whether it could.
+// keep keeps a message that is about to be sent, and reports whether there was room for
+// it.
 func (s *stream) keep(m any) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -166,7 +171,7 @@ func (s *stream) keep(m any) bool {
 	return true
 }
 
-// settle ends the wait for a refusal: what the stream is now is final.
+// settle makes the inner stream final and drops the kept messages.
 func (s *stream) settle() {
 	s.mu.Lock()
 	s.settled, s.keeping, s.kept = true, false, nil
@@ -174,16 +179,17 @@ func (s *stream) settle() {
 	s.call.say(false)
 }
 
-// finished is told by gRPC that a stream is over, even if its connection was closed and
-// nobody receives. What the server said itself RecvMsg deals with.
+// finished is gRPC's callback at the end of a stream, which also comes if the
+// connection was closed and the program receives nothing. RecvMsg handles a refusal by
+// the server.
 func (s *stream) finished(err error) {
 	if status.Code(err) != codes.Unauthenticated {
 		s.settle()
 	}
 }
 
-// again opens the stream again and sends what was sent before. The error is what the
-// caller gets: the refusal, if there is no second try.
+// again opens the stream again and sends the kept messages. It returns the error for
+// the caller: the server's refusal, if the session has no other token to try.
 func (s *stream) again(refusal error) error {
 	s.call.say(true)
 	token, err := s.call.token()
@@ -217,7 +223,7 @@ func (s *stream) resend(token string, refusal error) error {
 	s.mu.Unlock()
 	for _, m := range kept {
 		if err := inner.SendMsg(m); errors.Is(err, io.EOF) {
-			return nil // RecvMsg says why
+			return nil // RecvMsg returns the reason
 		} else if err != nil {
 			return err
 		}

@@ -1,22 +1,23 @@
-// Package tandemgrpc signs gRPC calls in with the session of a [tandem.Session].
+// Package tandemgrpc sends a [tandem.Session]'s access token with gRPC calls.
 //
 //	conn, err := grpc.NewClient("dns:///orders.example.com", append(
 //		tandemgrpc.DialOptions(session, tandemgrpc.Options{}),
 //		grpc.WithTransportCredentials(credentials.NewTLS(nil)),
 //	)...)
 //
-// Each call on the connection carries the access token. A call that the server refuses
-// as Unauthenticated is made once more with the next token, however many are refused at
-// once; one that refuses even a fresh token has its refusals handed on. A stream is
-// opened again if nothing has been received of it and all that was sent is still kept:
-// a single request always is, of several the first 32 KiB. Otherwise the caller gets a
-// [*NotReplayableError], and may open the stream anew.
+// Each call on the connection carries the access token. If the server answers
+// Unauthenticated, the client makes the call once more with the next token; calls that
+// are refused at the same time share one refresh. If the server refuses the fresh token
+// too, the caller gets the refusal. The client opens a refused stream again if it has
+// received nothing on the stream and still keeps everything that was sent: a single
+// request always, of several messages the first 32 KiB. Otherwise the caller gets a
+// [*NotReplayableError], and may open a new stream.
 //
-// A connection is one API: whatever is called on it is sent the token, Config.Origins
-// of the session doesn't apply. A call that brings an "authorization" of its own in its
-// outgoing metadata, or [grpc.PerRPCCredentials], goes out as it is.
+// Use a connection for one API only: the client sends the token with every call on it,
+// and Config.Origins of the session does not apply. A call that has an "authorization"
+// of its own in its outgoing metadata, or [grpc.PerRPCCredentials], goes out unchanged.
 //
-// Errors have a gRPC status and can be told apart with [errors.As] all the same: a
+// Errors have a gRPC status, and [errors.As] still finds the session's error in them: a
 // [*tandem.EndedError] is Unauthenticated, a [*tandem.TemporaryError] Unavailable,
 // [tandem.ErrNotSignedIn] Unauthenticated, [tandem.ErrUserChanged] FailedPrecondition
 // and [tandem.ErrClosed] Canceled.
@@ -36,15 +37,16 @@ import (
 
 // Options of a connection. The zero value is right outside of tests.
 type Options struct {
-	// InsecureSendTokensInPlaintext lets access tokens go over connections that are
-	// not encrypted, where whoever is on the way can take them: for tests on one
-	// machine. Defaults to false: such connections are refused.
+	// InsecureSendTokensInPlaintext makes the client send access tokens over
+	// unencrypted connections, where anyone on the network path can steal them. Set it
+	// only in tests on one machine. Defaults to false: the client refuses such
+	// connections.
 	InsecureSendTokensInPlaintext bool
 }
 
-// DialOptions makes a connection that is signed in: give them to [grpc.NewClient]. The
-// interceptors among them run after those before them in the list and before those
-// after them, which see a call that is made again twice.
+// DialOptions returns the options that make [grpc.NewClient] send the session's access
+// token with every call. Their interceptors run after the interceptors earlier in the
+// list and before the later ones; the later ones see a repeated call twice.
 func DialOptions(session *tandem.Session, options Options) []grpc.DialOption {
 	c := newPerRPC(session, options)
 	return []grpc.DialOption{
@@ -54,15 +56,15 @@ func DialOptions(session *tandem.Session, options Options) []grpc.DialOption {
 	}
 }
 
-// Credentials are the access token alone, for [grpc.PerRPCCredentials] with a single
-// call, such as one as another user than the connection's. They refresh a token that
-// has run out. They cannot see that the server refuses one: [DialOptions] can.
+// Credentials returns the access token as [grpc.PerRPCCredentials], for a single call,
+// such as a call as another user than the connection's. They refresh an expired token,
+// but do not notice that the server refuses one; [DialOptions] does.
 func Credentials(session *tandem.Session, options Options) credentials.PerRPCCredentials {
 	return newPerRPC(session, options)
 }
 
-// perRPC are the credentials of a connection or a call. What its interceptors have
-// to say to it is in the context, under a key that is its own.
+// perRPC are the credentials of a connection or a call. Its interceptors pass it their
+// attempt in the context, under a key of its own.
 type perRPC struct {
 	session   *tandem.Session
 	plaintext bool
@@ -72,18 +74,18 @@ type key struct{ *perRPC }
 
 // An attempt is one sending of a call.
 type attempt struct {
-	token string      // empty: the call brings its own credentials
-	sent  atomic.Bool // whether the token was handed to the transport
+	token string      // empty: the call has credentials of its own
+	sent  atomic.Bool // whether gRPC's transport got the token
 }
 
 func newPerRPC(session *tandem.Session, options Options) *perRPC {
 	return &perRPC{session: session, plaintext: options.InsecureSendTokensInPlaintext}
 }
 
-// String says what it is, and has no token in it.
+// String returns a fixed text without a token.
 func (c *perRPC) String() string { return "tandemgrpc.Credentials" }
 
-// GoString is [perRPC.String].
+// GoString returns the same text as String.
 func (c *perRPC) GoString() string { return c.String() }
 
 // RequireTransportSecurity makes gRPC refuse connections that are not encrypted.
@@ -110,13 +112,13 @@ func bearer(token string) map[string]string {
 	return map[string]string{"authorization": "Bearer " + token}
 }
 
-// begin returns the context of an attempt with the token.
+// begin returns a context that carries a new attempt with the token.
 func (c *perRPC) begin(ctx context.Context, token string) (context.Context, *attempt) {
 	a := &attempt{token: token}
 	return context.WithValue(ctx, key{c}, a), a
 }
 
-// hasOwn reports whether a call brings its own credentials.
+// hasOwn reports whether a call has credentials of its own.
 func hasOwn(ctx context.Context, opts []grpc.CallOption) bool {
 	return hasOwnHeader(ctx) || slices.ContainsFunc(opts, func(o grpc.CallOption) bool {
 		own, ok := o.(grpc.PerRPCCredsCallOption)

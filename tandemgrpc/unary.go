@@ -22,8 +22,8 @@ func (c *perRPC) unary(ctx context.Context, method string, req, reply any, cc *g
 	return withStatus(err)
 }
 
-// refused reports whether err, of a call, says that the server does not take the token;
-// not that gRPC does not send it, which has the same code.
+// refused reports whether err says that the server refused the token. If gRPC itself
+// did not send the token, the error has the same code but sent is false.
 func (a *attempt) refused(err error) bool {
 	return a.sent.Load() && status.Code(err) == codes.Unauthenticated
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A Source is a [tandem.Refresher] that takes its tokens from an [oauth2.TokenSource],
-// such as one for client credentials, a device code or a cloud's metadata:
+// A Source is a [tandem.Refresher] that gets its tokens from an [oauth2.TokenSource],
+// such as a source for client credentials, a device code or a cloud's metadata:
 //
 //	source := tandemoauth2.FromSource(config.TokenSource(ctx))
 //	session, err := tandem.Open(ctx, store, tandem.Config{Refresher: source, Origins: …})
@@ -24,22 +24,23 @@ type Source struct {
 	source oauth2.TokenSource
 
 	mu      sync.Mutex
-	pending chan struct{} // closed when the call of the source that is under way ends
+	pending chan struct{} // closed when the running call of the source ends
 	token   *oauth2.Token
 	err     error
 }
 
-// FromSource returns a refresher that asks source for every next token. A source that
-// holds on to a token (oauth2.ReuseTokenSource, which most constructors put around
-// theirs) gives the same one again until it has expired: then there is no recovery
-// from a token that was refused before.
+// FromSource returns a refresher that calls source for every next token. A source that
+// caches its token (oauth2.ReuseTokenSource, with which most constructors wrap theirs)
+// returns the same token until it expires: the session then cannot recover from an API
+// that refuses the token earlier.
 func FromSource(source oauth2.TokenSource) *Source { return &Source{source: source} }
 
-// noRefreshToken stands where a source has none: the source itself is what refreshes.
+// noRefreshToken is the refresh token of a session whose source has none: the session
+// calls the source instead of presenting a refresh token.
 const noRefreshToken = "none"
 
-// SignIn begins a session with the source's token. The error is the source's, or that
-// of [tandem.Session.SignInWith].
+// SignIn begins a session with a token of the source. The error is the source's, or
+// that of [tandem.Session.SignInWith].
 func (s *Source) SignIn(ctx context.Context, session *tandem.Session, username string) error {
 	grant, err := s.Refresh(ctx, tandem.Pair{})
 	if err != nil {
@@ -48,8 +49,9 @@ func (s *Source) SignIn(ctx context.Context, session *tandem.Session, username s
 	return session.SignInWith(ctx, username, grant)
 }
 
-// Refresh asks the source for a token. A source has no context: one that hangs is left
-// alone when ctx ends, and whatever it returns in the end is the next call's.
+// Refresh calls the source for a token. A source takes no context: if ctx ends while
+// the source hangs, Refresh returns, and the next call gets what the source returns in
+// the end.
 func (s *Source) Refresh(ctx context.Context, pair tandem.Pair) (tandem.Grant, error) {
 	pending := s.start()
 	select {
@@ -66,7 +68,7 @@ func (s *Source) Refresh(ctx context.Context, pair tandem.Pair) (tandem.Grant, e
 	return grant, nil
 }
 
-// start calls the source, unless a call is under way.
+// start calls the source in a goroutine, unless a call is running already.
 func (s *Source) start() chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -84,21 +86,21 @@ func (s *Source) start() chan struct{} {
 	return s.pending
 }
 
-// take returns what the source has said, and lets the next call ask it anew.
+// take returns the source's result, and lets the next Refresh call the source again.
 func (s *Source) take(pending chan struct{}) (*oauth2.Token, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pending == pending {
 		s.pending = nil
 	}
-	if s.token == nil && s.err == nil { // the source has panicked
+	if s.token == nil && s.err == nil { // the source panicked
 		return nil, errors.New("source returned neither a token nor an error")
 	}
 	return s.token, s.err
 }
 
-// explain says what a source's error means, without the body of the answer, which
-// [oauth2.RetrieveError] would print.
+// explain returns what a source's error means. It leaves out the body of the token
+// endpoint's answer, which [oauth2.RetrieveError] would print.
 func explain(err error, pair tandem.Pair) error {
 	refused, ok := errors.AsType[*oauth2.RetrieveError](err)
 	switch {
@@ -112,7 +114,7 @@ func explain(err error, pair tandem.Pair) error {
 	return fmt.Errorf("token endpoint answered %d %s", refused.Response.StatusCode, refused.ErrorCode)
 }
 
-// isBusy reports whether the endpoint may answer otherwise later.
+// isBusy reports whether the token endpoint may answer differently later.
 func isBusy(resp *http.Response) bool {
 	return resp != nil && (resp.StatusCode >= http.StatusInternalServerError ||
 		resp.StatusCode == http.StatusTooManyRequests || resp.StatusCode == http.StatusRequestTimeout)

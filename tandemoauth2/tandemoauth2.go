@@ -1,8 +1,8 @@
-// Package tandemoauth2 is between a [tandem.Session] and golang.org/x/oauth2: a
-// session's access tokens for programs that want an [oauth2.TokenSource], and what is
-// signed in with golang.org/x/oauth2 as a session.
+// Package tandemoauth2 connects a [tandem.Session] with golang.org/x/oauth2: it offers
+// a session's access tokens as an [oauth2.TokenSource], and makes a session of tokens
+// that golang.org/x/oauth2 has obtained.
 //
-// To go on with a token that golang.org/x/oauth2 has got:
+// To begin a session with a token from golang.org/x/oauth2:
 //
 //	config, err := tandemoauth2.Config(oauth2Config)
 //	refresher, err := tandem.NewOAuth2(config)
@@ -20,23 +20,24 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// TokenSource returns the access tokens of a session, each good when it is returned:
-// don't put an [oauth2.ReuseTokenSource] in between, which would keep one that the
-// session has replaced. The context bounds every call of Token, whose errors are those
-// of [tandem.Session.Token].
+// TokenSource returns a source of the session's access tokens, each valid when Token
+// returns it. Don't wrap it in an [oauth2.ReuseTokenSource], which would cache a token
+// after the session has replaced it. ctx bounds every call of Token. The errors of
+// Token are those of [tandem.Session.Token].
 //
-// A client over it does not recover from a 401; [tandem.Session.Client] does.
+// An HTTP client that uses the source does not recover from a 401;
+// [tandem.Session.Client] does.
 func TokenSource(ctx context.Context, session *tandem.Session) oauth2.TokenSource {
 	return tokenSource{ctx, session}
 }
 
 type tokenSource struct {
-	ctx     context.Context // of all calls: an oauth2.TokenSource has none of its own
+	ctx     context.Context // for all calls: Token takes no context
 	session *tandem.Session
 }
 
-// Token returns an access token that is good now. It has no refresh token: that is the
-// session's.
+// Token returns a valid access token, without a refresh token: only the session uses
+// the refresh token.
 func (s tokenSource) Token() (*oauth2.Token, error) {
 	token, until, err := s.session.TokenUntil(s.ctx)
 	if err != nil {
@@ -45,10 +46,9 @@ func (s tokenSource) Token() (*oauth2.Token, error) {
 	return &oauth2.Token{AccessToken: token, TokenType: "Bearer", Expiry: until}, nil
 }
 
-// Config returns the settings of a client of golang.org/x/oauth2 as those of
-// [tandem.NewOAuth2]. The error says that c.Endpoint.AuthStyle has to be named: finding
-// it out by trying sends a refresh token twice, which ends the session where one is
-// good for one use.
+// Config converts the settings of a golang.org/x/oauth2 client for [tandem.NewOAuth2].
+// The error says that c.Endpoint.AuthStyle must be set: trying both styles presents a
+// refresh token twice, which ends the session at a server with one-use refresh tokens.
 func Config(c *oauth2.Config) (tandem.OAuth2Config, error) {
 	config := tandem.OAuth2Config{TokenURL: c.Endpoint.TokenURL, ClientID: c.ClientID, ClientSecret: c.ClientSecret}
 	switch {
@@ -64,8 +64,8 @@ func Config(c *oauth2.Config) (tandem.OAuth2Config, error) {
 	return config, nil
 }
 
-// Grant returns what a token gives, for [tandem.Session.SignInWith]. An access token
-// that has expired is left out: the session then begins with a refresh.
+// Grant converts a token for [tandem.Session.SignInWith]. It leaves out an access token
+// that has expired, so that the session begins with a refresh.
 func Grant(token *oauth2.Token) tandem.Grant {
 	grant := tandem.Grant{RefreshToken: token.RefreshToken}
 	left := time.Until(token.Expiry)

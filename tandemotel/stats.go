@@ -11,10 +11,10 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// RegisterStats has the counts read whenever metrics are collected, until Unregister is
-// called on what it returns. Give it [tandem.Session.Stats], or a function that adds up
-// those of all sessions: two that are registered need Options.Attributes to tell them
-// apart. The error is the meter's.
+// RegisterStats makes the meter read the counts whenever it collects metrics, until the
+// caller calls Unregister on the result. Pass [tandem.Session.Stats], or a function
+// that adds up the counts of all sessions: to register several sessions separately,
+// give each of them different Options.Attributes. The error is the meter's.
 func RegisterStats(stats func() tandem.Stats, options Options) (metric.Registration, error) {
 	options = options.withDefaults()
 	meter := options.MeterProvider.Meter(scope)

@@ -1,4 +1,5 @@
-// Package tandemotel shows what happens to a [tandem.Session] with OpenTelemetry.
+// Package tandemotel reports what happens to a [tandem.Session] as OpenTelemetry traces
+// and metrics.
 //
 //	observe, err := tandemotel.Observe(tandemotel.Options{})
 //	…
@@ -8,15 +9,15 @@
 //	…
 //	defer registration.Unregister()
 //
-// Observe makes spans named after the [tandem.EventKind]: tandem.sign_in, tandem.refresh
-// (one that failed, too), tandem.adopt, tandem.store_failed, tandem.end and
-// tandem.sign_out. They are children of the span of the request that set things going,
-// which may be over before they are; a replay, which is part of its request, is an event
-// tandem.replay of the request's span. Beside them it keeps the histogram
+// Observe makes spans named after the [tandem.EventKind]: tandem.sign_in,
+// tandem.refresh (also for a refresh that failed), tandem.adopt, tandem.store_failed,
+// tandem.end and tandem.sign_out. Each is a child of the span of the request that
+// caused it, and may end after that span. A replay is part of its request, so it is an
+// event tandem.replay of the request's span. Observe also records the histogram
 // tandem.client.refresh.duration, in seconds.
 //
-// RegisterStats has the counters tandem.client.requests, .expiries, .replays, .refreshes,
-// .refresh.failures and .session.ends, which are those of [tandem.Stats].
+// RegisterStats adds the counters tandem.client.requests, .expiries, .replays,
+// .refreshes, .refresh.failures and .session.ends, with the counts of [tandem.Stats].
 //
 // Attributes:
 //   - tandem.session.id, of spans and their events alone: of metrics it would make one
@@ -25,7 +26,7 @@
 //   - error.type, of a span that failed and of the histogram: "temporary" if the session
 //     lives on, "ended" if it doesn't, "_OTHER" for the rest, such as a store's errors.
 //
-// No token is ever part of any of them.
+// None of them contains a token.
 package tandemotel
 
 import (
@@ -43,17 +44,17 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// Options say where spans and metrics go. The zero value is right for a program with
-// one session.
+// Options say where spans and metrics go. The zero value suits a program with one
+// session.
 type Options struct {
-	// TracerProvider gets the spans. Defaults to the global one.
+	// TracerProvider receives the spans. Defaults to the global one.
 	TracerProvider trace.TracerProvider
 
-	// MeterProvider gets the metrics. Defaults to the global one.
+	// MeterProvider receives the metrics. Defaults to the global one.
 	MeterProvider metric.MeterProvider
 
-	// Attributes are further ones of all spans and metrics, such as what a session is
-	// for in a program that has several. Defaults to none.
+	// Attributes are added to all spans and metrics, such as the purpose of a session
+	// in a program that has several. Defaults to none.
 	Attributes []attribute.KeyValue
 }
 
@@ -76,7 +77,7 @@ const (
 	errorType = attribute.Key("error.type")
 )
 
-// Observe returns what [tandem.Config] has a field for. The error is the meter's.
+// Observe returns a function for [tandem.Config].Observe. The error is the meter's.
 func Observe(options Options) (func(ctx context.Context, e tandem.Event), error) {
 	options = options.withDefaults()
 	duration, err := options.MeterProvider.Meter(scope).Float64Histogram("tandem.client.refresh.duration",
@@ -112,7 +113,7 @@ func (o *observer) observe(ctx context.Context, e tandem.Event) {
 	case tandem.EventRefresh, tandem.EventEnd:
 		o.refreshed(ctx, e)
 	case tandem.EventSignIn, tandem.EventAdopt, tandem.EventStoreFailed, tandem.EventSignOut:
-		// Spans alone.
+		// These events have a span and no metric.
 	}
 	_, span := o.tracer.Start(ctx, name, trace.WithTimestamp(e.Begun), trace.WithAttributes(o.of(e)...))
 	if e.Err != nil {
@@ -121,8 +122,8 @@ func (o *observer) observe(ctx context.Context, e tandem.Event) {
 	span.End(trace.WithTimestamp(e.Begun.Add(e.Duration)))
 }
 
-// refreshed counts a refresh, however it went. The span that it is measured for is in
-// ctx, for exemplars.
+// refreshed records a refresh, successful or not. ctx carries the refresh's span, for
+// exemplars.
 func (o *observer) refreshed(ctx context.Context, e tandem.Event) {
 	attributes := o.attributes
 	if e.Err != nil {
@@ -131,7 +132,7 @@ func (o *observer) refreshed(ctx context.Context, e tandem.Event) {
 	o.duration.Record(ctx, e.Duration.Seconds(), metric.WithAttributes(attributes...))
 }
 
-// of returns the attributes of the span or the span's event for e.
+// of returns the attributes of the span or span event for e.
 func (o *observer) of(e tandem.Event) []attribute.KeyValue {
 	attributes := o.attributes
 	if e.SessionID != "" {
