@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// encodingOf returns the content encoding of an answer (RFC 9110 section 8.4), in lower
+// encodingOf returns the content encoding of an answer (RFC 9110 section 8.4) in lower
 // case; empty if there is none.
 func encodingOf(resp *http.Response) string {
 	encoding := strings.ToLower(strings.TrimSpace(strings.Join(resp.Header.Values("Content-Encoding"), ", ")))
@@ -29,8 +29,8 @@ func canDecode(encoding string) bool {
 	return false
 }
 
-// decode returns a reader of what r has in an encoding that canDecode knows. It returns
-// each byte as soon as the server has flushed it.
+// decode returns a reader that decodes r, for an encoding that canDecode accepts. The
+// reader returns each byte as soon as the server has flushed it.
 func decode(r io.Reader, encoding string) io.Reader {
 	switch encoding {
 	case "gzip", "x-gzip":
@@ -41,12 +41,13 @@ func decode(r io.Reader, encoding string) io.Reader {
 	return r
 }
 
-// A gunzip reader decodes gzip (RFC 1952). A server may put each flush in a member of its
-// own: what one member contains is there before the next one begins.
+// A gunzip reader decodes gzip (RFC 1952). A server may put each flush into a gzip
+// member of its own, so the reader returns the content of one member before it waits
+// for the next.
 type gunzip struct {
 	from   *bufio.Reader
 	member *gzip.Reader
-	ended  bool // the member has been read to its end
+	ended  bool // the reader has read the member to its end
 }
 
 // Read reads what is there, or waits for it.
@@ -65,7 +66,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	}
 }
 
-// begin begins the next member unless one is being read.
+// begin opens the next member, unless the reader is within one.
 func (g *gunzip) begin() (err error) {
 	switch {
 	case g.member == nil:

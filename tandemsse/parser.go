@@ -26,10 +26,10 @@ type Event struct {
 // Options.MaxEventSize.
 var ErrEventTooLarge = errors.New("event is larger than Options.MaxEventSize")
 
-// A parser reads the events of one stream as WHATWG HTML section 9.2.6 has it, with two
-// differences. The parser begins with the id of the latest event of the stream before, as
-// browsers do. And it ignores an id that contains any control character, not only NUL,
-// because the Last-Event-ID header could not carry it.
+// A parser reads the events of one stream as WHATWG HTML section 9.2.6 specifies, with
+// two differences. The parser begins with the id of the previous stream's latest event,
+// as browsers do. And it ignores an id that contains any control character, not only
+// NUL, because the Last-Event-ID header could not carry it.
 type parser struct {
 	r     *bufio.Reader
 	limit int // bytes that an event may have
@@ -79,7 +79,7 @@ func (p *parser) next() (Event, error) {
 	}
 }
 
-// field interprets one line that is not empty.
+// field interprets one non-empty line.
 func (p *parser) field(line []byte) error {
 	name, value, _ := bytes.Cut(line, []byte{':'})
 	value = bytes.TrimPrefix(value, []byte{' '})

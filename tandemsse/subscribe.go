@@ -25,46 +25,47 @@ var ErrForeignOrigin = reconnect.ErrForeignOrigin
 
 // Options say how to subscribe. The zero value is ready to use.
 type Options struct {
-	// LastEventID is the id of the event after which the server is asked to begin. Defaults
-	// to none: the server decides.
+	// LastEventID asks the server to begin after the event with this id. Defaults to
+	// none: the server decides where to begin.
 	LastEventID string
 
-	// Header has further headers of the requests. Leave Authorization out: the session
-	// sets it. Without an Accept-Encoding the client asks the server
-	// not to compress the stream; streams with the encodings gzip and deflate are
-	// understood all the same.
+	// Header contains further headers of the requests. Leave Authorization out: the
+	// session sets it. Unless Header has an Accept-Encoding, the client asks the server
+	// not to compress the stream; it decodes gzip and deflate in any case.
 	Header http.Header
 
-	// Method and Body are those of the request; the client sends the body anew with each
-	// connection. Method defaults to GET, or to POST if there is a body.
+	// Method and Body are the request's method and body; the client sends the body
+	// again with each connection. Method defaults to GET, or to POST if there is a
+	// body.
 	Method string
 	Body   []byte
 
-	// IdleTimeout is how long nothing may come, not even a comment, before the client
-	// gives the connection up and makes another one. It bounds the wait for the answer,
-	// too, but not the wait for an access token, nor the time that handle takes. Set it
-	// to two or three times the interval at which the server sends comments: without it
-	// a connection that a proxy holds open in front of a dead server is never noticed.
-	// Defaults to none, because a server may say nothing for hours while it has no event;
-	// a router that forgets the connection is then noticed by TCP keep-alives alone,
-	// within minutes.
+	// IdleTimeout is how long the client waits for the next byte, a comment included,
+	// before it gives the connection up and connects again. It also bounds the wait for
+	// the answer to the request, but not the wait for an access token, nor the time
+	// that handle takes. Set it to two or three times the interval at which the server
+	// sends comments: without it the client never notices that a proxy keeps a
+	// connection open in front of a dead server. Defaults to none, because a server may
+	// send nothing for hours while it has no event; TCP keep-alives then notice within
+	// minutes that a router has forgotten the connection.
 	IdleTimeout time.Duration
 
-	// MaxEventSize is how many bytes the data of one event may have, and each line of the
-	// stream. Defaults to 1 MiB.
+	// MaxEventSize is the limit in bytes for the data of one event, and for each line
+	// of the stream. Defaults to 1 MiB.
 	MaxEventSize int
 
-	// MinWait is how long the client waits before it connects again. Each further failure
-	// doubles the wait, and a connection that brought an event or lasted 10 seconds resets
-	// it; a random part of up to a half is taken off. A server that asks for a longer wait,
-	// with a "retry" field or with Retry-After, gets it, up to an hour. Defaults to 1 second.
+	// MinWait is how long the client waits before it connects again. Each further
+	// failure doubles the wait; a connection that brought an event or lasted 10 seconds
+	// resets it. The client subtracts a random part of up to a half. It waits longer if
+	// the server asks for that with a "retry" field or with Retry-After, up to an hour.
+	// Defaults to 1 second.
 	MinWait time.Duration
 
-	// MaxWait is the longest wait that the doubling leads to. Defaults to 30 seconds.
+	// MaxWait bounds the doubling. Defaults to 30 seconds.
 	MaxWait time.Duration
 
-	// Logger has a line for each connection that was lost or could not be made, with the
-	// error and the wait until the next attempt. Defaults to none.
+	// Logger gets a line for each connection that the client lost or could not make,
+	// with the error and the wait until the next attempt. Defaults to none.
 	Logger *slog.Logger
 }
 
@@ -128,9 +129,9 @@ type stream struct {
 	client  *http.Client
 	handle  func(Event) error
 
-	opened bool // at least once
+	opened bool // whether a stream was open at least once
 	lastID string
-	retry  time.Duration // what the server said last
+	retry  time.Duration // the server's latest reconnection time
 }
 
 func newStream(session *tandem.Session, address string, o Options) (*stream, error) {
@@ -169,7 +170,7 @@ func (s *stream) request(ctx context.Context) (*http.Request, error) {
 		return nil, reconnect.Bare(err)
 	}
 	req.Header.Set("Cache-Control", "no-cache")
-	req.Header.Set("Accept-Encoding", "identity") // what compresses a stream holds it back
+	req.Header.Set("Accept-Encoding", "identity") // compression delays events until a block is full
 	for name, values := range s.options.Header {
 		req.Header[http.CanonicalHeaderKey(name)] = slices.Clone(values)
 	}
@@ -254,8 +255,8 @@ func isEvents(resp *http.Response) bool {
 	return err == nil && kind == "text/event-stream"
 }
 
-// A watched reader ends the connection if nothing comes for too long. Only the time that
-// the client spends in a read counts, not the time in which handle works.
+// A watched reader ends the connection if nothing arrives within limit. Only the time
+// that the client spends in a read counts, not the time that handle takes.
 type watched struct {
 	io.Reader
 	limit time.Duration

@@ -40,12 +40,13 @@ func (c *Conn) stopPings() {
 	c.pings.Wait()
 }
 
-// ping pings the server whenever nothing has come from it for an interval, and gives the
-// connection up if nothing comes within the limit after that. It returns once the
+// ping pings the server whenever it has sent nothing for interval, and gives the
+// connection up if nothing arrives within limit after that. It returns once the
 // connection is closed.
 //
-// Only the program's reads take pongs in, so the connection counts as silent only while
-// the program waits in a read; and any byte that arrives shows that the server is alive.
+// The library processes pongs only during the program's reads, so the connection counts
+// as silent only while the program waits in a read. Any byte that arrives shows that
+// the server is alive.
 func (c *Conn) ping(interval, limit time.Duration) {
 	for {
 		for silence := c.wire.silence(); silence < interval; silence = c.wire.silence() {
@@ -53,7 +54,7 @@ func (c *Conn) ping(interval, limit time.Duration) {
 				return
 			}
 		}
-		// A ping cannot overtake what the program is writing.
+		// A ping has to wait until the program's running write ends.
 		if stuck := c.wire.stuck(); stuck >= limit {
 			c.wire.giveUp(fmt.Errorf("nothing came from the server for %s, and it has taken nothing in for %s", c.wire.silence(), stuck))
 			return
@@ -69,7 +70,8 @@ func (c *Conn) ping(interval, limit time.Duration) {
 	}
 }
 
-// pingOnce returns false once the connection is closed.
+// pingOnce sends a ping and waits for a sign of life. It returns false once the
+// connection is closed.
 func (c *Conn) pingOnce(limit time.Duration) bool {
 	begun := time.Now()
 	ctx, cancel := context.WithTimeout(c.wire.ctx, limit)
@@ -81,7 +83,7 @@ func (c *Conn) pingOnce(limit time.Duration) bool {
 	case err == nil:
 		return true
 	case ctx.Err() == nil:
-		return c.wire.sleep(limit) // the ping was not written: another frame held it up
+		return c.wire.sleep(limit) // the ping was not written: another frame blocked it
 	}
 	if silence := c.wire.silence(); silence >= time.Since(begun) {
 		c.wire.giveUp(fmt.Errorf("nothing came from the server for %s, not even the answer to a ping", silence))
@@ -90,23 +92,24 @@ func (c *Conn) pingOnce(limit time.Duration) bool {
 	return true
 }
 
-// A wire is the bytes of one connection. It keeps track of the read and of the write that
-// are under way.
+// A wire passes on the bytes of one connection, and records since when the current read
+// and the current write have been waiting.
 type wire struct {
 	io.ReadWriteCloser
 	ctx   context.Context // ends when the connection is closed
 	close context.CancelFunc
 
 	mu      sync.Mutex
-	reading time.Time // when the read that is under way began; zero if none is
-	writing time.Time // the same of the write
+	reading time.Time // when the current read began; zero if there is none
+	writing time.Time // when the current write began; zero if there is none
 	lost    error     // why the connection was given up
 }
 
-// silence returns for how long the program has been waiting for bytes; 0 if it is not.
+// silence returns how long the current read has been waiting for bytes; 0 if there is
+// none.
 func (w *wire) silence() time.Duration { return w.since(&w.reading) }
 
-// stuck returns for how long a write has been waiting; 0 if none is.
+// stuck returns how long the current write has been waiting; 0 if there is none.
 func (w *wire) stuck() time.Duration { return w.since(&w.writing) }
 
 func (w *wire) since(begun *time.Time) time.Duration {
@@ -118,7 +121,7 @@ func (w *wire) since(begun *time.Time) time.Duration {
 	return time.Since(*begun)
 }
 
-// sleep returns false once the connection is closed.
+// sleep waits for d. It returns false once the connection is closed.
 func (w *wire) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -130,7 +133,7 @@ func (w *wire) sleep(d time.Duration) bool {
 	}
 }
 
-// giveUp closes the connection: what is being read or written fails with err.
+// giveUp closes the connection. Reads and writes on it then fail with err.
 func (w *wire) giveUp(err error) {
 	w.mu.Lock()
 	w.lost = err
@@ -166,7 +169,8 @@ func (w *wire) set(begun *time.Time, now time.Time) {
 	*begun = now
 }
 
-// why replaces the error of a connection that was given up with the reason.
+// why returns the reason for which the connection was given up, if there is one, in
+// place of err.
 func (w *wire) why(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,7 +180,7 @@ func (w *wire) why(err error) error {
 	return err
 }
 
-// A tap is a transport that makes a wire of the connection that a handshake opens.
+// A tap is a transport that wraps the connection of a successful handshake in a wire.
 type tap struct {
 	http.RoundTripper
 	wire *wire // nil until a handshake has succeeded

@@ -30,55 +30,56 @@ var ErrForeignOrigin = reconnect.ErrForeignOrigin
 
 // Options say how to connect. The zero value is ready to use.
 type Options struct {
-	// Handshake has the headers, subprotocols and compression to ask for. Leave HTTPClient
-	// nil and the Authorization header out: the session sets both.
+	// Handshake sets the headers, subprotocols and compression of the handshake. Leave
+	// HTTPClient nil and the Authorization header out: the session sets both.
 	Handshake websocket.DialOptions
 
 	// Timeout bounds the wait for the answer to a handshake, but not the wait for an access
 	// token. Defaults to 30 seconds.
 	Timeout time.Duration
 
-	// Refused says which answers to a handshake refuse the access token besides those
-	// with status 401. Many gateways in front of WebSockets answer an expired token with
-	// 403: there, let it return true for that status. The session then refreshes, and the
-	// handshake is made once more; if that is refused too, the error is a [*RefusedError].
-	// Refused may read the body. Defaults to none: 403 is a matter of rights.
+	// Refused reports whether an answer to the handshake, other than status 401,
+	// refuses the access token. Many gateways in front of WebSockets answer an expired
+	// token with 403: for them, return true for that status. The session then
+	// refreshes, and the client makes the handshake once more; if the server refuses
+	// that too, the error is a [*RefusedError]. Refused may read the body. Defaults to
+	// none: 403 then means that the user lacks a right.
 	Refused func(*http.Response) bool
 
-	// RefusedCodes are the close codes with which the server says that it does not
-	// accept the access token any more. Defaults to 1008 (policy violation) and
-	// [StatusUnauthorized]; none if it is empty but not nil.
+	// RefusedCodes are the close codes with which the server says that it no longer
+	// accepts the access token. Defaults to 1008 (policy violation) and
+	// [StatusUnauthorized]; an empty slice that is not nil means none.
 	RefusedCodes []websocket.StatusCode
 
-	// PingInterval is how long nothing may come from the server before the client pings
-	// it (RFC 6455 section 5.5.2). Only the program's reads take the answer in, so the
-	// time counts while the program waits in a read of the connection, and not while it
-	// is busy with a message; a program that only writes calls
+	// PingInterval is how long the server may send nothing before the client pings it
+	// (RFC 6455 section 5.5.2). The library processes the answer only during the
+	// program's reads, so the time counts while the program waits in a read, and not
+	// while it handles a message; a program that only writes calls
 	// [websocket.Conn.CloseRead]. Defaults to 30 seconds; negative means never.
 	PingInterval time.Duration
 
-	// PongTimeout is how long nothing may come after a ping, neither the answer nor
-	// anything else, before the client gives the connection up: the read fails, and
-	// [Run] connects again. A server that breaks the protocol and leaves pings
-	// unanswered needs a negative PingInterval. Defaults to 15 seconds.
+	// PongTimeout is how long after a ping the client waits for any byte from the
+	// server before it gives the connection up: the read fails, and [Run] connects
+	// again. For a server that breaks the protocol and does not answer pings, set
+	// PingInterval to a negative value. Defaults to 15 seconds.
 	PongTimeout time.Duration
 
-	// MaxMessageSize is how many bytes a message from the server may have. A larger one
-	// ends the connection with [websocket.ErrMessageTooBig]. Defaults to 1 MiB; negative
-	// means that there is no limit.
+	// MaxMessageSize is the limit in bytes for a message from the server. A larger
+	// message ends the connection with [websocket.ErrMessageTooBig]. Defaults to 1 MiB;
+	// negative means no limit.
 	MaxMessageSize int64
 
 	// MinWait is how long [Run] waits before it connects again. Each further failure
-	// doubles the wait, and a connection that lasted 10 seconds resets it; a random part
-	// of up to a half is taken off. Defaults to 1 second.
+	// doubles the wait; a connection that lasted 10 seconds resets it. Run subtracts a
+	// random part of up to a half. Defaults to 1 second.
 	MinWait time.Duration
 
-	// MaxWait is the longest wait that the doubling leads to. A server that asks for a
-	// longer one with Retry-After gets it, up to an hour. Defaults to 30 seconds.
+	// MaxWait bounds the doubling. If a server asks for a longer wait with Retry-After,
+	// Run waits that long, up to an hour. Defaults to 30 seconds.
 	MaxWait time.Duration
 
-	// Logger has a line for each connection that was lost or could not be made, with the
-	// error and the wait until the next attempt. Defaults to none.
+	// Logger gets a line for each connection that [Run] lost or could not make, with
+	// the error and the wait until the next attempt. Defaults to none.
 	Logger *slog.Logger
 }
 
@@ -102,21 +103,21 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("server refused the WebSocket: it answered %d %s", e.Status, http.StatusText(e.Status))
 }
 
-// A Conn is a connection, and remembers which access token it was opened with.
+// A Conn is a WebSocket that remembers which access token it was opened with.
 type Conn struct {
 	*websocket.Conn
 	session *tandem.Session
 	token   string
 	refused []websocket.StatusCode
 
-	wire  *wire          // nil if the session's transport has one that cannot be watched
+	wire  *wire          // nil if the session's transport returns a connection that cannot be wrapped
 	pings sync.WaitGroup // the goroutine that pings
 }
 
-// Lost tells the session about the error that the connection ended with. If its close
-// code is one of Options.RefusedCodes, Lost returns true, and the session's next request
-// or handshake uses another access token than the one that this connection was opened
-// with: a fresh one, if the session has not replaced that token already.
+// Lost tells the session about the error that ended the connection. If the error has a
+// close code from Options.RefusedCodes, Lost returns true, and the session's next
+// request or handshake uses a newer access token than this connection did: the session
+// refreshes, unless it has replaced the token already.
 func (c *Conn) Lost(err error) bool {
 	if !slices.Contains(c.refused, websocket.CloseStatus(err)) {
 		return false
@@ -125,9 +126,9 @@ func (c *Conn) Lost(err error) bool {
 	return true
 }
 
-// Dial opens one WebSocket. The address is a URL with the scheme ws, wss, http or https.
-// The caller closes the connection when it is done, and passes the error of a connection
-// that ended by itself to [Conn.Lost].
+// Dial opens one WebSocket. The address is a URL with the scheme ws, wss, http or
+// https. The caller closes the connection when done, and passes the error of a
+// connection that ended by itself to [Conn.Lost].
 //
 // The error is a [*RefusedError], [ErrForeignOrigin], one of [tandem.Session.Token], the
 // context's or the network's. ctx bounds the handshake alone.
@@ -139,7 +140,7 @@ func Dial(ctx context.Context, session *tandem.Session, address string, options 
 	return d.dial(ctx)
 }
 
-// A dialer opens the connections of one stream, one after another.
+// A dialer opens one connection after another for one stream.
 type dialer struct {
 	session    *tandem.Session
 	url        string
@@ -193,7 +194,7 @@ func (d *dialer) dial(ctx context.Context) (*Conn, error) {
 	how.HTTPClient = d.handshakes.Client()
 	opened := &tap{RoundTripper: how.HTTPClient.Transport}
 	how.HTTPClient.Transport = opened
-	conn, resp, err := websocket.Dial(ctx, d.url, &how) //nolint:bodyclose // Dial has read it
+	conn, resp, err := websocket.Dial(ctx, d.url, &how) //nolint:bodyclose // Dial has read the body
 	switch {
 	case err == nil:
 		c := &Conn{Conn: conn, session: d.session, token: d.handshakes.Token(), refused: d.options.RefusedCodes, wire: opened.wire}

@@ -27,5 +27,5 @@
 // The client sends the token to the session's origins and to no other, in the Authorization
 // header and never in the URL. It makes no handshake without a token.
 //
-// Connections are those of [github.com/coder/websocket].
+// The connections are those of [github.com/coder/websocket].
 package tandemws

@@ -17,11 +17,12 @@ import (
 // http or https.
 //
 // handle reads until the connection fails, and returns the error: Run then connects
-// again, whatever the close code is, 1000 included. If handle returns nil, the program is
-// done; if it returns an error from [Stop], Run fails with that error. handle must pass on
-// the ctx that it is given. Run closes the connection after handle has returned.
+// again, whatever the close code is, 1000 included. If handle returns nil, Run ends and
+// returns nil; if it returns an error from [Stop], Run returns that error. handle must
+// pass its ctx to the calls that it makes. Run closes the connection after handle has
+// returned.
 //
-// While handle reads, the client notices a connection that has gone silent, and the read
+// While handle reads, the client notices that the server has gone silent, and the read
 // fails; see Options.PingInterval.
 //
 // Run returns
@@ -51,7 +52,7 @@ func Run(ctx context.Context, session *tandem.Session, address string, options O
 	return options.loop().Run(ctx, s.connect)
 }
 
-// Stop returns an error that makes [Run] return err, in place of connecting again.
+// Stop returns an error that makes [Run] return err instead of connecting again.
 func Stop(err error) error { return &stopError{err} }
 
 type stopError struct{ err error }
@@ -60,17 +61,17 @@ func (e *stopError) Error() string { return e.err.Error() }
 func (e *stopError) Unwrap() error { return e.err }
 
 const (
-	// maxRefusals is how many refusals in a row show that the server refuses fresh tokens:
-	// the first refused token may be an old one, and so may the second, which another
-	// request has fetched meanwhile. The third is a fresh one.
+	// maxRefusals is how many refusals in a row show that the server refuses fresh
+	// tokens. The first refused token may be an old one, and so may the second, which
+	// another request may have fetched before. The third token is fresh.
 	maxRefusals = 3
 
-	// expiryLeeway is how much earlier than by the client's clock a token may expire at the
-	// server.
+	// expiryLeeway is how far the server's clock may be ahead of the client's when the
+	// server closes a connection because its token has expired.
 	expiryLeeway = 5 * time.Second
 
-	// servedFor is how long a connection lasts at least if the server accepted its token
-	// at first.
+	// servedFor is how long a connection must have lasted to show that the server
+	// accepted its token at first.
 	servedFor = time.Second
 )
 
@@ -78,13 +79,13 @@ const (
 type stream struct {
 	*dialer
 	handle func(ctx context.Context, conn *websocket.Conn) error
-	opened bool // at least once
+	opened bool // whether a connection was open at least once
 	// refusals is how many connections in a row the server has closed at once because
 	// of their tokens.
 	refusals int
 }
 
-// connect opens one connection and lets it be handled.
+// connect opens one connection and calls handle with it.
 func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 	conn, err := s.dial(ctx)
 	if err != nil {
@@ -94,7 +95,7 @@ func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 		}
 		return a
 	}
-	defer conn.CloseNow() //nolint:errcheck // it is lost, or closed already
+	defer conn.CloseNow() //nolint:errcheck // the connection is lost, or closed already
 	s.opened = true
 	a := reconnect.Attempt{Opened: time.Now()}
 	a.Err = s.handle(ctx, conn.Conn)
@@ -108,15 +109,15 @@ func (s *stream) connect(ctx context.Context) reconnect.Attempt {
 	}
 	if a.Err == nil {
 		a.Done = true
-		_ = conn.Close(websocket.StatusNormalClosure, "") // whether or not the server says goodbye
+		_ = conn.Close(websocket.StatusNormalClosure, "") // the server need not answer
 		return a
 	}
 	return s.lost(conn, a)
 }
 
-// lost decides what follows a connection that ended. If the server closed it because of
-// its token, the next one is opened at once with a fresh token; if the server goes on to
-// refuse fresh tokens, there is no next one.
+// lost decides what follows after a connection has ended. If the server closed it
+// because of its token, Run connects at once with a fresh token; if the server keeps
+// refusing fresh tokens, Run ends.
 func (s *stream) lost(conn *Conn, a reconnect.Attempt) reconnect.Attempt {
 	ranOut := time.Until(s.handshakes.TokenExpiry()) < expiryLeeway && time.Since(a.Opened) >= servedFor
 	switch {
