@@ -1,6 +1,6 @@
-// Package reconnect contains what the long-lived streams of a session share: a loop that
-// connects again when a connection is lost, and handshakes that carry the session's access
-// token.
+// Package reconnect contains the parts that the long-lived streams of a session share:
+// a loop that connects again when a connection is lost, and handshakes that carry the
+// session's access token.
 package reconnect
 
 import (
@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// settled is how long a connection has to last to reset the wait.
+	// settled is how long a connection must last to reset the wait.
 	settled = 10 * time.Second
 
 	// maxAsked is the longest wait that a server can ask for.
@@ -27,23 +27,23 @@ const (
 // A Loop connects again and again, until an attempt says that it was the last one. Its
 // zero value is ready to use.
 type Loop struct {
-	// MinWait is the wait after a first failure. Each further failure doubles the wait; a
-	// random part of up to a half is taken off. Defaults to 1 second.
+	// MinWait is the wait after the first failure. Each further failure doubles the
+	// wait; the loop subtracts a random part of up to a half. Defaults to 1 second.
 	MinWait time.Duration
 
-	// MaxWait is the longest wait that the doubling leads to. Defaults to 30 seconds, or
-	// to MinWait if that is longer.
+	// MaxWait bounds the doubling. Defaults to 30 seconds, or to MinWait if that is
+	// longer.
 	MaxWait time.Duration
 
-	// Logger has a line for each connection that was lost or could not be made. Defaults
-	// to none.
+	// Logger gets a line for each connection that was lost or could not be made.
+	// Defaults to none.
 	Logger *slog.Logger
 
 	// Jitter draws from [0, limit), for limit > 0. Defaults to drawing at random.
 	Jitter func(limit time.Duration) time.Duration
 }
 
-// Check returns an error that names the field which is wrong.
+// Check returns an error that names the wrong field.
 func (l Loop) Check() error {
 	switch {
 	case l.MinWait < 0:
@@ -58,14 +58,13 @@ func (l Loop) Check() error {
 type Attempt struct {
 	// Err is the error that ended the connection.
 	Err error
-	// Done says that the loop ends here, and returns Err.
+	// Done makes the loop end and return Err.
 	Done bool
 	// Opened is when the server accepted the handshake; zero if it did not.
 	Opened time.Time
-	// Useful says that the connection did its work, however short it was: the wait is
-	// reset.
+	// Useful resets the wait even if the connection was short, because it did its work.
 	Useful bool
-	// AtOnce says that the next attempt follows without a wait.
+	// AtOnce makes the next attempt follow without a wait.
 	AtOnce bool
 	// AtLeast is how long the server asked the client to wait.
 	AtLeast time.Duration
@@ -76,10 +75,10 @@ func (a Attempt) Settled() bool {
 	return !a.Opened.IsZero() && time.Since(a.Opened) >= settled
 }
 
-// Run calls connect, waits and calls it again, until an attempt is done, ctx ends or the
-// session ends. It returns an [*tandem.EndedError], [tandem.ErrClosed],
-// [tandem.ErrNotSignedIn], [tandem.ErrUserChanged] and [ErrForeignOrigin] as they are, and
-// waits out a [*tandem.TemporaryError].
+// Run calls connect, waits and calls it again, until an attempt is done, ctx ends or
+// the session ends. It returns an [*tandem.EndedError], [tandem.ErrClosed],
+// [tandem.ErrNotSignedIn], [tandem.ErrUserChanged] and [ErrForeignOrigin] unchanged,
+// and tries again after a [*tandem.TemporaryError].
 func (l Loop) Run(ctx context.Context, connect func(context.Context) Attempt) error {
 	l = l.withDefaults()
 	for failures := 1; ; failures++ {
@@ -104,14 +103,14 @@ func (l Loop) Run(ctx context.Context, connect func(context.Context) Attempt) er
 	}
 }
 
-// attempt gives connect a context that ends with the connection.
+// attempt calls connect with a context that ends when connect returns.
 func (l Loop) attempt(ctx context.Context, connect func(context.Context) Attempt) Attempt {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	return connect(ctx)
 }
 
-// isEnd reports whether err says that no later handshake of the stream can succeed.
+// isEnd reports whether err means that no later handshake of the stream can succeed.
 func isEnd(err error) bool {
 	if _, ok := errors.AsType[*tandem.EndedError](err); ok {
 		return true
@@ -124,8 +123,8 @@ func isEnd(err error) bool {
 	return false
 }
 
-// wait returns how long to wait after so many failures in a row. It is never shorter than
-// the server asked for; a random part on top spreads many clients out.
+// wait returns how long to wait after the given number of failures in a row. The wait
+// is never shorter than the server asked for; a random part on top spreads the clients.
 func (l Loop) wait(failures int, a Attempt) time.Duration {
 	asked := a.AtLeast
 	if temporary, ok := errors.AsType[*tandem.TemporaryError](a.Err); ok {
@@ -174,10 +173,10 @@ func (l Loop) withDefaults() Loop {
 	return l
 }
 
-// Definitive reports whether a status that refuses a handshake is final. The status of a
-// busy server is not. A status below 400 (200 with an HTML page, say) means that the URL
-// is wrong, unless the stream has been open before: then a proxy or a captive portal shows
-// a page of its own, and a later handshake may succeed.
+// Definitive reports whether a status that refuses a handshake is final. The status of
+// a busy server is not final. A status below 400 (such as 200 with an HTML page) means
+// that the URL is wrong, unless the stream has been open before: then the page comes
+// from a proxy or a captive portal, and a later handshake may succeed.
 func Definitive(status int, openedBefore bool) bool {
 	switch {
 	case status == http.StatusRequestTimeout, status == http.StatusTooEarly, status == http.StatusTooManyRequests:
