@@ -1,5 +1,5 @@
-// Package wholefile writes a file that is there whole or not at all: [Write] for what
-// is in memory and must outlive a crash, [Create] for what a program downloads.
+// Package wholefile writes files that appear whole or not at all: [Write] for content
+// in memory that must survive a crash, [Create] for a download.
 package wholefile
 
 import (
@@ -10,17 +10,18 @@ import (
 	"path/filepath"
 )
 
-// A File is written beside its place, and put there by [File.Commit]. What is no
-// regular file, such as a pipe or a terminal, is written as it is.
+// A File is written under a temporary name beside its path; [File.Commit] renames it to
+// the path. If the path is not a regular file, such as a pipe or a terminal, the
+// program writes to it directly.
 type File struct {
 	*os.File
 
-	path string // where Commit puts it; empty if it is there already
+	path string // where Commit moves the file; empty if it is written in place
 	over bool
 }
 
-// Create begins a file for path, with the mode of the one that is there, or else with
-// what the umask leaves of 0666. A link is followed. Call Commit or Abort.
+// Create begins a file for path, with the mode of the existing file, or with 0666 minus
+// the umask if there is none. It follows a link. The caller must call Commit or Abort.
 func Create(path string) (*File, error) {
 	if target, err := filepath.EvalSymlinks(path); err == nil {
 		path = target
@@ -33,7 +34,7 @@ func Create(path string) (*File, error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	f, err := os.OpenFile(path+"."+rand.Text()[:8]+".part", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // the umask has a say, as for any other program's files
+	f, err := os.OpenFile(path+"."+rand.Text()[:8]+".part", os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // the umask restricts the mode, as for any program's files
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +47,7 @@ func Create(path string) (*File, error) {
 	return whole, nil
 }
 
-// Commit puts the file in its place.
+// Commit replaces the file at the path with the new one.
 func (f *File) Commit() error {
 	f.over = true
 	if err := f.Close(); err != nil {
@@ -61,7 +62,8 @@ func (f *File) Commit() error {
 	return nil
 }
 
-// Abort leaves what was there before. After Commit it does nothing.
+// Abort removes the temporary file and leaves the old file as it was. After Commit it
+// does nothing.
 func (f *File) Abort() error {
 	if f.over {
 		return nil

@@ -14,22 +14,22 @@ import (
 	"time"
 )
 
-// newSuffix ends the name of a file that [Write] has begun: the name of the file that
-// it is for, a dot, a random number and this.
+// newSuffix is the end of a temporary file's name in [Write]: the name is that of the
+// target file, a dot, a random number and this suffix.
 const newSuffix = ".new"
 
-// Write replaces the file at path, or makes it, with the given mode. A crash at any
-// moment leaves the old file or the new one, whole, and perhaps a file beside that
-// [Tidy] removes; what was written is on the disk once Write returns. A link at path is
-// replaced, not followed.
+// Write replaces or creates the file at path, with the given mode. A crash at any
+// moment leaves the whole old file or the whole new one, and perhaps a temporary file,
+// which [Tidy] removes. When Write returns, the content is on the disk. Write replaces
+// a link at path and does not follow it.
 //
-// The error wraps what the system said. One that comes of a file that is mounted by
-// itself, which no rename can replace, is an [ErrMounted].
+// The error wraps the system's. If the file is a mount of its own, which no rename can
+// replace, the error wraps [ErrMounted].
 func Write(path string, text []byte, mode fs.FileMode) error {
 	return WriteFrom(path, bytes.NewReader(text), mode)
 }
 
-// WriteFrom is [Write] for content that is read until its end.
+// WriteFrom is [Write] for content that it reads until io.EOF.
 func WriteFrom(path string, content io.Reader, mode fs.FileMode) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*"+newSuffix) // mode 0600
 	if err != nil {
@@ -41,7 +41,7 @@ func WriteFrom(path string, content io.Reader, mode fs.FileMode) (err error) {
 			_ = os.Remove(f.Name())
 		}
 	}()
-	if mode != 0o600 { // some file systems refuse every change
+	if mode != 0o600 { // some file systems refuse every chmod
 		if err := f.Chmod(mode); err != nil {
 			return err
 		}
@@ -65,8 +65,8 @@ func WriteFrom(path string, content io.Reader, mode fs.FileMode) (err error) {
 // mount of its own, as with "docker run -v FILE:FILE".
 var ErrMounted = errors.New("the file is mounted by itself, so that it cannot be replaced: mount its folder, not the file")
 
-// Mounted returns err, which came of replacing or removing the file at path, and wraps
-// [ErrMounted] if the file's being a mount is the reason.
+// Mounted returns err, the error of replacing or removing the file at path. It adds
+// [ErrMounted] if the reason is that the file is a mount.
 func Mounted(path string, err error) error {
 	if errors.Is(err, syscall.EBUSY) && runtime.GOOS != "windows" {
 		return fmt.Errorf("%s: %w (%w)", path, ErrMounted, err)
@@ -76,9 +76,9 @@ func Mounted(path string, err error) error {
 
 func rename(from, to string) error { return Mounted(to, os.Rename(from, to)) }
 
-// Tidy removes what calls of [Write] for path have left half written because their
-// process was killed, if it is at least as old as age. With age 0, make sure that
-// nobody is writing. What cannot be removed stays, for the next call.
+// Tidy removes the temporary files that killed processes have left in [Write] for path,
+// if they are at least as old as age. With age 0, the caller must make sure that no
+// process is writing. Tidy leaves a file that it cannot remove to the next call.
 func Tidy(path string, age time.Duration) {
 	folder := filepath.Dir(path)
 	entries, err := os.ReadDir(folder)
@@ -97,8 +97,8 @@ func Tidy(path string, age time.Duration) {
 	}
 }
 
-// SyncFolder makes what was made, renamed or removed in a folder durable, on the
-// systems and file systems where a folder can be synced.
+// SyncFolder makes files created, renamed or removed in a folder durable, on systems
+// and file systems that can sync a folder.
 func SyncFolder(path string) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -109,7 +109,7 @@ func SyncFolder(path string) error {
 	}
 	err = d.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		err = nil // a network file system without it
+		err = nil // a network file system that cannot sync a folder
 	}
 	return errors.Join(err, d.Close())
 }
