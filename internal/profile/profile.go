@@ -1,6 +1,6 @@
-// Package profile is where the command keeps the servers that it is signed in to: a
-// folder for each, with the server's address and the session's file, unless the session
-// is in the keyring.
+// Package profile stores the servers that the command is signed in to: one folder for
+// each, with the server's address and the session's file, unless the session is in the
+// keyring.
 package profile
 
 import (
@@ -19,29 +19,29 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
 
-// Default is the name of the profile that is meant where none is named.
+// Default is the name of the profile that the command uses if the user names none.
 const Default = "default"
 
-// A Profile is a server, and a session on it.
+// A Profile is a server and the user's session there.
 type Profile struct {
 	Name string `json:"-"`
 	// URL is the server's address.
 	URL string `json:"url"`
-	// MovedFrom are the addresses that the server had before, the first one first.
+	// MovedFrom contains the server's former addresses, the oldest first.
 	MovedFrom []string `json:"movedFrom,omitempty"`
-	// Origins are further ones that are sent the access token.
+	// Origins are further origins that the client sends the access token to.
 	Origins []string `json:"origins,omitempty"`
-	// Keyring is whether the session is in the operating system's keyring, and not in
-	// a file.
+	// Keyring is whether the session is in the operating system's keyring instead of a
+	// file.
 	Keyring bool `json:"keyring,omitempty"`
 
 	folder string
 }
 
-// ErrNone is wrapped by the error for a profile that is not there.
+// ErrNone is wrapped by the error for a profile that does not exist.
 var ErrNone = errors.New("there is no such profile")
 
-// Root returns the folder of all profiles of this user.
+// Root returns the folder that contains all profiles of this user.
 func Root() (string, error) {
 	base, err := os.UserConfigDir()
 	if err != nil {
@@ -64,7 +64,7 @@ func at(root, name string) (*Profile, error) {
 	return &Profile{Name: name, folder: filepath.Join(root, name)}, nil
 }
 
-// Load returns a profile. The error wraps [ErrNone] if there is none.
+// Load reads a profile. If there is none, the error wraps [ErrNone].
 func Load(root, name string) (*Profile, error) {
 	p, err := at(root, name)
 	if err != nil {
@@ -87,11 +87,11 @@ func Load(root, name string) (*Profile, error) {
 	return p, nil
 }
 
-// Reread returns the profile as it is kept now. The error wraps [ErrNone] if it was
-// removed.
+// Reread reads the profile again. If it was removed meanwhile, the error wraps
+// [ErrNone].
 func (p *Profile) Reread() (*Profile, error) { return Load(filepath.Dir(p.folder), p.Name) }
 
-// New returns a profile for a server, which is not kept yet.
+// New returns a new profile for a server. Save writes it to the disk.
 func New(root, name, url string) (*Profile, error) {
 	p, err := at(root, name)
 	if err != nil {
@@ -101,7 +101,7 @@ func New(root, name, url string) (*Profile, error) {
 	return p, nil
 }
 
-// Save keeps the settings, in one step.
+// Save writes the settings to the disk, atomically.
 func (p *Profile) Save() error {
 	text, err := json.MarshalIndent(p, "", "  ")
 	if err != nil {
@@ -116,9 +116,9 @@ func (p *Profile) Save() error {
 	return nil
 }
 
-// Remove removes the profile and the session in it, whatever is wrong with them. The
-// server is not told. If the keyring does not let go of its entry, the profile is removed
-// all the same, and the error says so.
+// Remove removes the profile and its session, even if they are damaged. It does not
+// tell the server. If the keyring does not remove its entry, Remove removes the profile
+// nevertheless and returns an error.
 func (p *Profile) Remove() error {
 	sessionErr := p.ForgetSession()
 	if err := os.RemoveAll(p.folder); err != nil {
@@ -127,12 +127,12 @@ func (p *Profile) Remove() error {
 	if p.Keyring && sessionErr != nil {
 		return fmt.Errorf("the profile is removed, but its session is still in the keyring: %w", sessionErr)
 	}
-	return nil // what was wrong with the file went with the folder
+	return nil // an error about the session file no longer matters: the folder is gone
 }
 
-// Remove removes a profile whose settings cannot be read, and the session file in it. What
-// the keyring may have of it stays, for its name is in the settings. The error wraps
-// [ErrNone] if there is no such profile.
+// Remove removes a profile whose settings cannot be read, and its session file. An
+// entry in the keyring stays, because only the settings have its name. If there is no
+// such profile, the error wraps [ErrNone].
 func Remove(root, name string) error {
 	p, err := at(root, name)
 	if err != nil {
@@ -144,7 +144,7 @@ func Remove(root, name string) error {
 	return p.Remove()
 }
 
-// List returns the names of all profiles, in their order.
+// List returns the names of all profiles in alphabetical order.
 func List(root string) ([]string, error) {
 	entries, err := os.ReadDir(root)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -163,11 +163,11 @@ func List(root string) ([]string, error) {
 	return names, nil
 }
 
-// keyringService is what the keyring calls entries of the command.
+// keyringService is the service name of the command's entries in the keyring.
 const keyringService = "tandem"
 
-// Store returns where the profile keeps its pair. Without a keyring, the error wraps
-// [keyringstore.ErrUnavailable]; where what is kept is no good, see [Unusable].
+// Store returns the store of the profile's pair. Without a keyring, the error wraps
+// [keyringstore.ErrUnavailable]; for a session that cannot be used, see [Unusable].
 func (p *Profile) Store() (tandem.Store, error) {
 	if !p.Keyring {
 		return filestore.Open(p.sessionPath())
@@ -175,23 +175,23 @@ func (p *Profile) Store() (tandem.Store, error) {
 	return keyringstore.Open(keyringService, p.keyringUser())
 }
 
-// Unusable reports whether an error of [Profile.Store] is of a session that nobody can
-// use as it is: it is damaged, has the wrong owner or mode, or is of a newer version.
-// [Profile.ForgetSession] removes it.
+// Unusable reports whether an error of [Profile.Store] means that the session cannot be
+// used as it is: it is damaged, has the wrong owner or mode, or was written by a newer
+// version. [Profile.ForgetSession] removes such a session.
 func Unusable(err error) bool {
 	if unsafe, ok := errors.AsType[*filestore.UnsafeError](err); ok {
-		return filepath.Base(unsafe.Path) == sessionFile // and not its folder, say
+		return filepath.Base(unsafe.Path) == sessionFile // not an error about its folder
 	}
 	return errors.Is(err, filestore.ErrUnusable) || keyringstore.Unusable(err)
 }
 
-// Newer reports whether an error of [Profile.Store] is of a session that a newer version
-// has written, to which it may be good.
+// Newer reports whether an error of [Profile.Store] means that a newer version has
+// written the session, which may be valid for that version.
 func Newer(err error) bool {
 	return errors.Is(err, filestore.ErrNewer) || errors.Is(err, keyringstore.ErrNewer)
 }
 
-// ForgetSession removes the session, whatever is kept as one. The server is not told.
+// ForgetSession removes the session, whatever it contains. It does not tell the server.
 func (p *Profile) ForgetSession() error {
 	if p.Keyring {
 		return keyringstore.Forget(keyringService, p.keyringUser())
@@ -201,8 +201,8 @@ func (p *Profile) ForgetSession() error {
 
 func (p *Profile) sessionPath() string { return filepath.Join(p.folder, sessionFile) }
 
-// keyringUser names the keyring's entry after the server's first address: the entry
-// stays when the server moves.
+// keyringUser returns the user name of the keyring's entry: the server's first address,
+// so that the entry stays when the server moves.
 func (p *Profile) keyringUser() string {
 	first := p.URL
 	if len(p.MovedFrom) > 0 {

@@ -6,8 +6,9 @@ import (
 	"runtime"
 )
 
-// checkSettings refuses settings that others can change, for they say where passwords and
-// tokens go; and what is no file, which could hang whoever reads it.
+// checkSettings refuses settings that others can change, because the settings decide
+// where passwords and tokens go. It also refuses anything but a regular file, because
+// opening a pipe could hang.
 func checkSettings(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
