@@ -1,6 +1,6 @@
-// Package completion says how the command line of a kong application may go on, to
-// bash, zsh and fish. A flag or an argument says what its values are in a tag
-// completion: the name of a source, or the values themselves.
+// Package completion completes the command line of a kong application for bash, zsh and
+// fish. A flag or an argument names its values in a tag completion: either the name of
+// a source, or the values themselves.
 package completion
 
 import (
@@ -12,13 +12,13 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A Candidate is what a word may become, and what that means.
+// A Candidate is a possible completion of a word, and its description.
 type Candidate struct{ Text, Help string }
 
-// A Source returns values that begin with a prefix; it may return others, too.
+// A Source returns values that begin with a prefix; it may also return others.
 type Source func(prefix string) []string
 
-// Complete returns what the last of the words may become. The words are those behind
+// Complete returns the possible completions of the last word. The words are those after
 // the program's name; the last one may be empty.
 func Complete(app *kong.Application, words []string, sources map[string]Source) []Candidate {
 	if len(words) == 0 {
@@ -38,23 +38,23 @@ func Complete(app *kong.Application, words []string, sources map[string]Source) 
 	return fitting
 }
 
-// A commandLine is one that has been read up to some word.
+// A commandLine is the state after the words that have been read.
 type commandLine struct {
 	sources map[string]Source
 	node    *kong.Node
-	// arguments is how many of the node's there have been.
+	// arguments is how many of the node's arguments have been read.
 	arguments int
-	// pending is the flag whose value comes next.
+	// pending is the flag whose value is the next word.
 	pending *kong.Flag
-	// flagsOver is whether there has been a "--".
+	// flagsOver is whether a "--" has been read.
 	flagsOver bool
 }
 
-// read takes one word, of which nothing is left to complete.
+// read reads one word, which is complete.
 func (l *commandLine) read(word string) {
 	switch {
 	case l.pending != nil:
-		if word != "=" { // bash makes three words of --flag=value
+		if word != "=" { // bash splits --flag=value into three words
 			l.pending = nil
 		}
 	case !l.flagsOver && word == "--":
@@ -65,8 +65,8 @@ func (l *commandLine) read(word string) {
 			l.pending = flag
 		}
 	case !l.flagsOver && strings.HasPrefix(word, "-") && len(word) > 1:
-		// Of several in one word, such as -ip, the first that takes a value takes the
-		// rest for it.
+		// In a group of short flags, such as -ip, the first flag that takes a value
+		// takes the rest of the word as its value.
 		for i, short := range word[1:] {
 			if flag := l.flag("-" + string(short)); flag != nil && takesValue(flag) {
 				if i+2 == len(word) {
@@ -86,7 +86,7 @@ func (l *commandLine) read(word string) {
 	}
 }
 
-// prefix is what the text of a candidate begins with.
+// prefix returns the text that a candidate must begin with.
 func (l *commandLine) prefix(word string) string {
 	if l.pending != nil && word == "=" {
 		return ""
@@ -94,7 +94,8 @@ func (l *commandLine) prefix(word string) string {
 	return word
 }
 
-// candidates returns what may stand in the place of a word, whatever that begins with.
+// candidates returns the possible completions of a word, including those that do not
+// begin with it.
 func (l *commandLine) candidates(word string) []Candidate {
 	name, value, hasValue := strings.Cut(word, "=")
 	switch {
@@ -121,7 +122,8 @@ func (l *commandLine) candidates(word string) []Candidate {
 	return nil
 }
 
-// values returns those of a flag or an argument, each behind before.
+// values returns the values of a flag or an argument, each with the text before in
+// front of it.
 func (l *commandLine) values(v *kong.Value, before, prefix string) []Candidate {
 	values := v.EnumSlice()
 	if tag := v.Tag.Get("completion"); tag != "" {
@@ -150,7 +152,7 @@ func (l *commandLine) flags() []Candidate {
 	return all
 }
 
-// flag returns the one of a name such as --profile or -p.
+// flag returns the flag with a name such as --profile or -p.
 func (l *commandLine) flag(name string) *kong.Flag {
 	for _, flag := range l.allFlags() {
 		if name == "--"+flag.Name || flag.Short != 0 && name == "-"+string(flag.Short) {
@@ -164,7 +166,7 @@ func (l *commandLine) allFlags() []*kong.Flag { return slices.Concat(l.node.AllF
 
 func takesValue(flag *kong.Flag) bool { return !flag.IsBool() && !flag.IsCounter() }
 
-// firstSentence is what there is room for beside a candidate.
+// firstSentence returns the part of a help text that fits beside a candidate.
 func firstSentence(help string) string {
 	for _, end := range []string{"\n", ". ", " (default "} {
 		help, _, _ = strings.Cut(help, end)
@@ -181,9 +183,9 @@ var (
 	fish string
 )
 
-// Script returns what a shell has to read once: for the program of a name, whose hidden
-// command __complete prints the candidates for its arguments, one a line: the text, a
-// tab, and what it means.
+// Script returns the script that a shell sources to complete the program's command
+// line. The program has a hidden command __complete, which prints the candidates for
+// its arguments, one per line: the text, a tab and the description.
 func Script(shell, program string) (string, error) {
 	scripts := map[string]string{"bash": bash, "zsh": zsh, "fish": fish}
 	script, ok := scripts[shell]
