@@ -1,6 +1,6 @@
-// Package demo shows in a terminal what Tandem is for: many workers share one
-// session over a bad network, with tokens that last two seconds and a server
-// that is restarted under them, and none of them notices.
+// Package demo shows Tandem's purpose in a terminal: many workers share one session
+// over a bad network, with tokens that last two seconds and a server that restarts, and
+// no call fails.
 package demo
 
 import (
@@ -22,7 +22,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/tryit"
 )
 
-// Config says how long and how hard.
+// Config sets how long the demonstration runs and how much it does.
 type Config struct {
 	Duration  time.Duration
 	Workers   int
@@ -32,14 +32,14 @@ type Config struct {
 	Progress func(elapsed time.Duration, soFar Report)
 }
 
-// A Report counts what happened.
+// A Report contains the demonstration's counts.
 type Report struct {
-	Requests  int64 `json:"requests"` // calls that workers made and got an answer to
-	Retries   int64 `json:"retries"`  // calls that workers made again, after a fault of the network
+	Requests  int64 `json:"requests"` // calls of workers that got an answer
+	Retries   int64 `json:"retries"`  // calls that workers repeated after a network fault
 	Expiries  int64 `json:"expiries"`
 	Refreshes int64 `json:"refreshes"`
 	Replays   int64 `json:"replays"`
-	Failed    int64 `json:"failed"` // calls that no patience helped
+	Failed    int64 `json:"failed"` // calls that failed until patience ran out
 	Logouts   int64 `json:"logouts"`
 
 	RepliesDropped int64 `json:"repliesDropped"`
@@ -48,16 +48,17 @@ type Report struct {
 	Restarts       int64 `json:"restarts"`
 }
 
-// OK reports whether nobody would have noticed.
+// OK reports whether the demonstration succeeded: calls were answered, none failed, and
+// no session ended.
 func (r Report) OK() bool { return r.Failed == 0 && r.Logouts == 0 && r.Requests > 0 }
 
 const (
-	replyDropRate   = 0.02 // of API calls
+	replyDropRate   = 0.02 // share of API calls
 	replyRefuseRate = 0.0005
 	refreshDropRate = 0.25
 	refreshBusyRate = 0.25
 	workerPause     = 20 * time.Millisecond // between two calls of a worker
-	patience        = 10 * time.Second      // after which a call has failed for good
+	patience        = 10 * time.Second      // how long a worker repeats a call before it counts as failed
 )
 
 // A show is one run.
@@ -72,8 +73,8 @@ type show struct {
 	restarts                      atomic.Int64
 }
 
-// Run runs the demonstration. The error says what kept it from running, not that
-// something failed in it: that is in the report.
+// Run runs the demonstration. The error is for a demonstration that could not run;
+// calls that failed during it are in the report.
 func Run(ctx context.Context, config Config) (_ Report, err error) {
 	dir, err := os.MkdirTemp("", "tandem-demo-")
 	if err != nil {
@@ -99,7 +100,7 @@ func Run(ctx context.Context, config Config) (_ Report, err error) {
 		URL:          proxy.URL(),
 		Device:       "tandem demo",
 		Transport:    transport,
-		RefreshAhead: -1, // so that tokens do run out under the workers' hands
+		RefreshAhead: -1, // so that tokens expire while the workers use them
 	})
 	if err != nil {
 		return Report{}, errors.Join(err, server.stop())
@@ -112,7 +113,7 @@ func Run(ctx context.Context, config Config) (_ Report, err error) {
 	return s.report(), err
 }
 
-// play lets the workers work while the server is restarted, and waits for all.
+// play runs the workers and restarts the server meanwhile, and waits for all of them.
 func (s *show) play(ctx context.Context, url string, server *running) error {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(ctx, s.config.Duration)
@@ -136,7 +137,7 @@ func (s *show) play(ctx context.Context, url string, server *running) error {
 	return err
 }
 
-// work makes one call after the other until ctx ends.
+// work makes one call after another until ctx ends.
 func (s *show) work(ctx context.Context, client *http.Client, url string) {
 	for n := 0; ctx.Err() == nil; n++ {
 		s.call(ctx, client, fmt.Sprintf("%s/api/hello?n=%d", url, n))
@@ -144,8 +145,8 @@ func (s *show) work(ctx context.Context, client *http.Client, url string) {
 	}
 }
 
-// call makes one call, and makes it again for as long as patience lasts. The end
-// of the show cuts no call short.
+// call makes one call, and repeats it until it succeeds or patience runs out. The end
+// of ctx does not interrupt a call.
 func (s *show) call(ctx context.Context, client *http.Client, url string) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
 	defer cancel()
@@ -207,7 +208,7 @@ func (s *show) fault(r *http.Request) faultproxy.Fault {
 	return faultproxy.None
 }
 
-// A running server, and how to stop it.
+// A running server, and the function that stops it.
 type running struct {
 	daemon *daemon.Daemon
 	cancel context.CancelFunc
@@ -235,8 +236,8 @@ func (r *running) stop() error {
 	return <-r.done
 }
 
-// restartNowAndThen restarts the server at even distances until ctx ends, and
-// returns the one that runs last.
+// restartNowAndThen restarts the server at regular intervals until ctx ends, and
+// returns the last server.
 func (s *show) restartNowAndThen(ctx context.Context, server *running) (*running, error) {
 	every := s.config.Duration / time.Duration(s.config.Restarts+1)
 	for range s.config.Restarts {
@@ -292,7 +293,7 @@ func (s *show) report() Report {
 	}
 }
 
-// wait reports whether d has passed before ctx ended.
+// wait waits for d, and reports whether d passed before ctx ended.
 func wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
