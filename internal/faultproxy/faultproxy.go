@@ -1,5 +1,5 @@
-// Package faultproxy is a loopback proxy that treats requests as a bad network
-// would: for the demonstration, and for tests.
+// Package faultproxy is a loopback proxy that simulates the faults of a bad network,
+// for the demonstration and for tests.
 package faultproxy
 
 import (
@@ -15,25 +15,24 @@ import (
 	"time"
 )
 
-// A Fault is what happens to one request.
+// A Fault is what the proxy does to one request.
 type Fault uint8
 
 const (
-	// None: the request passes.
+	// None: the proxy forwards the request.
 	None Fault = iota
-	// DropRequest: the connection is cut before the server hears of the request.
+	// DropRequest: the proxy cuts the connection before the server gets the request.
 	DropRequest
-	// DropReply: the server answers, and the connection is cut before the client
-	// hears of it.
+	// DropReply: the server answers, and the proxy cuts the connection before the
+	// client gets the answer.
 	DropReply
 	// Unavailable: the proxy answers 503 itself.
 	Unavailable
-	// Unauthorized: the proxy answers 401 itself, as an API does whose keys have
-	// changed.
+	// Unauthorized: the proxy answers 401 itself, like an API whose keys have changed.
 	Unauthorized
 )
 
-// A Proxy listens on a free loopback port and passes requests on to a target.
+// A Proxy listens on a free loopback port and forwards requests to a target.
 type Proxy struct {
 	listener net.Listener
 	server   *http.Server
@@ -43,10 +42,10 @@ type Proxy struct {
 
 var errDropped = errors.New("reply dropped")
 
-// Start returns a proxy in front of target. For each request it asks choose what
-// is to happen; before a reply is dropped or passed on, answered is called with
-// the request, if it is set: at that moment the server has done its part and the
-// client does not know.
+// Start returns a proxy in front of target. It calls choose for each request to get the
+// fault. If answered is set, the proxy calls it after the server has answered and
+// before it drops or forwards the answer: at that moment the client does not know the
+// answer yet.
 func Start(target string, choose func(*http.Request) Fault, answered func(*http.Request)) (*Proxy, error) {
 	to, err := url.Parse(target)
 	if err != nil {
@@ -56,8 +55,8 @@ func Start(target string, choose func(*http.Request) Fault, answered func(*http.
 	if err != nil {
 		return nil, err
 	}
-	// A connection of its own for each request: one that a dying server has left
-	// behind would be a fault that nobody chose.
+	// Each request gets a connection of its own: a connection left from a server that
+	// has stopped would cause a fault that choose did not ask for.
 	p := &Proxy{listener: listener, upstream: &http.Transport{DisableKeepAlives: true}}
 	p.server = &http.Server{
 		Handler:           p.handler(to, choose, answered),
