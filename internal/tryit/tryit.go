@@ -1,5 +1,5 @@
-// Package tryit is the server that a newcomer meets: one demo user, access
-// tokens that run out while one watches, and the page to watch them on.
+// Package tryit is a server for trying Tandem out: one demo user, access tokens that
+// expire within seconds, and a page that shows what happens.
 package tryit
 
 import (
@@ -18,18 +18,18 @@ import (
 	"github.com/tandem-auth/tandem/web"
 )
 
-// What a newcomer signs in with, and how long an access token lasts.
+// The demo user's name and password, and how long an access token lasts.
 const (
 	Username  = "demo"
 	Password  = "demo"
 	AccessTTL = 20 * time.Second
 )
 
-// Config says where the server keeps its data and where it listens.
+// Config sets where the server keeps its data and where it listens.
 type Config struct {
-	// DataDir is the folder of the database; it is made if need be.
+	// DataDir is the folder of the database. Open creates it if it does not exist.
 	DataDir, Listen string
-	// AccessTTL defaults to the constant of that name.
+	// AccessTTL defaults to the constant of the same name.
 	AccessTTL time.Duration
 	Logger    *slog.Logger
 	OnEvent   func(server.Event)
@@ -37,7 +37,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Open returns the server, listening, with the demo user in it.
+// Open returns a server that listens and has the demo user.
 func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 	if config.AccessTTL == 0 {
 		config.AccessTTL = AccessTTL
@@ -61,8 +61,8 @@ func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 	return d, nil
 }
 
-// addDemoUser refuses a folder that is used in earnest: everybody knows the demo
-// user's password.
+// addDemoUser adds the demo user. It refuses a folder that has other users, because
+// everybody knows the demo user's password.
 func addDemoUser(ctx context.Context, d *daemon.Daemon) error {
 	users, err := d.Directory().List(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func addDemoUser(ctx context.Context, d *daemon.Daemon) error {
 	return errors.New("the data folder has users of its own; choose another folder to try things out in")
 }
 
-// site is the page, and the API that its requests are for.
+// site serves the page and the API that the page calls.
 func site(s *server.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.TryIt())
@@ -85,7 +85,7 @@ func site(s *server.Server) http.Handler {
 	return mux
 }
 
-// hello greets whoever asks, with the number that the request bears.
+// hello greets the signed-in user, and returns the number of the request.
 func hello(w http.ResponseWriter, r *http.Request) {
 	access, _ := server.FromContext(r.Context())
 	n, _ := strconv.Atoi(r.URL.Query().Get("n"))
