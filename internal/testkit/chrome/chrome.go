@@ -20,7 +20,7 @@ import (
 // patience bounds every wait for a page.
 const patience = 60 * time.Second
 
-// A Tab is a tab of a browser. What it cannot do fails the test.
+// A Tab is a tab of a browser. Its methods fail the test if they cannot do their work.
 type Tab struct {
 	t   testing.TB
 	ctx context.Context
@@ -29,13 +29,13 @@ type Tab struct {
 	errors []string
 }
 
-// Open starts a browser with a profile of its own, which ends with the test, and
-// returns its first tab. Without a Chromium on the machine the test is skipped;
-// in CI it fails.
+// Open starts a browser with a profile of its own and returns its first tab. The
+// browser ends with the test. If the machine has no Chromium, Open skips the test; in
+// CI it fails the test.
 func Open(t testing.TB) *Tab {
 	t.Helper()
 	path := need.Program(t, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell")
-	profile, err := os.MkdirTemp("", "tandem-chrome-") //nolint:usetesting // what the browser leaves behind as it goes must not fail the test
+	profile, err := os.MkdirTemp("", "tandem-chrome-") //nolint:usetesting // files that the browser writes while it ends must not fail the test
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func Open(t testing.TB) *Tab {
 		chromedp.UserDataDir(profile),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-background-networking", true),
-		// A tab that is not in front must keep its pace.
+		// A tab in the background must run as fast as one in the foreground.
 		chromedp.Flag("disable-background-timer-throttling", true),
 		chromedp.Flag("disable-renderer-backgrounding", true),
 	)...)
@@ -56,7 +56,7 @@ func Open(t testing.TB) *Tab {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(tab.ctx, patience)
 		defer cancel()
-		_ = chromedp.Cancel(ctx) // waits for the process
+		_ = chromedp.Cancel(ctx) // waits until the process has ended
 	})
 	return tab
 }
@@ -82,7 +82,7 @@ func newTab(t testing.TB, parent context.Context) *Tab {
 	return tab
 }
 
-// note keeps what a page says went wrong with it.
+// note records an exception or error message of a page.
 func (tab *Tab) note(event any) {
 	var text string
 	switch e := event.(type) {
@@ -108,7 +108,7 @@ func (tab *Tab) note(event any) {
 	tab.errors = append(tab.errors, text)
 }
 
-// Errors returns the exceptions that nobody caught, and what was printed with
+// Errors returns the page's uncaught exceptions, and the texts that it printed with
 // console.error.
 func (tab *Tab) Errors() []string {
 	tab.mu.Lock()
@@ -122,14 +122,14 @@ func (tab *Tab) Go(url string) {
 	tab.do("go to "+url, chromedp.Navigate(url))
 }
 
-// Click clicks the element of a CSS selector, once it can be seen.
+// Click waits until the element with a CSS selector is visible, and clicks it.
 func (tab *Tab) Click(selector string) {
 	tab.t.Helper()
 	tab.do("click "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
-// Type types text, key by key, into the element of a CSS selector, in place of
-// what was in it.
+// Type replaces the content of the element with a CSS selector by typing text key by
+// key.
 func (tab *Tab) Type(selector, text string) {
 	tab.t.Helper()
 	tab.do("type into "+selector, chromedp.Focus(chromedp.CSS(selector)))
@@ -146,7 +146,7 @@ func (tab *Tab) do(doing string, actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// Eval returns the value of a JavaScript expression. A promise is waited for.
+// Eval returns the value of a JavaScript expression. It waits for a promise.
 func Eval[T any](tab *Tab, expression string) T {
 	tab.t.Helper()
 	value, err := eval[T](tab, expression)
@@ -162,8 +162,8 @@ func eval[T any](tab *Tab, expression string) (T, error) {
 	return chromedp.Run(ctx, chromedp.Evaluate[T]("Promise.resolve("+expression+")", chromedp.EvalAwaitPromise))
 }
 
-// Until waits until a JavaScript expression is true, or a promise of what is true. It
-// may be one that cannot be evaluated for now, while the page is being replaced.
+// Until waits until a JavaScript expression is true, or a promise of what is true. While
+// the page is being replaced, the expression may fail.
 func (tab *Tab) Until(expression string) {
 	tab.t.Helper()
 	deadline := time.NewTimer(patience)
@@ -183,7 +183,7 @@ func (tab *Tab) Until(expression string) {
 	}
 }
 
-// situation says what is to be seen, for the message of a test that failed.
+// situation describes the page, for the message of a failed test.
 func (tab *Tab) situation() string {
 	text, _ := eval[string](tab, "location.pathname + ': ' + document.body.innerText.slice(0, 500)")
 	return fmt.Sprintf("the page %s; its errors %q", text, tab.Errors())

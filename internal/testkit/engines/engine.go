@@ -1,6 +1,6 @@
-// Package engines starts real database servers from the programs that are
-// installed, each on a free port with its files in a folder of its own: for tests
-// and measurements.
+// Package engines starts real database servers for tests and measurements, from the
+// programs installed on the machine. Each server has a free port and a folder of its
+// own.
 package engines
 
 import (
@@ -20,34 +20,34 @@ import (
 	"sync"
 )
 
-// ErrNotInstalled is wrapped by the error for a program that is missing.
+// ErrNotInstalled is wrapped by the error for a missing program.
 var ErrNotInstalled = errors.New("is not installed")
 
-// An Engine is a database server that can be stopped, killed, started again and
-// set back to an earlier state. Its methods are for one goroutine.
+// An Engine is a database server that can be stopped, killed, started again and set
+// back to an earlier state. Only one goroutine may use it.
 type Engine struct {
-	// Port is where it listens, on 127.0.0.1, whenever it runs.
+	// Port is the port on 127.0.0.1 at which the server listens while it runs.
 	Port int
-	// Folder has its files, in Folder/data.
+	// Folder contains the server's files, in Folder/data.
 	Folder string
 
 	program string
 	args    []string
-	ready   string // part of the line that says that it is
+	ready   string // part of the line with which the server reports that it is ready
 	end     os.Signal
-	run     *run // nil while it is stopped
+	run     *run // nil while the server is stopped
 }
 
-// A run is one life of the process.
+// A run is the process from one start to its end.
 type run struct {
 	cmd     *exec.Cmd
 	output  sync.WaitGroup
-	started chan struct{} // closed once it says that it is ready, or has ended
+	started chan struct{} // closed once the process reports that it is ready, or has ended
 	ready   bool
 	said    []string
 }
 
-// newEngine makes the folder, which belongs to the user that the process runs as.
+// newEngine creates the folder, owned by the user that the process runs as.
 func newEngine(program, ready string, end os.Signal) (*Engine, error) {
 	path, err := findProgram(program)
 	if err != nil {
@@ -67,7 +67,7 @@ func newEngine(program, ready string, end os.Signal) (*Engine, error) {
 	return e, nil
 }
 
-// debianPostgres is where Debian puts PostgreSQL's programs, which are on no PATH.
+// debianPostgres is where Debian installs PostgreSQL's programs, outside of PATH.
 const debianPostgres = "/usr/lib/postgresql/*/bin/"
 
 func findProgram(name string) (string, error) {
@@ -76,7 +76,7 @@ func findProgram(name string) (string, error) {
 	}
 	found, _ := filepath.Glob(debianPostgres + name)
 	found = append(found, "/usr/sbin/"+name)
-	for _, path := range slices.Backward(found) { // the newest first
+	for _, path := range slices.Backward(found) { // the newest version first
 		if _, err := os.Stat(path); err == nil {
 			return path, nil
 		}
@@ -94,10 +94,10 @@ func freePort() (int, error) {
 
 func (e *Engine) data() string { return filepath.Join(e.Folder, "data") }
 
-// Address returns host and port.
+// Address returns the server's host and port.
 func (e *Engine) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(e.Port)) }
 
-// own gives a file to the user that the process runs as.
+// own makes a file belong to the user that the process runs as.
 func (e *Engine) own(path string) error {
 	if os.Getuid() != 0 {
 		return nil
@@ -105,15 +105,15 @@ func (e *Engine) own(path string) error {
 	return os.Lchown(path, nobody, nobody)
 }
 
-// command returns a command that runs as that user.
+// command returns a command that runs as the server's user.
 func (e *Engine) command(program string, args ...string) *exec.Cmd {
-	cmd := exec.Command(program, args...) //nolint:noctx // its end is Stop's
+	cmd := exec.Command(program, args...) //nolint:noctx // Stop ends it
 	cmd.Dir = e.Folder
 	cmd.SysProcAttr = ownGroup()
 	return cmd
 }
 
-// Start starts a server that is stopped, and waits until it takes connections.
+// Start starts a stopped server and waits until it accepts connections.
 func (e *Engine) Start() error {
 	if e.run != nil {
 		return errors.New("it is running already")
@@ -139,7 +139,7 @@ func (e *Engine) Start() error {
 	return nil
 }
 
-// read reads what the process says, until it or its last child has ended.
+// read reads the process's output until the process and its children have ended.
 func (r *run) read(output io.ReadCloser, ready string) {
 	defer output.Close()
 	lines := bufio.NewScanner(output)
@@ -160,13 +160,13 @@ func (r *run) read(output io.ReadCloser, ready string) {
 // Stop stops the server in an orderly way. It may be called twice.
 func (e *Engine) Stop() error { return e.signal(e.end) }
 
-// Kill stops the server as a crash would.
+// Kill kills the process, as a crash would.
 func (e *Engine) Kill() error { return e.signal(os.Kill) }
 
-// Pause and Resume make the server hang, as a machine under water does.
+// Pause makes the server hang until Resume, like a machine under extreme load.
 func (e *Engine) Pause() error { return e.run.cmd.Process.Signal(pauseSignal) }
 
-// Resume is the opposite of Pause.
+// Resume lets a paused server continue.
 func (e *Engine) Resume() error { return e.run.cmd.Process.Signal(resumeSignal) }
 
 func (e *Engine) signal(s os.Signal) error {
@@ -185,12 +185,11 @@ func (e *Engine) signal(s os.Signal) error {
 // Close stops the server and removes its files. It may be called twice.
 func (e *Engine) Close() error { return errors.Join(e.Stop(), os.RemoveAll(e.Folder)) }
 
-// Save keeps a copy of the server's files, as they are on the disk. The server
-// should be stopped.
+// Save copies the server's files as they are on the disk. Stop the server before.
 func (e *Engine) Save() error { return e.copyFiles(e.data(), filepath.Join(e.Folder, "saved")) }
 
-// GoBack puts the files that Save has kept in place of the server's. The server
-// must be stopped.
+// GoBack replaces the server's files with the copy that Save has made. Stop the server
+// before.
 func (e *Engine) GoBack() error { return e.copyFiles(filepath.Join(e.Folder, "saved"), e.data()) }
 
 func (e *Engine) copyFiles(from, to string) error {

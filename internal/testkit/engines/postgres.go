@@ -19,8 +19,8 @@ type Postgres struct {
 	databases int
 }
 
-// NewPostgres makes a database cluster and starts a server on it. Settings are as
-// in postgresql.conf, such as "fsync=off".
+// NewPostgres creates a database cluster and starts a server on it. Settings have the
+// form of postgresql.conf, such as "fsync=off".
 func NewPostgres(settings ...string) (_ *Postgres, err error) {
 	engine, err := newEngine("postgres", "database system is ready to accept connections", syscall.SIGINT)
 	if err != nil {
@@ -48,7 +48,7 @@ func NewPostgres(settings ...string) (_ *Postgres, err error) {
 	return e, err
 }
 
-// URL returns the address of a database.
+// URL returns the URL of a database.
 func (e *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://tandem@%s/%s?sslmode=disable", e.Address(), database)
 }
@@ -63,7 +63,7 @@ func (e *Postgres) Exec(ctx context.Context, database, statement string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-// NewDatabase makes an empty database and returns its name. Options are as those of
+// NewDatabase creates an empty database and returns its name. Options are those of
 // CREATE DATABASE, such as "ENCODING 'LATIN1'".
 func (e *Postgres) NewDatabase(ctx context.Context, options ...string) (string, error) {
 	e.databases++
@@ -71,10 +71,10 @@ func (e *Postgres) NewDatabase(ctx context.Context, options ...string) (string, 
 	return name, e.Exec(ctx, "postgres", strings.Join(append([]string{"CREATE DATABASE", name}, options...), " "))
 }
 
-// A Bouncer is a PgBouncer in transaction mode before a PostgreSQL server.
+// A Bouncer is a PgBouncer in transaction mode in front of a PostgreSQL server.
 type Bouncer struct{ *Engine }
 
-// NewBouncer starts one.
+// NewBouncer starts a PgBouncer.
 func NewBouncer(before *Postgres) (_ *Bouncer, err error) {
 	engine, err := newEngine("pgbouncer", "process up", syscall.SIGINT)
 	if err != nil {
@@ -105,7 +105,7 @@ ignore_startup_parameters = extra_float_digits
 	return e, errors.Join(e.own(file), e.Start())
 }
 
-// URL returns the address of a database behind it.
+// URL returns the URL of a database behind the PgBouncer.
 func (e *Bouncer) URL(database string) string {
 	return fmt.Sprintf("postgres://tandem@%s/%s?sslmode=disable", e.Address(), database)
 }

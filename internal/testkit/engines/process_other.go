@@ -8,5 +8,5 @@ const nobody = -1
 
 func ownGroup() *syscall.SysProcAttr { return nil }
 
-// There is no such thing here; what needs it fails.
+// This system cannot pause a process; Pause and Resume fail.
 var pauseSignal, resumeSignal = syscall.Signal(-1), syscall.Signal(-1)

@@ -7,11 +7,11 @@ import (
 	"syscall"
 )
 
-// nobody is who servers run as that must not run as root.
+// nobody is the user ID for servers that refuse to run as root.
 const nobody = 65534
 
-// ownGroup keeps an interrupt at the terminal from the servers: their owner stops
-// them.
+// ownGroup puts a server into a process group of its own, so that an interrupt at the
+// terminal does not reach it: the test stops it.
 func ownGroup() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Setpgid: true}
 	if os.Getuid() == 0 {

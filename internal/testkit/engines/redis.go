@@ -15,8 +15,8 @@ import (
 // A Redis is a Redis server.
 type Redis struct{ *Engine }
 
-// NewRedis starts a server on an empty folder. Settings are as on its command line,
-// such as "--appendonly", "yes".
+// NewRedis starts a server on an empty folder. Settings are options of its command
+// line, such as "--appendonly", "yes".
 func NewRedis(settings ...string) (*Redis, error) {
 	engine, err := newEngine("redis-server", "Ready to accept connections", syscall.SIGTERM)
 	if err != nil {
@@ -25,7 +25,7 @@ func NewRedis(settings ...string) (*Redis, error) {
 	e := &Redis{engine}
 	e.args = append([]string{
 		"--port", strconv.Itoa(e.Port), "--bind", "127.0.0.1", "--dir", e.data(), "--save", "",
-		"--repl-diskless-sync-delay", "0", // a replica need not wait for others
+		"--repl-diskless-sync-delay", "0", // do not wait for further replicas
 	}, settings...)
 	if err := e.Start(); err != nil {
 		return nil, errors.Join(err, e.Close())
@@ -33,10 +33,10 @@ func NewRedis(settings ...string) (*Redis, error) {
 	return e, nil
 }
 
-// URL returns the server's address.
+// URL returns the server's URL.
 func (e *Redis) URL() string { return fmt.Sprintf("redis://%s/0", e.Address()) }
 
-// Do carries out a command and returns its answer, if that is text.
+// Do executes a command and returns its answer, if the answer is text.
 func (e *Redis) Do(ctx context.Context, command ...string) (string, error) {
 	client, err := rueidis.NewClient(rueidis.ClientOption{
 		InitAddress: []string{e.Address()}, DisableCache: true, DisableRetry: true, ForceSingleClient: true,
@@ -53,7 +53,8 @@ func (e *Redis) Do(ctx context.Context, command ...string) (string, error) {
 	return text, nil
 }
 
-// Follow makes the server a replica of another, and waits until it has all.
+// Follow makes the server a replica of another, and waits until it has replicated
+// everything.
 func (e *Redis) Follow(ctx context.Context, primary *Redis) error {
 	if _, err := e.Do(ctx, "REPLICAOF", "127.0.0.1", strconv.Itoa(primary.Port)); err != nil {
 		return err
@@ -61,13 +62,13 @@ func (e *Redis) Follow(ctx context.Context, primary *Redis) error {
 	return await(ctx, "the replica has all", func() bool { return e.replicates(ctx, primary) })
 }
 
-// isPrimary reports whether the server is one, as far as it answers.
+// isPrimary reports whether the server answers and is a primary.
 func (e *Redis) isPrimary(ctx context.Context) bool {
 	info, err := e.Do(ctx, "INFO", "replication")
 	return err == nil && strings.Contains(info, "role:master")
 }
 
-// replicates reports whether a replica has all that its primary has.
+// replicates reports whether a replica has everything that its primary has.
 func (e *Redis) replicates(ctx context.Context, primary *Redis) bool {
 	ours, err := e.Do(ctx, "INFO", "replication")
 	if err != nil || !strings.Contains(ours, "master_link_status:up") {
@@ -83,7 +84,7 @@ func offset(info, field string) string {
 	return value
 }
 
-// await asks until it is so, or the context ends.
+// await polls isSo until it returns true or the context ends.
 func await(ctx context.Context, what string, isSo func() bool) error {
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()

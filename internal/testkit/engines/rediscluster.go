@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// A RedisCluster is a Redis Cluster of three primaries, and a replica of each.
+// A RedisCluster is a Redis Cluster of three primaries, each with a replica.
 type RedisCluster struct{ Primaries, Replicas []*Redis }
 
 const (
 	clusterPrimaries = 3
 	clusterSlots     = 16384
-	// clusterTimeout is after how many milliseconds a primary that does not answer is
-	// given up.
+	// clusterTimeout is how many milliseconds a primary may be silent before the
+	// Cluster fails over.
 	clusterTimeout = "2000"
 	// readyTimeout bounds how long several servers may take to find each other.
 	readyTimeout = 30 * time.Second
 )
 
-// NewRedisCluster starts a Cluster. Settings are those of each server.
+// NewRedisCluster starts a Cluster. Settings apply to each server.
 func NewRedisCluster(settings ...string) (_ *RedisCluster, err error) {
 	c := &RedisCluster{}
 	defer func() {
@@ -32,7 +32,7 @@ func NewRedisCluster(settings ...string) (_ *RedisCluster, err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	ports := map[*Redis]int{} // by which the nodes talk to each other
+	ports := map[*Redis]int{} // the ports of the Cluster bus
 	for i := range 2 * clusterPrimaries {
 		port, err := freePort()
 		if err != nil {
@@ -56,7 +56,7 @@ func NewRedisCluster(settings ...string) (_ *RedisCluster, err error) {
 	return c, c.join(ctx, ports)
 }
 
-// join makes one Cluster of the nodes.
+// join makes the nodes form a Cluster.
 func (c *RedisCluster) join(ctx context.Context, ports map[*Redis]int) error {
 	var ids []string
 	for i, primary := range c.Primaries {
@@ -92,8 +92,8 @@ func (c *RedisCluster) join(ctx context.Context, ports map[*Redis]int) error {
 
 func (c *RedisCluster) nodes() []*Redis { return slices.Concat(c.Primaries, c.Replicas) }
 
-// AwaitReady waits until all nodes say that the Cluster is whole, and which of them are
-// primaries and which are replicas.
+// AwaitReady waits until every node reports that the Cluster is complete and knows all
+// primaries and replicas.
 func (c *RedisCluster) AwaitReady(ctx context.Context) error {
 	return await(ctx, "the Cluster is whole", func() bool {
 		for _, node := range c.nodes() {
@@ -110,8 +110,8 @@ func (c *RedisCluster) AwaitReady(ctx context.Context) error {
 	})
 }
 
-// isWhole reads what CLUSTER NODES answers: a line a node, whose third field are its
-// flags.
+// isWhole parses the answer of CLUSTER NODES: one line per node, with the node's flags
+// in the third field.
 func isWhole(nodes string) bool {
 	var primaries, replicas int
 	for line := range strings.Lines(nodes) {
@@ -129,7 +129,8 @@ func isWhole(nodes string) bool {
 	return primaries == clusterPrimaries && replicas == clusterPrimaries
 }
 
-// FailBack makes the replica that was the first primary one again, in an orderly way.
+// FailBack makes the server that was the first primary a primary again, with an orderly
+// failover.
 func (c *RedisCluster) FailBack(ctx context.Context) error {
 	first := c.Primaries[0]
 	err := await(ctx, "it has all", func() bool { return first.replicates(ctx, c.Replicas[0]) })
@@ -140,7 +141,7 @@ func (c *RedisCluster) FailBack(ctx context.Context) error {
 		if _, err := first.Do(ctx, "CLUSTER", "FAILOVER"); err != nil {
 			return err
 		}
-		// The nodes give it up after 5 seconds.
+		// The nodes give up a manual failover after 5 seconds.
 		attempt, cancel := context.WithTimeout(ctx, 6*time.Second)
 		err := await(attempt, "it is a primary again", func() bool { return first.isPrimary(attempt) })
 		cancel()
@@ -151,7 +152,7 @@ func (c *RedisCluster) FailBack(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// AwaitReplicas waits until each replica has all that its primary has.
+// AwaitReplicas waits until each replica has everything that its primary has.
 func (c *RedisCluster) AwaitReplicas(ctx context.Context) error {
 	for i, replica := range c.Replicas {
 		if err := await(ctx, "a replica has all", func() bool { return replica.replicates(ctx, c.Primaries[i]) }); err != nil {
@@ -161,10 +162,11 @@ func (c *RedisCluster) AwaitReplicas(ctx context.Context) error {
 	return nil
 }
 
-// URL returns the addresses of all nodes.
+// URL returns a URL with the addresses of all nodes.
 func (c *RedisCluster) URL() string { return manyAddresses(c.nodes()) + "prefix=tandem:" }
 
-// manyAddresses returns a URL to which parameters can be added.
+// manyAddresses returns a URL with the addresses of all servers, to which the caller
+// can append parameters.
 func manyAddresses(servers []*Redis) string {
 	var url strings.Builder
 	fmt.Fprintf(&url, "redis://%s/0?", servers[0].Address())

@@ -12,18 +12,17 @@ import (
 	"syscall"
 )
 
-// A RedisSentinel is a primary with a replica, and three Sentinels that watch over
-// them, two of which can decide on a failover.
+// A RedisSentinel is a primary with a replica, and three Sentinels that monitor them;
+// two Sentinels can decide on a failover.
 type RedisSentinel struct {
 	Primary, Replica *Redis
 	Sentinels        []*Redis
 }
 
-// sentinelSet is how the Sentinels call what they watch over.
+// sentinelSet is the name under which the Sentinels monitor the primary.
 const sentinelSet = "tandem"
 
-// NewRedisSentinel starts all of them. Settings are those of the primary and of the
-// replica.
+// NewRedisSentinel starts all servers. Settings apply to the primary and the replica.
 func NewRedisSentinel(settings ...string) (_ *RedisSentinel, err error) {
 	s := &RedisSentinel{}
 	defer func() {
@@ -55,7 +54,7 @@ func newSentinel(primary *Redis) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := filepath.Join(engine.data(), "sentinel.conf") // in which it keeps what it learns
+	file := filepath.Join(engine.data(), "sentinel.conf") // the Sentinel writes its state to this file
 	engine.args = []string{file, "--sentinel"}
 	err = os.WriteFile(file, fmt.Appendf(nil, `port %d
 bind 127.0.0.1
@@ -88,13 +87,14 @@ func (s *RedisSentinel) AwaitReady(ctx context.Context) error {
 	})
 }
 
-// AwaitReplica waits until the replica has all that the primary has. One that was a
-// primary is told to follow, which the Sentinels would do in up to half a minute.
+// AwaitReplica waits until the replica has everything that the primary has. It makes a
+// former primary follow at once, which the Sentinels would do only within half a
+// minute.
 func (s *RedisSentinel) AwaitReplica(ctx context.Context) error {
 	return s.Replica.Follow(ctx, s.Primary)
 }
 
-// FailOver has the Sentinels make the replica the primary in an orderly way.
+// FailOver makes the Sentinels promote the replica, with an orderly failover.
 func (s *RedisSentinel) FailOver(ctx context.Context) error {
 	err := await(ctx, "the Sentinels begin a failover", func() bool {
 		_, err := s.Sentinels[0].Do(ctx, "SENTINEL", "FAILOVER", sentinelSet)
@@ -106,10 +106,10 @@ func (s *RedisSentinel) FailOver(ctx context.Context) error {
 	return await(ctx, "it is the primary", func() bool { return s.Replica.isPrimary(ctx) })
 }
 
-// URL returns the addresses of the Sentinels, and whom to ask them for.
+// URL returns a URL with the Sentinels' addresses and the name of the primary.
 func (s *RedisSentinel) URL() string { return manyAddresses(s.Sentinels) + "master_set=" + sentinelSet }
 
-// Close stops all of them. It may be called twice.
+// Close stops all servers. It may be called twice.
 func (s *RedisSentinel) Close() error {
 	var errs []error
 	for _, server := range slices.Concat(s.Sentinels, []*Redis{s.Replica, s.Primary}) {

@@ -8,9 +8,9 @@ import (
 	"sync"
 )
 
-// A Relay stands for a name or an address that moves from one server to another in a
-// failover: it passes new connections on to its target of that moment, and those that
-// it has stay where they are. Its methods are safe for concurrent use.
+// A Relay simulates a name or an address that moves from one server to another in a
+// failover: it forwards new connections to its current target, and leaves existing
+// connections where they are. Its methods are safe for concurrent use.
 type Relay struct {
 	listener net.Listener
 	running  sync.WaitGroup
@@ -21,7 +21,7 @@ type Relay struct {
 	closed bool
 }
 
-// NewRelay returns a relay to a target, a host with a port.
+// NewRelay returns a relay to a target, which is a host with a port.
 func NewRelay(target string) (*Relay, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -32,10 +32,10 @@ func NewRelay(target string) (*Relay, error) {
 	return r, nil
 }
 
-// Address returns host and port of the relay.
+// Address returns the relay's host and port.
 func (r *Relay) Address() string { return r.listener.Addr().String() }
 
-// MoveTo sends connections that come from now on to another target.
+// MoveTo makes the relay forward new connections to another target.
 func (r *Relay) MoveTo(target string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

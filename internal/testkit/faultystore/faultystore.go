@@ -1,6 +1,6 @@
-// Package faultystore is a client's store whose faults a test decides: it can fail, hang,
-// show old pairs, or save a pair and say that it has not. The pairs are kept by a real
-// store underneath.
+// Package faultystore is a client's store whose faults the test chooses: it can fail,
+// hang, return old pairs, or save a pair and report that it failed. A real store
+// underneath keeps the pairs.
 package faultystore
 
 import (
@@ -11,17 +11,17 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// Hooks stand in for the calls of a [Store]: a hook does something before and after the
-// call that it is given, changes what that returns, or leaves it out. The hooks that are
-// nil change nothing. A hook may block: no lock is held while it runs.
+// Hooks replace the calls of a [Store]. A hook gets the real call as a function: it may
+// call it, act before and after, and change its result. A hook that is nil changes
+// nothing. A hook may block: the store holds no lock while the hook runs.
 type Hooks struct {
 	Load func(ctx context.Context, load func() (tandem.Pair, error)) (tandem.Pair, error)
 	Swap func(ctx context.Context, prev, next tandem.Pair, swap func() (bool, error)) (bool, error)
-	Lock func(ctx context.Context, lock func() (func(), error)) (unlock func(), err error) // of a [Locking] store
+	Lock func(ctx context.Context, lock func() (func(), error)) (unlock func(), err error) // only called by a [Locking] store
 }
 
-// A Store passes its calls on to the store underneath, with hooks around them. It has no
-// lock; see [Store.Locking].
+// A Store passes its calls to the store underneath, through its hooks. It has no lock;
+// see [Store.Locking].
 type Store struct {
 	under tandem.Store
 
@@ -32,27 +32,26 @@ type Store struct {
 // New returns a store without faults over under.
 func New(under tandem.Store) *Store { return &Store{under: under} }
 
-// Hook sets all hooks. The zero Hooks make the store well again.
+// Hook sets all hooks. The zero Hooks remove every fault.
 func (s *Store) Hook(hooks Hooks) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.hooks = hooks
 }
 
-// Well takes all hooks away.
+// Well removes every fault.
 func (s *Store) Well() { s.Hook(Hooks{}) }
 
-// FailSwaps sets the hook of a store that can be read and not written: each swap returns
-// err and saves nothing.
+// FailSwaps makes the store readable but not writable: each swap returns err and saves
+// nothing.
 func (s *Store) FailSwaps(err error) {
 	s.Hook(Hooks{Swap: func(context.Context, tandem.Pair, tandem.Pair, func() (bool, error)) (bool, error) {
 		return false, err
 	}})
 }
 
-// SaveAndFail sets the hook of a store whose next n swaps save the pair and return err: a
-// reply that was lost, a folder that could not be synced, a deadline that came a moment
-// too early.
+// SaveAndFail makes the next n swaps save the pair and return err, like a lost reply, a
+// folder that could not be synced, or a deadline that came a moment too early.
 func (s *Store) SaveAndFail(n int, err error) {
 	var left atomic.Int64
 	left.Store(int64(n))
@@ -65,7 +64,7 @@ func (s *Store) SaveAndFail(n int, err error) {
 	}})
 }
 
-// HangSwaps sets the hook of a store whose swaps return when their context ends.
+// HangSwaps makes swaps block until their context ends.
 func (s *Store) HangSwaps() {
 	s.Hook(Hooks{Swap: func(ctx context.Context, _, _ tandem.Pair, _ func() (bool, error)) (bool, error) {
 		<-ctx.Done()
@@ -79,7 +78,7 @@ func (s *Store) current() Hooks {
 	return s.hooks
 }
 
-// Load is the hook's, or the store's underneath.
+// Load calls the hook, or else the store underneath.
 func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 	load := func() (tandem.Pair, error) { return s.under.Load(ctx) }
 	if hook := s.current().Load; hook != nil {
@@ -88,7 +87,7 @@ func (s *Store) Load(ctx context.Context) (tandem.Pair, error) {
 	return load()
 }
 
-// CompareAndSwap is the hook's, or the store's underneath.
+// CompareAndSwap calls the hook, or else the store underneath.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
 	swap := func() (bool, error) { return s.under.CompareAndSwap(ctx, prev, next) }
 	if hook := s.current().Swap; hook != nil {
@@ -103,10 +102,10 @@ type Locking struct {
 	under tandem.Locker
 }
 
-// Locking returns the store with a lock.
+// Locking returns the store with the lock of under.
 func (s *Store) Locking(under tandem.Locker) Locking { return Locking{s, under} }
 
-// Lock is the hook's, or that of the lock underneath.
+// Lock calls the hook, or else the lock underneath.
 func (l Locking) Lock(ctx context.Context) (unlock func(), err error) {
 	lock := func() (func(), error) { return l.under.Lock(ctx) }
 	if hook := l.current().Lock; hook != nil {

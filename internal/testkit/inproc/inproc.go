@@ -1,6 +1,5 @@
-// Package inproc carries requests to a handler of the same process, without a
-// network: in a testing/synctest bubble, a network's goroutines would keep time
-// from passing.
+// Package inproc passes requests to a handler in the same process without a network: in
+// a testing/synctest bubble, goroutines that wait for a network would stop the clock.
 package inproc
 
 import (
@@ -8,12 +7,12 @@ import (
 	"net/http/httptest"
 )
 
-// A Transport is a round tripper in front of a handler. Cancelling a request's
-// context makes the round trip fail at once; the handler sees it too.
+// A Transport is a round tripper that calls a handler. If the request's context is
+// cancelled, the round trip fails at once, and the handler sees the cancellation too.
 type Transport struct{ Handler http.Handler }
 
-// RoundTrip calls the handler in a goroutine, which may outlive a cancelled
-// request for as long as the handler takes.
+// RoundTrip calls the handler in a goroutine. After a cancelled request the goroutine
+// runs until the handler returns.
 func (t Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	served := make(chan *http.Response, 1)
 	inbound := req.Clone(req.Context())

@@ -7,18 +7,18 @@ import (
 	"sync"
 )
 
-// A Network carries connections between a client and servers of the same process.
-// Unlike a [Transport] it has all of HTTP on it, connections that are cut included;
-// unlike sockets, its connections let time pass in a testing/synctest bubble.
+// A Network connects a client and servers in the same process. Unlike a [Transport] it
+// carries real HTTP, with connections that can be cut; unlike sockets, its connections
+// do not stop the clock of a testing/synctest bubble.
 type Network struct {
 	mu    sync.Mutex
 	hosts map[string]*listener
 }
 
-// NewNetwork returns a network on which nobody listens.
+// NewNetwork returns a network without listeners.
 func NewNetwork() *Network { return &Network{hosts: map[string]*listener{}} }
 
-// Listen returns a listener for an address such as "api.test:80".
+// Listen returns a listener at an address such as "api.test:80".
 func (n *Network) Listen(address string) net.Listener {
 	l := &listener{incoming: make(chan net.Conn), closed: make(chan struct{})}
 	n.mu.Lock()
@@ -27,7 +27,7 @@ func (n *Network) Listen(address string) net.Listener {
 	return l
 }
 
-// DialContext is for an [net/http.Transport].
+// DialContext connects to a listener; it is for [net/http.Transport].
 func (n *Network) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	n.mu.Lock()
 	l, ok := n.hosts[address]
@@ -68,7 +68,8 @@ func (l *listener) Close() error {
 
 func (l *listener) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
-// localConn is a connection from this machine, for those who ask where it is from.
+// localConn is a connection whose remote address is loopback, for servers that check
+// it.
 type localConn struct{ net.Conn }
 
 func (localConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }

@@ -36,23 +36,24 @@ func own(t *testing.T, conn *dbus.Conn) {
 	}
 }
 
-// Empty starts a message bus that nobody has a keyring on, as [Start] does.
+// Empty starts a message bus without a keyring, with the environment of [Start].
 func Empty(t *testing.T) {
 	t.Helper()
 	startBus(t)
 }
 
-// Silent starts a keyring that accepts every call and answers none, as [Start] does.
+// Silent starts a keyring that accepts every call and answers none, with the
+// environment of [Start].
 func Silent(t *testing.T) {
 	t.Helper()
 	startBus(t)
 	conn := connect(t)
 	own(t, conn)
-	conn.Eavesdrop(make(chan *dbus.Message)) // all that comes is lost
+	conn.Eavesdrop(make(chan *dbus.Message)) // nobody reads the messages that arrive
 }
 
-// Prompting starts a keyring that is locked, and whose prompt nobody ever answers, as
-// [Start] does. It returns the process of the bus.
+// Prompting starts a locked keyring whose prompt nobody answers, with the environment
+// of [Start]. It returns the process of the bus.
 func Prompting(t *testing.T) *os.Process {
 	t.Helper()
 	bus := startBus(t)

@@ -18,9 +18,8 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
 
-// busConfig is of a bus that starts no programs by itself. One that does would be asked
-// for a keyring before ours is there, and start a locked one, with a prompt that nobody
-// sees.
+// busConfig configures a bus that starts no programs by itself. Otherwise the bus would
+// start a locked keyring before the test's, with a prompt that nobody sees.
 const busConfig = `<busconfig>
 	<type>session</type>
 	<listen>unix:tmpdir=/tmp</listen>
@@ -31,9 +30,9 @@ const busConfig = `<busconfig>
 // patience bounds the wait for the keyring.
 const patience = time.Minute
 
-// Start starts a message bus and a GNOME Keyring of the test's own, with an open
-// keyring that is empty, and returns the latter's process. The environment has them
-// for as long as the test runs, and a home of the test's own.
+// Start starts a message bus and a GNOME Keyring for the test, with an unlocked, empty
+// keyring, and returns the keyring's process. Until the test ends, the environment
+// points to them and to a temporary home folder.
 func Start(t *testing.T) *os.Process {
 	t.Helper()
 	startBus(t)
@@ -70,8 +69,9 @@ func run(t *testing.T, cmd *exec.Cmd) {
 	})
 }
 
-// startBus starts a message bus, with nobody on it, and a home, as [Start] does. In the
-// end it closes the connection that the library has for the life of a process.
+// startBus starts an empty message bus and sets the environment as [Start] does. When
+// the test ends, it closes the connection that the library otherwise keeps for the life
+// of the process.
 func startBus(t *testing.T) *os.Process {
 	t.Helper()
 	home := t.TempDir()

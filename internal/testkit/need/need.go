@@ -1,5 +1,6 @@
-// Package need is for tests that need a program from outside: where it is
-// missing they are skipped, and say what would help; in CI they fail instead.
+// Package need is for tests that need a program which may not be installed: without it
+// the package skips the test and says how to install the program; in CI it fails the
+// test.
 package need
 
 import (
@@ -9,7 +10,7 @@ import (
 	"testing"
 )
 
-// Program returns the path of the first of the names that is installed.
+// Program returns the path of the first program in names that is installed.
 func Program(t testing.TB, names ...string) string {
 	t.Helper()
 	for _, name := range names {
@@ -21,7 +22,7 @@ func Program(t testing.TB, names ...string) string {
 	return ""
 }
 
-// Missing skips the test for want of a part, or fails it in CI.
+// Missing skips the test because a part is missing; in CI it fails the test.
 func Missing(t testing.TB, part string) {
 	t.Helper()
 	text := part + " is missing; scripts/install-test-parts installs it (programs only as root on Debian)"

@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
-// Example starts a server on loopback and signs ann in, for an example or for a test that
-// needs real sockets. It returns the URL of the stream.
+// Example starts a server on loopback and signs ann in. It is for an example, or for a
+// test that needs real sockets. It returns the URL of the stream.
 func Example(stream http.Handler, changes ...func(*tandem.Config)) (session *tandem.Session, url string, end func()) {
 	dir, err := os.MkdirTemp("", "tandem-example")
 	if err != nil {

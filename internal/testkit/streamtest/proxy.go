@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// A Proxy forwards TCP connections to a server, and can forget them as a NAT router does.
+// A Proxy forwards TCP connections to a server, and can drop their state as a NAT
+// router does.
 type Proxy struct {
 	target   string
 	listener net.Listener
@@ -24,8 +25,8 @@ type link struct {
 	silent         atomic.Bool
 }
 
-// StartProxy starts a proxy on loopback in front of a server's address. It stops at the
-// end of the test.
+// StartProxy starts a proxy on loopback in front of a server's address. The proxy stops
+// when the test ends.
 func StartProxy(t *testing.T, target string) *Proxy {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -38,14 +39,15 @@ func StartProxy(t *testing.T, target string) *Proxy {
 	return p
 }
 
-// DialContext connects to the proxy, whatever the address is: it is for an
+// DialContext connects to the proxy, whatever the address is; it is for
 // [net/http.Transport].
 func (p *Proxy) DialContext(ctx context.Context, network, _ string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, p.listener.Addr().String())
 }
 
-// Forget makes the proxy swallow what the ends of the present connections send each other
-// from now on, their closing included. It forwards later connections as ever.
+// Forget makes the proxy discard everything that the ends of the existing connections
+// send from now on, including the closing of the connection. It still forwards later
+// connections.
 func (p *Proxy) Forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

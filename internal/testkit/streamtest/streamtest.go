@@ -1,6 +1,6 @@
-// Package streamtest is a server with a stream that only a session gets at, for tests
-// of what keeps such streams open: in a testing/synctest bubble, over a network in
-// memory.
+// Package streamtest is a server with a stream that requires a session, for tests of
+// clients that keep such streams open. It runs in a testing/synctest bubble, over a
+// network in memory.
 package streamtest
 
 import (
@@ -20,32 +20,33 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// Path is where the stream is, and URL the same in full.
+// Path is the path of the stream, URL its full URL.
 const (
 	Path = "/stream"
 	URL  = testserver.URL + Path
 )
 
-// A World is a real server, which can go away and come back, and a session of ann's.
+// A World is a real server that can stop and start again, and a session of the user
+// ann.
 type World struct {
 	*testing.T
 	Auth    *testserver.Server
 	Session *tandem.Session
 
 	network *inproc.Network
-	stop    context.CancelFunc // what the server does for its clients
+	stop    context.CancelFunc // cancels the contexts of the server's requests
 	server  *http.Server
 	serving sync.WaitGroup
 }
 
-// Run runs a story in which ann has signed in and the server is up. Nothing of it may
-// be left behind.
+// Run runs a story in which ann has signed in and the server is up. The story must
+// leave no goroutine behind.
 func Run(t *testing.T, stream http.Handler, story func(w *World), changes ...func(*tandem.Config)) {
 	t.Helper()
 	RunOn(t, func(*server.Config) {}, stream, story, changes...)
 }
 
-// RunOn is Run on a server of other settings.
+// RunOn is Run with changed server settings.
 func RunOn(t *testing.T, settings func(*server.Config), stream http.Handler, story func(w *World), changes ...func(*tandem.Config)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,7 +62,7 @@ func RunOn(t *testing.T, settings func(*server.Config), stream http.Handler, sto
 	})
 }
 
-// Open opens another session, which nobody has signed in to.
+// Open opens another session, in which nobody has signed in.
 func (w *World) Open(changes ...func(*tandem.Config)) *tandem.Session {
 	w.Helper()
 	transport := &http.Transport{DialContext: w.network.DialContext}
@@ -80,7 +81,7 @@ func (w *World) Open(changes ...func(*tandem.Config)) *tandem.Session {
 	return s
 }
 
-// Serve puts another handler in the place of the stream's.
+// Serve replaces the handler of the stream.
 func (w *World) Serve(stream http.Handler) {
 	guarded := w.Auth.RequireSession(stream)
 	w.Auth.Script(func(rw http.ResponseWriter, r *http.Request) bool {
@@ -92,7 +93,8 @@ func (w *World) Serve(stream http.Handler) {
 	})
 }
 
-// Answer answers everything that is asked of the stream with a status, whoever asks.
+// Answer makes the server answer every request for the stream with a status, with or
+// without a session.
 func (w *World) Answer(status int, header http.Header) {
 	w.Auth.Script(func(rw http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path != Path {
@@ -104,7 +106,7 @@ func (w *World) Answer(status int, header http.Header) {
 	})
 }
 
-// Up starts the server. The contexts of its requests end when it goes down.
+// Up starts the server. The contexts of its requests end when Down is called.
 func (w *World) Up() {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel
@@ -120,10 +122,10 @@ func (w *World) Down() {
 	w.serving.Wait()
 }
 
-// Expire lets the access token run out.
+// Expire waits until the access token has expired.
 func (w *World) Expire() { time.Sleep(testserver.AccessTTL) }
 
-// EndAtServer ends ann's sessions behind the client's back.
+// EndAtServer ends ann's sessions at the server, without the client's knowledge.
 func (w *World) EndAtServer() {
 	w.Helper()
 	if _, err := w.Auth.Store.EndSubject(context.Background(), "user-ann", rotation.Revoked, time.Now()); err != nil {
@@ -131,7 +133,7 @@ func (w *World) EndAtServer() {
 	}
 }
 
-// WantServed fails unless so many requests for a path have come in.
+// WantServed fails the test unless the server has received want requests for a path.
 func (w *World) WantServed(path string, want int) {
 	w.Helper()
 	if got := w.Auth.Served(path); got != want {

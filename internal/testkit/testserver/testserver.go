@@ -1,7 +1,6 @@
-// Package testserver is a whole server for tests of its clients: the real
-// handler over a real store, an API that accepts its access tokens, and a record
-// of the traffic. It is reached without a network, so that it works in a
-// testing/synctest bubble.
+// Package testserver is a complete server for tests of its clients: the real handler
+// over a real store, an API that accepts its access tokens, and counts of the traffic.
+// Clients reach it without a network, so it works in a testing/synctest bubble.
 package testserver
 
 import (
@@ -21,7 +20,7 @@ import (
 	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
-// URL is where the server and its API are.
+// URL is the address of the server and its API.
 const URL = "http://tandem.test"
 
 // Paths that tests count.
@@ -32,10 +31,10 @@ const (
 	Hello   = "/api/hello"
 )
 
-// AccessTTL is the default life of an access token here.
+// AccessTTL is how long this server's access tokens live by default.
 const AccessTTL = time.Minute
 
-// A Server has the users ann and bob, whose passwords are nna and bbo.
+// A Server has the users ann and bob, with the passwords nna and bbo.
 type Server struct {
 	*server.Server
 	Store *sqlitestore.Store
@@ -56,8 +55,8 @@ func (users) Authenticate(_ context.Context, name, password string) (server.Iden
 	return server.Identity{}, server.ErrInvalidCredentials
 }
 
-// New starts a server that ends with the test. Change the config before it
-// starts with the given functions.
+// New starts a server that stops when the test ends. The functions change its config
+// before it starts.
 func New(t testing.TB, changes ...func(*server.Config)) *Server {
 	t.Helper()
 	s, err := Start(t.TempDir(), changes...)
@@ -68,8 +67,7 @@ func New(t testing.TB, changes ...func(*server.Config)) *Server {
 	return s
 }
 
-// Start is New for where there is no test to end with: close the server in the
-// end.
+// Start is New for callers without a test: they must close the server.
 func Start(dir string, changes ...func(*server.Config)) (_ *Server, err error) {
 	store, err := sqlitestore.Open(context.Background(), filepath.Join(dir, "tandem.db"))
 	if err != nil {
@@ -111,25 +109,25 @@ func Start(dir string, changes ...func(*server.Config)) (_ *Server, err error) {
 	return s, nil
 }
 
-// Close ends the server and closes its store. It may be called twice.
+// Close stops the server and closes its store. It may be called twice.
 func (s *Server) Close() error { return errors.Join(s.Server.Close(), s.Store.Close()) }
 
-// Script lets do answer requests before the server does; where it returns false,
-// the server goes on. A nil do takes the script away.
+// Script makes the server call do first for every request. If do returns false, the
+// server handles the request itself. A nil do removes the script.
 func (s *Server) Script(do func(w http.ResponseWriter, r *http.Request) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.script = do
 }
 
-// Served returns how many requests for a path have come in.
+// Served returns how many requests for a path the server has received.
 func (s *Server) Served(path string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.served[path]
 }
 
-// Events returns how many events of a kind there were.
+// Events returns how many events of a kind the server has reported.
 func (s *Server) Events(kind server.EventKind) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,7 +140,7 @@ func (s *Server) note(e server.Event) {
 	s.events[e.Kind]++
 }
 
-// ServeHTTP counts, asks the script, and answers.
+// ServeHTTP counts the request, calls the script, and then the server's handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	s.served[r.URL.Path]++

@@ -18,7 +18,7 @@ func Postgres(t testing.TB, settings ...string) *engines.Postgres {
 	return started(t, "postgresql", e, err)
 }
 
-// Database makes an empty database and returns its address.
+// Database creates an empty database and returns its URL.
 func Database(t testing.TB, e *engines.Postgres) string {
 	t.Helper()
 	name, err := e.NewDatabase(t.Context())
@@ -28,7 +28,7 @@ func Database(t testing.TB, e *engines.Postgres) string {
 	return e.URL(name)
 }
 
-// Bouncer starts a PgBouncer before a PostgreSQL server.
+// Bouncer starts a PgBouncer in front of a PostgreSQL server.
 func Bouncer(t testing.TB, before *engines.Postgres) *engines.Bouncer {
 	t.Helper()
 	e, err := engines.NewBouncer(before)
@@ -56,7 +56,7 @@ func RedisSentinel(t testing.TB, settings ...string) *engines.RedisSentinel {
 	return started(t, "redis-server", e, err)
 }
 
-// Relay starts a relay to a target, a host with a port.
+// Relay starts a relay to a target, which is a host with a port.
 func Relay(t testing.TB, target string) *engines.Relay {
 	t.Helper()
 	r, err := engines.NewRelay(target)
@@ -79,7 +79,7 @@ func started[E io.Closer](t testing.TB, part string, e E, err error) E {
 	return e
 }
 
-// Do fails the test on the error of a step such as Stop or Start.
+// Do runs steps, such as Stop or Start, and fails the test if one returns an error.
 func Do(t testing.TB, steps ...func() error) {
 	t.Helper()
 	for _, step := range steps {
