@@ -11,8 +11,9 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/engines"
 )
 
-// Run measures everything and returns what it found. When it returns, also with an
-// error or since ctx ended, nothing that it started runs and its files are gone.
+// Run measures all servers and returns a report. When it returns, even with an error or
+// because ctx ended, it has stopped every process that it started and removed its
+// files.
 func Run(ctx context.Context, config Config) (_ Report, err error) {
 	if err := config.check(); err != nil {
 		return Report{}, err
@@ -49,8 +50,8 @@ type run struct {
 	report  Report
 }
 
-// open prepares the targets that were asked for. Those for which something is
-// missing are left out, and the report says why.
+// open prepares the targets that the config selects. It leaves out a target if a
+// program for it is missing, and the report gives the reason.
 func (r *run) open(ctx context.Context, w *workshop) error {
 	for _, k := range kinds() {
 		if len(r.config.Only) > 0 && !slices.Contains(r.config.Only, k.key) {
@@ -120,7 +121,8 @@ func (t *target) measure(ctx context.Context, config Config) (_ Figures, err err
 	return figures, nil
 }
 
-// loadServer runs the server alone, from its start to its end.
+// loadServer starts the server, measures it and stops it; the database behind it
+// already runs.
 func (t *target) loadServer(ctx context.Context, config Config) (_ measurement, err error) {
 	server, err := t.serve.start(ctx)
 	if err != nil {
@@ -135,7 +137,7 @@ func (t *target) loadServer(ctx context.Context, config Config) (_ measurement, 
 	return l.run(ctx, config.Warmup, config.Measured, server)
 }
 
-// reason says in a few words why a target is left out.
+// reason returns in a few words why a target is left out.
 func reason(err error) string {
 	if errors.Is(err, errNoStore) {
 		return errNoStore.Error()

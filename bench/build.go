@@ -13,14 +13,14 @@ const (
 	peerModule   = "github.com/go-oauth2/oauth2/v4"
 )
 
-// programs are those to measure, built from source.
+// programs are the programs to measure, built from source.
 type programs struct {
 	tandem, peer string
 	peerVersion  string
 	hasStore     bool // whether tandem serve takes --store
 }
 
-// build builds them into a folder. The current folder must be in this module.
+// build builds the programs into a folder. The current folder must be in this module.
 func build(ctx context.Context, folder string) (programs, error) {
 	p := programs{tandem: filepath.Join(folder, "tandem"), peer: filepath.Join(folder, "peer")}
 	root, err := goOutput(ctx, "", "list", "-m", "-f", "{{.Dir}}", tandemModule)
@@ -44,7 +44,8 @@ func build(ctx context.Context, folder string) (programs, error) {
 	return p, nil
 }
 
-// goOutput runs the go command in a folder, without cgo, as a release is built.
+// goOutput runs the go command in a folder and returns its output. It builds without
+// cgo, like a release.
 func goOutput(ctx context.Context, folder string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = folder

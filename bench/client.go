@@ -12,21 +12,21 @@ import (
 	"time"
 )
 
-// A dialect is how a server wants to be asked.
+// A dialect describes the requests and answers of a server.
 type dialect struct {
 	contentType string
 	signInPath  string
 	refreshPath string
-	// signIn is the body that signs a user in.
+	// signIn returns the body of the request that signs a user in.
 	signIn func(username, password string) []byte
-	// before and after are what a refresh token stands between in a request.
+	// before and after surround the refresh token in a request's body.
 	before, after string
-	// mark is what a refresh token comes after in an answer, and a quote ends it.
+	// mark precedes the refresh token in an answer; a quotation mark ends the token.
 	mark string
 }
 
-// A client has one session and one connection. It reads no more of HTTP than it
-// needs, so that most of the machine is left to the server.
+// A client has one session and one connection. It parses only the parts of HTTP that it
+// needs, to leave most of the machine's time to the server.
 type client struct {
 	dialect *dialect
 	conn    net.Conn
@@ -55,7 +55,7 @@ func (c *client) header(path string) []byte {
 	return fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: %s\r\nContent-Type: %s\r\nContent-Length: ", path, c.host, c.dialect.contentType)
 }
 
-// signIn gets the first refresh token.
+// signIn signs in and keeps the first refresh token.
 func (c *client) signIn(username, password string) error {
 	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
 		return fmt.Errorf("sign in: %w", err)
@@ -71,7 +71,7 @@ func (c *client) signIn(username, password string) error {
 	return nil
 }
 
-// refresh trades the token for the next one.
+// refresh presents the refresh token and keeps the next one.
 func (c *client) refresh() error {
 	d := c.dialect
 	c.out = append(c.out[:0], c.head...)
@@ -86,7 +86,7 @@ func (c *client) refresh() error {
 	return nil
 }
 
-// exchange sends the request and takes the refresh token out of the answer.
+// exchange sends the request and keeps the refresh token of the answer.
 func (c *client) exchange() error {
 	if _, err := c.conn.Write(c.out); err != nil {
 		return err
@@ -114,7 +114,7 @@ var (
 	connection    = []byte("connection:")
 )
 
-// readHeader reads up to the body.
+// readHeader reads the answer up to its body.
 func (c *client) readHeader() (status, length int, err error) {
 	line, err := c.in.ReadSlice('\n')
 	if err != nil {
@@ -152,7 +152,7 @@ func hasPrefixFold(line, prefix []byte) bool {
 	return len(line) >= len(prefix) && bytes.EqualFold(line[:len(prefix)], prefix)
 }
 
-// number reads a decimal number that is at most mostBody.
+// number parses a decimal number of at most mostBody.
 func number(digits []byte) (int, error) {
 	n := 0
 	for _, c := range digits {
@@ -167,8 +167,8 @@ func number(digits []byte) (int, error) {
 	return n, nil
 }
 
-// takeToken keeps the refresh token of the answer. It must be one that neither JSON
-// nor a form would escape, and not the one that was sent.
+// takeToken keeps the answer's refresh token. It refuses a token that JSON or a form
+// would escape, and the token that the client has just presented.
 func (c *client) takeToken() error {
 	_, rest, found := bytes.Cut(c.body, []byte(c.dialect.mark))
 	end := bytes.IndexByte(rest, '"')

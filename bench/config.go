@@ -6,23 +6,23 @@ import (
 	"time"
 )
 
-// Config says how long and with what the servers are measured.
+// Config sets which servers Run measures, for how long and with how many clients.
 type Config struct {
-	// Clients is how many there are, each with a session of its own.
+	// Clients is the number of clients, each with a session of its own.
 	Clients int
-	// Rounds is how often each server is measured.
+	// Rounds is how often Run measures each server.
 	Rounds int
-	// Warmup is the time before a measurement in which nothing is counted.
+	// Warmup is how long the clients refresh before a measurement counts.
 	Warmup time.Duration
 	// Measured is how long a measurement takes.
 	Measured time.Duration
-	// Only has the keys of the servers to measure, from Keys. None means all.
+	// Only lists the servers to measure, by keys from Keys. An empty list means all.
 	Only []string
-	// Progress is told what is under way. Nil means nobody is.
+	// Progress receives a line for each step. Nil means none.
 	Progress io.Writer
 }
 
-// Bounds on a run: it must not fill the memory, nor take the machine for hours.
+// Bounds on a run, so that it neither fills the memory nor takes hours.
 const (
 	mostClients    = 256
 	mostRounds     = 50

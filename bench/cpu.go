@@ -12,10 +12,11 @@ import (
 	"time"
 )
 
-// cpuUse is how long cores were busy, or per second, how many were.
+// cpuUse is the CPU time used, in seconds of one core; per second of time, it is how
+// many cores were busy.
 type cpuUse struct{ server, load, machine float64 }
 
-// watchCPU returns when the measurement is over.
+// watchCPU measures the CPU use from one time to another, and returns after the second.
 func watchCPU(ctx context.Context, from, to time.Time, server *process) (cpuUse, error) {
 	if err := until(ctx, from); err != nil {
 		return cpuUse{}, err
@@ -61,11 +62,10 @@ func until(ctx context.Context, t time.Time) error {
 	}
 }
 
-// tick is the unit of the times in /proc, on every Linux.
+// tick is the unit of the times in /proc, the same on every Linux.
 const tick = time.Second / 100
 
-// cpuTime returns how long a process has kept a core busy: zero where there is no
-// /proc.
+// cpuTime returns how much CPU time a process has used; zero on a system without /proc.
 func cpuTime(pid int) (time.Duration, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -74,8 +74,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("read the CPU time of a process: %w", err)
 	}
-	// The name is in brackets and may have blanks. The state comes next, then
-	// numbers; utime and stime are the 12th and 13th after the name.
+	// The process's name is in brackets and may contain blanks. After it come the state
+	// and then numbers; utime and stime are the 12th and 13th fields after the name.
 	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
 	if len(fields) < 13 {
 		return 0, errors.New("read the CPU time of a process: /proc has another form here")
@@ -87,8 +87,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return busy, nil
 }
 
-// machineTime returns how long all cores were busy, or taken by another machine:
-// zero where there is no /proc.
+// machineTime returns how long the cores were busy in total, including time that the
+// hypervisor gave to other machines; zero on a system without /proc.
 func machineTime() (time.Duration, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if errors.Is(err, fs.ErrNotExist) {

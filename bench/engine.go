@@ -7,17 +7,17 @@ import (
 	"errors"
 )
 
-// An engine is a database server that can say what it has done.
+// An engine is a database server that counts its work.
 type engine interface {
 	Start() error
 	Stop() error
 	Close() error
-	// count reads the engine's own counters, all that matters of them.
+	// count returns the engine's own counters that matter for a refresh.
 	count(ctx context.Context) (map[string]int64, error)
 }
 
-// openStore adds the user to a store that the engine has, and stops the engine
-// until it is measured.
+// openStore adds the user to the engine's store, and stops the engine until the
+// measurement.
 func (t *target) openStore(ctx context.Context, w *workshop, e engine, url string) error {
 	t.engine = e
 	masterKey := make([]byte, 32)
@@ -28,7 +28,7 @@ func (t *target) openStore(ctx context.Context, w *workshop, e engine, url strin
 	return errors.Join(err, e.Stop())
 }
 
-// difference returns what was counted between two readings.
+// difference returns what the engine counted between two readings.
 func difference(before, after map[string]int64) map[string]int64 {
 	d := make(map[string]int64, len(after))
 	for name, n := range after {

@@ -4,6 +4,6 @@ package bench
 
 import "syscall"
 
-// ownGroup keeps an interrupt at the terminal from the servers, which are stopped
-// in order.
+// ownGroup puts a server into a process group of its own, so that an interrupt at the
+// terminal does not reach it: bench stops the servers in order.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

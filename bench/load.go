@@ -10,23 +10,23 @@ import (
 	"time"
 )
 
-// A load is the clients of one server.
+// A load is the set of clients of one server.
 type load struct {
 	clients []*client
 	failed  atomic.Bool
 }
 
-// A measurement is what the clients and the process tables saw.
+// A measurement contains the clients' counts and the CPU use of the processes.
 type measurement struct {
 	rate      float64 // refreshes per second
 	p50, p99  time.Duration
-	all       int           // refreshes, with those that were not counted
+	all       int           // all refreshes, including those of the warm-up
 	serverCPU time.Duration // per refresh
 	loadCPU   time.Duration // per refresh
-	others    float64       // how many cores others kept busy
+	others    float64       // how many cores other processes kept busy
 }
 
-// newLoad connects the clients and signs them in, one after the other.
+// newLoad connects the clients and signs them in, one after another.
 func newLoad(ctx context.Context, address string, d *dialect, n int, username, password string) (*load, error) {
 	l := &load{}
 	for range n {
@@ -53,8 +53,8 @@ func (l *load) close() error {
 	return errors.Join(errs...)
 }
 
-// run lets all clients refresh, and counts after the warm-up. When a client fails,
-// all stop.
+// run makes all clients refresh, and counts after the warm-up. When a client fails, all
+// clients stop.
 func (l *load) run(ctx context.Context, warmup, measured time.Duration, server *process) (measurement, error) {
 	from := time.Now().Add(warmup)
 	to := from.Add(measured)
@@ -82,15 +82,15 @@ func (l *load) run(ctx context.Context, warmup, measured time.Duration, server *
 	return m, nil
 }
 
-// A result is what one client did.
+// A result contains the refreshes of one client.
 type result struct {
-	took []time.Duration // of the refreshes that are counted
+	took []time.Duration // durations of the counted refreshes
 	all  int
 	err  error
 }
 
-// refreshAll refreshes until a time. Those count whose answer came between from and
-// that.
+// refreshAll refreshes until the time to. A refresh counts if its answer arrives
+// between from and to.
 func (l *load) refreshAll(c *client, from, to time.Time) (r result) {
 	if r.err = c.conn.SetDeadline(to.Add(requestTimeout)); r.err != nil {
 		return r
@@ -146,7 +146,8 @@ func sum(results []result, measured time.Duration) measurement {
 	return m
 }
 
-// percentile returns the least value that p of a hundred are not above.
+// percentile returns the smallest value that at least p percent of the values do not
+// exceed.
 func percentile(sorted []time.Duration, p int) time.Duration {
 	if len(sorted) == 0 {
 		return 0

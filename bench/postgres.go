@@ -11,7 +11,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/engines"
 )
 
-// openPostgres leaves fsync and synchronous_commit on, as they come.
+// openPostgres keeps the defaults fsync=on and synchronous_commit=on.
 func openPostgres(ctx context.Context, w *workshop, t *target) error {
 	if !w.programs.hasStore {
 		return errNoStore
@@ -42,8 +42,9 @@ const (
 		FROM pg_stat_user_tables WHERE relname = 'tandem_sessions'`
 )
 
-// count counts rows of the table tandem_sessions. It waits until nobody else is connected,
-// as a connection tells what it did at its end, at the latest.
+// count returns the row counts of the table tandem_sessions. It waits until all other
+// connections have closed, because a connection reports its counts at its end at the
+// latest.
 func (e *postgres) count(ctx context.Context) (_ map[string]int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()

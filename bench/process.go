@@ -13,18 +13,18 @@ import (
 	"time"
 )
 
-// A command is how a server is started.
+// A command describes how to start a server.
 type command struct {
 	program string
 	args    []string
-	env     []string // beside that of this process, without its TANDEM_ settings
+	env     []string // added to this process's environment without its TANDEM_ settings
 	stdin   string
 }
 
-// cmd makes a command that is interrupted when ctx ends, and killed if it goes on
-// for long after that.
+// cmd returns a command that is interrupted when ctx ends, and killed if it still runs
+// some time after that.
 func (c command) cmd(ctx context.Context) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, c.program, c.args...) //nolint:gosec // programs that were built a moment ago
+	cmd := exec.CommandContext(ctx, c.program, c.args...) //nolint:gosec // programs that build has just built
 	for _, setting := range os.Environ() {
 		if !strings.HasPrefix(setting, "TANDEM_") {
 			cmd.Env = append(cmd.Env, setting)
@@ -38,7 +38,7 @@ func (c command) cmd(ctx context.Context) *exec.Cmd {
 	return cmd
 }
 
-// run runs a command to its end.
+// run runs a command until it ends.
 func (c command) run(ctx context.Context) error {
 	if out, err := c.cmd(ctx).CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, out)
@@ -46,17 +46,17 @@ func (c command) run(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// A process is a server that runs.
+// A process is a running server.
 type process struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
 	output *output
 	ended  chan struct{}
-	err    error // why it ended, once it has
+	err    error // why the process ended; valid once ended is closed
 }
 
-// start starts a server and waits until it is ready. Its output has to have a line
-// with address=HOST:PORT.
+// start starts a server and waits until the server is ready. The server must print a
+// line with address=HOST:PORT.
 func (c command) start(ctx context.Context) (_ *process, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	p := &process{cmd: c.cmd(ctx), cancel: cancel, output: &output{listens: make(chan struct{})}, ended: make(chan struct{})}
@@ -120,15 +120,15 @@ func isReady(ctx context.Context, address string) error {
 
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
-// address is where it listens.
+// address returns the address at which the server listens.
 func (p *process) address() string {
 	p.output.mu.Lock()
 	defer p.output.mu.Unlock()
 	return p.output.address
 }
 
-// stop ends the server and waits until it has. It is an error if it had ended
-// before, or had to be killed. It may be called twice.
+// stop stops the server and waits until it has ended. It returns an error if the server
+// ended before, or had to be killed. It may be called twice.
 func (p *process) stop() error {
 	p.cancel()
 	<-p.ended
@@ -138,19 +138,19 @@ func (p *process) stop() error {
 	return fmt.Errorf("a server ended with: %w\n%s", p.err, p.output.last())
 }
 
-// output is what a server says. It keeps the last of it, and finds the address.
+// output reads a server's output. It keeps the last part of it, and finds the address.
 type output struct {
 	mu      sync.Mutex
 	said    []byte
 	address string
-	listens chan struct{} // closed once there is an address
+	listens chan struct{} // closed once the address is known
 }
 
 const mostOutput = 4 << 10
 
 var addressPattern = regexp.MustCompile(`\baddress=(127\.0\.0\.1:\d+)\s`)
 
-// Write takes a part of the output.
+// Write takes in a part of the output.
 func (o *output) Write(part []byte) (int, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -29,7 +29,7 @@ func openRedis(appendfsync string) func(context.Context, *workshop, *target) err
 
 type redis struct{ *engines.Redis }
 
-// count counts the calls of each command, those of scripts too.
+// count returns how often each command was called, including calls from scripts.
 func (e redis) count(ctx context.Context) (map[string]int64, error) {
 	info, err := e.commandStats(ctx)
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A Report is what a run found.
+// A Report is the result of a run.
 type Report struct {
 	Clients int       `json:"clients"`
 	Seconds float64   `json:"seconds"`
@@ -19,7 +19,7 @@ type Report struct {
 	Skipped []Skipped `json:"skipped"`
 }
 
-// A Target is a server and what was measured of it.
+// A Target is a server and its figures.
 type Target struct {
 	Key     string    `json:"key"`
 	Name    string    `json:"name"`
@@ -28,29 +28,31 @@ type Target struct {
 	Rounds  []Figures `json:"rounds"`
 }
 
-// Skipped is a server that was left out.
+// Skipped is a server that the run left out.
 type Skipped struct {
 	Key    string `json:"key"`
 	Name   string `json:"name"`
 	Reason string `json:"reason"`
 }
 
-// Figures are of one measurement, or the medians of some.
+// Figures are the results of one measurement, or the medians of several.
 type Figures struct {
 	RefreshesPerSecond float64 `json:"refreshesPerSecond"`
 	P50                float64 `json:"p50Microseconds"`
 	P99                float64 `json:"p99Microseconds"`
-	// ServerCPU is what the server's process used for a refresh, without the engine's.
+	// ServerCPU is the CPU time of the server's process per refresh, without the
+	// database's.
 	ServerCPU float64 `json:"serverCPUMicroseconds"`
-	// LoadCPU is what the clients used for one.
+	// LoadCPU is the CPU time of the clients per refresh.
 	LoadCPU float64 `json:"loadCPUMicroseconds"`
-	// OtherCores is how many cores were kept busy by other processes: the engine's,
-	// and whatever else ran and spoiled the figures.
+	// OtherCores is how many cores other processes kept busy: the database, and any
+	// other program, which distorts the figures.
 	OtherCores float64 `json:"otherCores"`
-	// ToPeer is the rate in relation to the peer's of the same round, if it was measured.
+	// ToPeer is the rate divided by the peer's rate in the same round, if the run
+	// measured the peer.
 	ToPeer float64 `json:"toPeer,omitempty"`
-	// PerRefresh has what the engine counted, from the server's start to its end,
-	// for each refresh of that time.
+	// PerRefresh contains the engine's counts per refresh, from the server's start to
+	// its end.
 	PerRefresh map[string]float64 `json:"perRefresh,omitempty"`
 }
 
@@ -81,7 +83,7 @@ func (f *Figures) count(counted map[string]int64, refreshes int) {
 	}
 }
 
-// finish computes what needs all rounds.
+// finish computes the figures that need all rounds.
 func (r *Report) finish() {
 	for i := range r.Targets {
 		if r.Targets[i].Key == PeerKey {
@@ -104,7 +106,7 @@ func (r *Report) compareWith(peer []Figures) {
 	}
 }
 
-// median takes the median of each figure for itself.
+// median returns the median of each figure separately.
 func median(rounds []Figures) Figures {
 	of := func(figure func(Figures) float64) float64 {
 		var all []float64

@@ -45,7 +45,7 @@ func duration(microseconds float64) string {
 	return (time.Duration(microseconds) * time.Microsecond).Round(10 * time.Microsecond).String()
 }
 
-// counts lists what happens at one refresh in a hundred, or more often.
+// counts lists the operations that occur at least once per hundred refreshes.
 func counts(perRefresh map[string]float64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(perRefresh)) {

@@ -9,17 +9,17 @@ import (
 	"slices"
 )
 
-// A target is a server to measure, with the database behind it.
+// A target is a server to measure, with its database.
 type target struct {
 	kind
 	dialect  *dialect
 	serve    command
-	engine   engine // nil where the server keeps everything itself
+	engine   engine // nil if the server needs no other process
 	username string
 	password string
 }
 
-// A kind is what is known of a target before anything runs.
+// A kind describes a target before anything runs.
 type kind struct {
 	key     string
 	name    string
@@ -27,10 +27,10 @@ type kind struct {
 	open    func(ctx context.Context, w *workshop, t *target) error
 }
 
-// PeerKey is the key of the server that the others are compared with.
+// PeerKey is the key of the server that Run compares the others with.
 const PeerKey = "go-oauth2"
 
-// kinds are in the order in which they are measured.
+// kinds returns all kinds in the order of the measurements.
 func kinds() []kind {
 	return []kind{
 		{"sqlite", "tandem, SQLite", "yes", openSQLite},
@@ -41,7 +41,7 @@ func kinds() []kind {
 	}
 }
 
-// Keys lists what can be measured.
+// Keys returns the keys of all servers that Run can measure.
 func Keys() []string {
 	var keys []string
 	for _, k := range kinds() {
@@ -52,7 +52,7 @@ func Keys() []string {
 
 func isKey(key string) bool { return slices.Contains(Keys(), key) }
 
-// A workshop is what targets are made from.
+// A workshop holds what is needed to create targets.
 type workshop struct {
 	folder   string
 	programs programs
@@ -60,10 +60,10 @@ type workshop struct {
 	password string
 }
 
-// errNoStore says why a target is left out.
+// errNoStore is the reason for leaving out a target if tandem serve is too old for it.
 var errNoStore = errors.New("this tandem serve has no --store")
 
-// open makes a target ready to be started, again and again.
+// open prepares a target, which can then be started repeatedly.
 func (w *workshop) open(ctx context.Context, k kind) (*target, error) {
 	t := &target{kind: k, username: w.username, password: w.password}
 	if err := k.open(ctx, w, t); err != nil {
@@ -83,7 +83,7 @@ func openSQLite(ctx context.Context, w *workshop, t *target) error {
 	return t.openTandem(ctx, w, "TANDEM_DATA="+filepath.Join(w.folder, "data"))
 }
 
-// openTandem adds the user to what the settings name.
+// openTandem adds the user to the store that the settings name.
 func (t *target) openTandem(ctx context.Context, w *workshop, settings ...string) error {
 	t.dialect = tandemDialect
 	t.serve = command{program: w.programs.tandem, args: []string{"serve", "--listen", "127.0.0.1:0", "--issuer", "http://tandem.example"}, env: settings}
@@ -101,7 +101,7 @@ func openPeer(_ context.Context, w *workshop, t *target) error {
 	return nil
 }
 
-// newFolder makes a folder for all that a run keeps.
+// newFolder creates a folder for all files of a run.
 func newFolder() (string, error) {
 	folder, err := os.MkdirTemp("", "tandem-bench-")
 	if err != nil {

@@ -1,9 +1,9 @@
-// Command peer-go-oauth2 is a server to compare with: go-oauth2/oauth2 with its
-// token store in memory. Refresh tokens rotate: each refresh makes new tokens and
-// removes the old ones, as is its default.
+// Command peer-go-oauth2 is a server for comparison: go-oauth2/oauth2 with its token
+// store in memory. As is that library's default, a refresh issues new tokens and
+// removes the old ones.
 //
-// The first line of standard input is the password that signs anybody in. It
-// listens on a free port of 127.0.0.1, and ends when it is interrupted.
+// The server reads a password from the first line of standard input, and accepts it for
+// every user. It listens on a free port of 127.0.0.1, and ends on an interrupt.
 package main
 
 import (
@@ -69,7 +69,8 @@ func run(ctx context.Context) error {
 	return nil
 }
 
-// newServer has one client, which is public: it has no secret to check.
+// newServer returns a server with one client, which is public, so the server checks no
+// client secret.
 func newServer(password string) (*server.Server, error) {
 	tokens, err := store.NewMemoryTokenStore()
 	if err != nil {

@@ -1,6 +1,6 @@
-// Command scale fills a store with more and more sessions, and measures at each size
-// how long a refresh takes in it and how much room a session takes on the disk. The
-// files are in a temporary folder, which is removed in the end.
+// Command scale fills a store with more and more sessions. At each size it measures how
+// long a refresh takes and how much disk space a session uses. It keeps its files in a
+// temporary folder, and removes that folder at the end.
 package main
 
 import (
@@ -55,7 +55,7 @@ func run(ctx context.Context) error {
 	return errors.Join(show(os.Stdout, rows), writeSummary(os.Stdout, *name, rows), err)
 }
 
-// measureAll returns a row for each size that it got to.
+// measureAll returns a row for each size, up to the first error.
 func measureAll(ctx context.Context, name, dir string, sizes []int, samples int) (rows []row, err error) {
 	p, err := newPlace(ctx, name, dir)
 	if err != nil {

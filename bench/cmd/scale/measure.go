@@ -12,10 +12,10 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// atOnce is how many refreshes are under way at the same time.
+// atOnce is how many refreshes run at the same time.
 const atOnce = 32
 
-// A row is what was measured at one size.
+// A row is the measurement at one size.
 type row struct {
 	sessions        int
 	bytes           int64
@@ -24,7 +24,7 @@ type row struct {
 	perSecond       float64
 }
 
-// A part is the table, which comes first, or one of its indexes.
+// A part is the table of sessions, which comes first, or one of its indexes.
 type part struct {
 	name  string
 	bytes int64
@@ -47,7 +47,8 @@ func latencyOf(took []time.Duration) latency {
 	return latency{p50: at(0.5), p99: at(0.99)}
 }
 
-// measure refreshes random sessions of all, first one by one, then many at once.
+// measure refreshes random sessions, first one after another, then many at the same
+// time.
 func measure(ctx context.Context, p place, all *population, samples int) (row, error) {
 	r := row{sessions: len(all.ids)}
 	err := p.use(ctx, func(s server.Store) error {
@@ -61,7 +62,7 @@ func measure(ctx context.Context, p place, all *population, samples int) (row, e
 		r.alone = latencyOf(took)
 
 		start := time.Now()
-		n := min(atOnce, len(all.ids)) // each has a share of the sessions
+		n := min(atOnce, len(all.ids)) // each worker has its own share of the sessions
 		var workers sync.WaitGroup
 		times, errs := make([][]time.Duration, n), make([]error, n)
 		for i := range n {
@@ -86,8 +87,7 @@ func measure(ctx context.Context, p place, all *population, samples int) (row, e
 	return r, nil
 }
 
-// refreshes confirms the next token of random sessions, of which each worker has
-// its own share.
+// refreshes confirms the next token of random sessions in the worker's own share.
 func refreshes(ctx context.Context, s server.Store, all *population, worker, workers, times int) ([]time.Duration, error) {
 	took := make([]time.Duration, 0, times)
 	share := len(all.ids) / workers

@@ -16,20 +16,20 @@ import (
 	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
-// A place is a store on the disk.
+// A place is a store on the disk that can be filled quickly.
 type place interface {
-	// fill adds sessions until there are so many. They get there in bulk, but into
-	// the indexes one by one, as in life.
+	// fill adds sessions until there are size of them. It loads them in bulk, but the
+	// database updates the indexes row by row, as it does in production.
 	fill(ctx context.Context, all *population, size int) error
-	// use opens the store.
+	// use opens the store and calls do with it.
 	use(ctx context.Context, do func(server.Store) error) error
-	// size returns the bytes that all sessions take on the disk (of Redis, in memory),
-	// and what has them.
+	// size returns how many bytes all sessions take on the disk (Redis: in memory), in
+	// total and per table and index.
 	size(ctx context.Context) (int64, []part, error)
 	close() error
 }
 
-// batch is how many sessions are added in one transaction.
+// batch is how many sessions fill adds in one transaction.
 const batch = 20_000
 
 func newPlace(ctx context.Context, name, dir string) (place, error) {
@@ -82,7 +82,7 @@ func (p *sqlitePlace) fill(ctx context.Context, all *population, size int) error
 		err = p.add(ctx, db, all, min(batch, size-len(all.ids)))
 		progress(len(all.ids), size)
 	}
-	// What is not yet on the disk would hold up the first refreshes.
+	// Writing pages that are not on the disk yet would delay the first refreshes.
 	return errors.Join(err, db.Close(), syncFile(p.path()))
 }
 
@@ -118,7 +118,7 @@ func (p *sqlitePlace) add(ctx context.Context, db *sql.DB, all *population, n in
 }
 
 func (p *sqlitePlace) size(ctx context.Context) (int64, []part, error) {
-	info, err := os.Stat(p.path()) // the WAL is gone, for nobody has the file open
+	info, err := os.Stat(p.path()) // nobody has the file open, so there is no WAL
 	if err != nil {
 		return 0, nil, err
 	}
@@ -187,7 +187,7 @@ func (p *postgresPlace) fill(ctx context.Context, all *population, size int) (er
 		}
 		progress(len(all.ids), size)
 	}
-	// What is not yet on the disk would hold up the first refreshes.
+	// Writing pages that are not on the disk yet would delay the first refreshes.
 	for _, statement := range []string{"VACUUM ANALYZE tandem_sessions", "CHECKPOINT"} {
 		if _, err := conn.Exec(ctx, statement); err != nil {
 			return fmt.Errorf("%s: %w", statement, err)

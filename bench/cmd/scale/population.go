@@ -14,22 +14,24 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// A population is the sessions that are there, so that any of them can be refreshed.
+// A population records the sessions in a store, so that a measurement can refresh any
+// of them.
 type population struct {
 	ids         []rotation.SessionID
 	generations []uint32
-	final       int       // how many there will be
-	now         time.Time // when the last of them begins
-	// The user has one to three sessions before the next one comes.
+	final       int       // how many sessions there will be
+	now         time.Time // when the last session begins
+	// The current user, who has one to three sessions; left is how many are still to
+	// come.
 	subject, username string
 	left              int
 }
 
 const (
 	lifetime = 90 * 24 * time.Hour
-	// margin is what the oldest sessions have yet to live.
+	// margin is how much longer the oldest sessions live.
 	margin = 24 * time.Hour
-	// daily is how often a session is refreshed a day, on average.
+	// daily is how often a session is refreshed per day, on average.
 	daily = 8
 )
 
@@ -42,8 +44,8 @@ func newPopulation(final int) *population {
 	return &population{final: final, now: time.Now().Truncate(time.Millisecond)}
 }
 
-// next returns the next session, as a server makes them: random IDs, beginning one
-// after the other over the last 90 days, and refreshed now and then since.
+// next returns the next session with the data that a server would write: a random ID, a
+// beginning within the last 90 days in ascending order, and several refreshes since.
 func (p *population) next() store.Session {
 	if p.left == 0 {
 		p.subject = rand.Text()
@@ -78,7 +80,7 @@ func (p *population) next() store.Session {
 	}
 }
 
-// progress is a bar on a terminal.
+// progress draws a progress bar if standard error is a terminal.
 func progress(done, of int) {
 	if !term.IsTerminal(int(os.Stderr.Fd())) {
 		return

@@ -15,8 +15,8 @@ import (
 	"github.com/tandem-auth/tandem/store/redisstore"
 )
 
-// A redisPlace has no bulk loader: sessions are created, many at once. Its size is
-// memory.
+// A redisPlace is a Redis server. It has no bulk loader, so fill creates many sessions
+// concurrently. Its size is that of its memory.
 type redisPlace struct {
 	engine *engines.Redis
 	empty  int64

@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// What we want to hold; a run that misses it says so, and does not fail.
+// Goals. A run that misses one reports that, and does not fail.
 const (
-	// largestRatio is how many times as long a refresh alone may take (p50) at the
-	// largest size as at smallSize.
+	// largestRatio bounds how many times longer a single refresh may take (p50) at the
+	// largest size than at smallSize.
 	largestRatio = 1.5
 	smallSize    = 10_000
-	// largestSession bounds the bytes of a session in SQLite, with its indexes.
+	// largestSession bounds how many bytes a session takes in SQLite, with its indexes.
 	largestSession = 250
 )
 
@@ -35,7 +35,7 @@ func (r row) cells() []string {
 	}
 }
 
-// each is how many of the bytes are one session's.
+// each returns how many of the bytes belong to one session.
 func (r row) each(bytes int64) string {
 	return fmt.Sprintf("%.0f", float64(bytes)/float64(r.sessions))
 }
@@ -61,7 +61,8 @@ func writeMarkdown(w io.Writer, rows []row) error {
 	return err
 }
 
-// writeSummary says where the bytes are at the largest size, and which goals are met.
+// writeSummary prints how the bytes at the largest size are distributed, and which
+// goals the run met.
 func writeSummary(w io.Writer, store string, rows []row) error {
 	if len(rows) == 0 {
 		return nil

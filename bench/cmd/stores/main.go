@@ -1,6 +1,5 @@
-// Command stores measures refreshes with each store of tandem serve, and with a
-// server to compare with, and prints a table. It is run in the folder of its
-// module:
+// Command stores measures refreshes with each store of tandem serve and with a server
+// for comparison, and prints a table. Run it in the folder of its module:
 //
 //	go run ./cmd/stores -rounds 5
 package main
@@ -61,7 +60,7 @@ func run(ctx context.Context) error {
 
 func inSeconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
-// terminal returns standard error if somebody may look at it, or nil.
+// terminal returns standard error if it is a terminal, or nil.
 func terminal() io.Writer {
 	info, err := os.Stderr.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
