@@ -19,7 +19,7 @@ import (
 	"github.com/tandem-auth/tandem/store/pgstore"
 )
 
-// rotate confirms the next refresh token of a session so many times.
+// rotate confirms the next refresh token of a session the given number of times.
 func rotate(ctx context.Context, s *pgstore.Store, session store.Session, times int) (store.Session, error) {
 	for range times {
 		to := session.Successor(uint64(time.Now().UnixNano()))
@@ -35,8 +35,8 @@ func rotate(ctx context.Context, s *pgstore.Store, session store.Session, times 
 	return session, nil
 }
 
-// The engine's own counters: a refresh is one transaction that updates one row, and
-// no index.
+// The test reads PostgreSQL's own counters: a refresh is one transaction that updates
+// one row and no index.
 func TestARefreshUpdatesOneRowAndNoIndex(t *testing.T) {
 	const sessions, refreshes = 40, 50
 	e := enginetest.Postgres(t)
@@ -99,8 +99,8 @@ func counters(t *testing.T, e *engines.Postgres, database string) (c counts) {
 	return c
 }
 
-// awaitEnds waits until nobody is connected to a database: a connection reports what it
-// counted when it ends, which it does after Close.
+// awaitEnds waits until nobody is connected to a database: a connection reports its
+// counts when it ends, which happens shortly after Close.
 func awaitEnds(t *testing.T, e *engines.Postgres, database string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), e.URL("postgres"))
@@ -115,8 +115,8 @@ func awaitEnds(t *testing.T, e *engines.Postgres, database string) {
 	}
 }
 
-// Connections that break, in the middle of statements too, cost a caller nothing:
-// not even where the statement was carried out and only its answer lost.
+// Callers do not notice that connections break, even if PostgreSQL executed the
+// statement and only its answer was lost.
 func TestConnectionsThatBreak(t *testing.T) {
 	e := enginetest.Postgres(t)
 	s := open(t, enginetest.Database(t, e))
@@ -140,7 +140,7 @@ func TestConnectionsThatBreak(t *testing.T) {
 				}
 				select {
 				case progress <- struct{}{}:
-				default: // it is at it
+				default: // the other goroutine is still breaking connections
 				}
 			}
 			if err == nil {
@@ -156,8 +156,8 @@ func TestConnectionsThatBreak(t *testing.T) {
 	breaker.Wait()
 }
 
-// A database that is away is named, the caller is told soon, and once it is back
-// the store goes on.
+// While the database is down, calls soon return an error that names it; once it is
+// back, the store works again.
 func TestADatabaseThatIsAway(t *testing.T) {
 	e := enginetest.Postgres(t)
 	s := open(t, enginetest.Database(t, e))
@@ -187,7 +187,7 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	}
 }
 
-// A database that takes no notice holds nobody beyond their context.
+// If the database hangs, a call returns when its context ends.
 func TestADatabaseThatHangs(t *testing.T) {
 	e := enginetest.Postgres(t)
 	name, err := e.NewDatabase(t.Context())
@@ -278,7 +278,8 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// An operator may make the tables, and give the server only the use of them.
+// An operator may create the tables, and grant the server's user only reading and
+// writing.
 func TestAUserWhoMayOnlyUseTheTables(t *testing.T) {
 	e := enginetest.Postgres(t)
 	name, err := e.NewDatabase(t.Context())
@@ -314,8 +315,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// A distributed database that speaks the protocol need not have all the settings; here
-// a function of the same name knows none.
+// A distributed database that speaks the protocol need not know all settings; here a
+// function named current_setting simulates that.
 func TestADatabaseWithoutTheSettings(t *testing.T) {
 	e := enginetest.Postgres(t)
 	name, err := e.NewDatabase(t.Context())
@@ -336,8 +337,8 @@ func TestADatabaseWithoutTheSettings(t *testing.T) {
 	}
 }
 
-// Names of all kinds work, whatever encoding the database, the user or the URL asks for
-// on the client's side.
+// Names with any characters work, whatever client encoding the database, the user or
+// the URL sets.
 func TestAnotherClientEncoding(t *testing.T) {
 	e := enginetest.Postgres(t, noFsync)
 	name, err := e.NewDatabase(t.Context())
@@ -363,7 +364,7 @@ func TestAnotherClientEncoding(t *testing.T) {
 	}
 }
 
-// encoded returns the name of a user as the database has it.
+// encoded returns a user's name as the database stores it.
 func encoded(t *testing.T, e *engines.Postgres, database, subject string) (name string) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), e.URL(database)+"&client_encoding=UTF8")
@@ -377,7 +378,7 @@ func encoded(t *testing.T, e *engines.Postgres, database, subject string) (name 
 	return name
 }
 
-// Several servers start at once on an empty database.
+// Several servers start at the same time on an empty database.
 func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
 	e := enginetest.Postgres(t)
 	address := enginetest.Database(t, e)
@@ -395,13 +396,13 @@ func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
 	all.Wait()
 }
 
-// After a failover, the connections that there are lead to a standby: a name or a proxy
-// has moved, and the old primary answers that it cannot be written. The store goes on.
+// After a failover behind a name or a proxy, existing connections lead to a standby:
+// the old primary refuses writes. The store reconnects and reaches the new primary.
 func TestAPrimaryThatBecomesAStandby(t *testing.T) {
 	first, second := enginetest.Postgres(t, noFsync), enginetest.Postgres(t, noFsync)
 	session := someSession()
 	var there *pgstore.Store                               // the new primary
-	for _, e := range []*engines.Postgres{first, second} { // what a replica would have copied
+	for _, e := range []*engines.Postgres{first, second} { // both get the session, as by replication
 		there = open(t, e.URL("postgres"))
 		if err := there.Create(t.Context(), session); err != nil {
 			t.Fatal(err)
@@ -418,7 +419,7 @@ func TestAPrimaryThatBecomesAStandby(t *testing.T) {
 		}
 	}
 	relay.MoveTo(second.Address())
-	for began := time.Now(); ; { // a backend need not have read its configuration yet
+	for began := time.Now(); ; { // a backend may not have read the new configuration yet
 		session.Current = session.Successor(7)
 		if _, err := s.Confirm(t.Context(), session.ID, session.Current, time.Now()); err != nil {
 			t.Fatal(err)

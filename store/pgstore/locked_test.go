@@ -17,8 +17,8 @@ import (
 	"github.com/tandem-auth/tandem/store/pgstore"
 )
 
-// openTransaction carries out a statement in a transaction that stays open, as that
-// of an operator who went home. The function that it returns takes it back.
+// openTransaction executes a statement in a transaction that stays open, like one that
+// an operator forgot. The function that it returns rolls the transaction back.
 func openTransaction(t *testing.T, url, statement string) (rollBack func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), url)
@@ -37,7 +37,8 @@ func openTransaction(t *testing.T, url, statement string) (rollBack func()) {
 	}
 }
 
-// createMany opens a store with few connections and so many sessions.
+// createMany opens a store with few connections, and creates the given number of
+// sessions.
 func createMany(t *testing.T, url string, sessions int) *pgstore.Store {
 	t.Helper()
 	s := open(t, url+"&pool_max_conns=4")
@@ -53,9 +54,9 @@ func createMany(t *testing.T, url string, sessions int) *pgstore.Store {
 	return s
 }
 
-// A locked row costs its own session only. The clients of these sessions try again
-// and again, to refresh and to sign out, and there are fewer connections than they
-// are; all others are served meanwhile.
+// A locked row blocks only its own session. The clients of locked sessions keep trying
+// to refresh and to sign out, and there are more of them than connections; the store
+// serves all other sessions meanwhile.
 func TestRowsThatSomebodyHasLocked(t *testing.T) {
 	const locked, all = 8, 140
 	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
@@ -117,7 +118,8 @@ func TestRowsThatSomebodyHasLocked(t *testing.T) {
 	}
 }
 
-// All sessions of a subject end but the one that cannot, and the caller is told.
+// EndSubject ends all sessions except the locked one, and returns an error about that
+// one.
 func TestEndingAllSessionsWhereOneIsLocked(t *testing.T) {
 	const all = 20
 	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
@@ -138,7 +140,7 @@ func TestEndingAllSessionsWhereOneIsLocked(t *testing.T) {
 	}
 }
 
-// Neither a sweep nor a ping waits for a row that is locked.
+// Neither Sweep nor Ping waits for a locked row.
 func TestWhatPassesLockedRowsBy(t *testing.T) {
 	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
 	s := createMany(t, url, 10)

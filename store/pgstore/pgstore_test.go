@@ -19,10 +19,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// noFsync makes a server fast whose machine is not going to crash.
+// noFsync makes a server faster; the tests with it simulate no crash of the machine.
 const noFsync = "fsync=off"
 
-// suites runs all suites; newURL makes an empty database.
+// suites runs all suites. newURL creates an empty database and returns its URL.
 func suites(t *testing.T, newURL func(t testing.TB) string) {
 	newPlace := func(t testing.TB) func() *pgstore.Store {
 		url := newURL(t)
@@ -47,7 +47,8 @@ func TestStore(t *testing.T) {
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
 }
 
-// In transaction mode, two statements of one connection may well reach two others.
+// In transaction mode, PgBouncer may send two statements of one connection to two
+// server connections.
 func TestStoreBehindPgBouncer(t *testing.T) {
 	e := enginetest.Postgres(t, noFsync)
 	b := enginetest.Bouncer(t, e)
@@ -60,8 +61,8 @@ func TestStoreBehindPgBouncer(t *testing.T) {
 	})
 }
 
-// SERIALIZABLE is what distributed databases have by default: what two transactions
-// cannot both do is refused with 40001, and is the client's to try again.
+// SERIALIZABLE is the default of distributed databases: if two transactions conflict,
+// the database refuses one with 40001, and the store must try again.
 func TestStoreWithSerializableTransactions(t *testing.T) {
 	e := enginetest.Postgres(t, noFsync, "default_transaction_isolation=serializable")
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })

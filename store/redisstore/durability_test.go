@@ -14,7 +14,7 @@ func TestDecide(t *testing.T) {
 	for name, c := range map[string]struct {
 		facts facts
 		waits bool
-		want  []string // of the warning; none if there is to be none
+		want  []string // parts of the warning; none if there must be no warning
 	}{
 		"every answer is on the disk":      {facts: facts{appendOnly: "1", appendFsync: "always", maxMemory: "0"}},
 		"so it is where it could wait":     {facts: facts{appendOnly: "1", appendFsync: "always", canWait: true}},
@@ -60,8 +60,8 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
-// An end of a session waits for the disk, by the server's own counters, and neither a
-// refresh nor a new session does.
+// The test reads the server's own counters: the store waits for the disk after an end
+// of a session, but not after a refresh or a new session.
 func TestAnEndWaitsForTheDisk(t *testing.T) {
 	e := enginetest.Redis(t, "--appendonly", "yes", "--appendfsync", "everysec")
 	s, err := Open(t.Context(), e.URL())
@@ -81,7 +81,7 @@ func TestAnEndWaitsForTheDisk(t *testing.T) {
 		calls, _, _ = strings.Cut(calls, ",")
 		return calls
 	}
-	asked := waits() // whether it knows
+	asked := waits() // calls so far: Open asks whether the server knows WAITAOF
 	now := time.Now()
 	session := store.Session{State: rotation.State{ConfirmedAt: now, ExpiresAt: now.Add(time.Hour)}, Subject: "ann", CreatedAt: now}
 	if err := s.Create(t.Context(), session); err != nil {
@@ -93,7 +93,7 @@ func TestAnEndWaitsForTheDisk(t *testing.T) {
 	if got := waits(); got != asked {
 		t.Errorf("a new session and a refresh: %s calls of WAITAOF, want %s", got, asked)
 	}
-	for range 2 { // the second one changes nothing, and yet must not be undone either
+	for range 2 { // the second end changes nothing, and must be on the disk nevertheless
 		before := waits()
 		if err := s.End(t.Context(), session.ID, rotation.SignedOut, now); err != nil {
 			t.Fatal(err)
@@ -104,8 +104,8 @@ func TestAnEndWaitsForTheDisk(t *testing.T) {
 	}
 }
 
-// An end that the disk cannot be waited for is an error, though it was carried out:
-// here the server does not know WAITAOF.
+// If the store cannot wait for the disk, End returns an error although the server
+// executed it. Here the server does not know WAITAOF.
 func TestAnEndThatMayBeUndone(t *testing.T) {
 	e := enginetest.Redis(t, "--appendonly", "yes")
 	s, err := Open(t.Context(), e.URL())

@@ -25,8 +25,8 @@ func createMany(t *testing.T, s *Store, n int) {
 	}
 }
 
-// Where an end waits for the disk, which may take a second, all of a subject's wait
-// together.
+// If ends have to wait for the disk, EndSubject waits once for all of a subject's
+// sessions.
 func TestManyEndsWaitForTheDiskOnce(t *testing.T) {
 	e := enginetest.Redis(t, "--appendonly", "yes", "--appendfsync", "everysec")
 	s, err := Open(t.Context(), e.URL())
@@ -78,8 +78,8 @@ func TestEndTogether(t *testing.T) {
 	}
 }
 
-// Where the disk cannot be waited for, that is an error each time: the sessions stay in
-// the list until it can.
+// If the store cannot wait for the disk, EndSubject returns an error each time, and the
+// sessions stay in the subject's list.
 func TestEndsTogetherThatMayBeUndone(t *testing.T) {
 	e := enginetest.Redis(t, "--appendonly", "yes")
 	s, err := Open(t.Context(), e.URL())
@@ -106,7 +106,7 @@ func TestEndsTogetherThatMayBeUndone(t *testing.T) {
 	}
 }
 
-// What another server has not got when it takes over is an error.
+// EndSubject returns an error if a server without some of the ends takes over.
 func TestEndsThatWereLost(t *testing.T) {
 	e := enginetest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
 	s, err := Open(t.Context(), e.URL())

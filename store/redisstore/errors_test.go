@@ -7,7 +7,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 )
 
-// What a server answers is recognised in each of the forms that it has had.
+// The store recognises the server's errors in the wording of every version.
 func TestAdvice(t *testing.T) {
 	s := &Store{prefix: "tandem:"}
 	for text, want := range map[string]string{
@@ -26,7 +26,8 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
-// What an error says about where the connection leads, and whether anything was done.
+// An error tells whether the connection leads to a replica, and whether the server
+// executed the command.
 func TestWhatAnAnswerSays(t *testing.T) {
 	e := enginetest.Redis(t)
 	s, err := Open(t.Context(), e.URL())

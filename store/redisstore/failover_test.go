@@ -13,9 +13,9 @@ import (
 	"github.com/tandem-auth/tandem/store/redisstore"
 )
 
-// After a failover, the connections that there are lead to what is a replica now: a
-// provider has moved the name, or a proxy its target, and demoted the old primary
-// without ending it. The store goes on within seconds, without a restart.
+// After a failover, existing connections lead to a replica: a provider moved the name,
+// or a proxy its target, and demoted the old primary without stopping it. The store
+// reaches the new primary within seconds, without a restart.
 func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 	for name, primarySettings := range map[string][]string{
 		"and answers that it is one":                  nil,
@@ -38,7 +38,7 @@ func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 			relay.MoveTo(second.Address())
 			if len(primarySettings) == 0 {
 				within(t, func(ctx context.Context) error { return first.Follow(ctx, second) })
-			} else { // it cannot reach the new primary
+			} else { // make it follow a primary that it cannot reach
 				do(t, first, "REPLICAOF", "127.0.0.1", "1")
 			}
 			began := time.Now()
@@ -67,11 +67,11 @@ func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 	}
 }
 
-// failoverTimeout bounds how long a store may need until it is whole again, beside the
-// time that the servers take to notice that one of them is gone.
+// failoverTimeout bounds how long the store may need to recover, in addition to the
+// time that the servers take to detect the failure.
 const failoverTimeout = 30 * time.Second
 
-// A family is sessions of one subject that outlive failovers.
+// A family is a set of sessions of one subject, which must survive failovers.
 type family struct {
 	*testing.T
 
@@ -91,9 +91,9 @@ func newFamily(t *testing.T, s *redisstore.Store) *family {
 	return f
 }
 
-// refresh refreshes every session as its client does, who comes again with the same
-// token when the store is away. A failover may lose a confirmation, which that token
-// makes good, but no session.
+// refresh refreshes every session as its client would, which presents the same token
+// again when the store is down. A failover may lose a confirmation, which presenting
+// the token restores, but no session.
 func (f *family) refresh(what string) {
 	f.Helper()
 	began := time.Now()
@@ -123,7 +123,7 @@ func (f *family) refresh(what string) {
 	f.Logf("%s: all were refreshed after %v", what, time.Since(began).Round(10*time.Millisecond))
 }
 
-// end looks for all sessions in the list of their subject, and ends them.
+// end checks that the subject's list contains all sessions, and ends them.
 func (f *family) end() {
 	f.Helper()
 	listed, err := f.store.List(f.Context(), "ann", store.Page{})
@@ -141,7 +141,7 @@ func (f *family) end() {
 	}
 }
 
-// within runs steps that may take half a minute each.
+// within runs steps, each of which may take half a minute.
 func within(t *testing.T, steps ...func(ctx context.Context) error) {
 	t.Helper()
 	for _, step := range steps {
@@ -154,8 +154,8 @@ func within(t *testing.T, steps ...func(ctx context.Context) error) {
 	}
 }
 
-// A primary of a Cluster is killed: its replica takes over, and no session is lost, nor
-// when the killed one comes back as a replica and is given its place again, nor when it
+// A primary of the Cluster is killed and its replica takes over. No session is lost,
+// also when the killed server comes back as a replica, becomes the primary again, and
 // hangs for a while.
 func TestFailoverOfACluster(t *testing.T) {
 	if testing.Short() {
@@ -167,7 +167,7 @@ func TestFailoverOfACluster(t *testing.T) {
 	within(t, c.AwaitReplicas)
 	enginetest.Do(t, c.Primaries[0].Kill)
 	f.refresh("a primary is killed")
-	open(t, c.URL()) // another server starts meanwhile
+	open(t, c.URL()) // a store opened during the failover must work, too
 	enginetest.Do(t, c.Primaries[0].Start)
 	within(t, c.AwaitReady, c.FailBack)
 	f.refresh("it is a primary again")
@@ -180,9 +180,9 @@ func TestFailoverOfACluster(t *testing.T) {
 	f.end()
 }
 
-// The primary that Sentinels watch over is killed, and the first Sentinel with it: the replica takes over, and no
-// session is lost, nor when the killed one comes back and the operator has the
-// Sentinels give it its place again, nor when it hangs for a while.
+// The primary and the first Sentinel are killed, and the replica takes over. No session
+// is lost, also when the killed server comes back, the operator makes the Sentinels
+// promote it again, and it hangs for a while.
 func TestFailoverBySentinel(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts five servers, and waits until one of them is given up")
@@ -193,7 +193,7 @@ func TestFailoverBySentinel(t *testing.T) {
 	within(t, e.AwaitReplica)
 	enginetest.Do(t, e.Primary.Kill, e.Sentinels[0].Kill) // they were on one machine
 	f.refresh("the primary is killed")
-	open(t, e.URL()) // another server starts meanwhile
+	open(t, e.URL()) // a store opened during the failover must work, too
 	e.Primary, e.Replica = e.Replica, e.Primary
 	enginetest.Do(t, e.Replica.Start, e.Sentinels[0].Start)
 	within(t, e.AwaitReady, e.AwaitReplica, e.FailOver)

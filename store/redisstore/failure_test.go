@@ -16,7 +16,7 @@ import (
 	"github.com/tandem-auth/tandem/store/redisstore"
 )
 
-// do sends a command to a server behind the store's back, and returns the answer.
+// do sends a command to a server, bypassing the store, and returns the answer.
 func do(t testing.TB, e *engines.Redis, command ...string) string {
 	t.Helper()
 	answer, err := e.Do(t.Context(), command...)
@@ -26,10 +26,11 @@ func do(t testing.TB, e *engines.Redis, command ...string) string {
 	return answer
 }
 
-// as puts a user before the address of a URL.
+// as inserts a user into a URL.
 func as(user, url string) string { return strings.Replace(url, "//", "//"+user+"@", 1) }
 
-// The server's own counters: a refresh is one call, and one write of one key.
+// The test reads the server's own counters: a refresh is one call, and one write of one
+// key.
 func TestARefreshWritesOneKeyOnce(t *testing.T) {
 	const sessions, refreshes = 4, 50
 	e := durable(t)
@@ -39,7 +40,7 @@ func TestARefreshWritesOneKeyOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	do(t, e, "SCRIPT", "FLUSH") // as after a restart: the text is sent once again
+	do(t, e, "SCRIPT", "FLUSH") // as after a restart: the client has to send the script's text again
 	do(t, e, "CONFIG", "RESETSTAT")
 	for i := range sessions {
 		if _, err := rotate(t.Context(), s, numbered(i), refreshes); err != nil {
@@ -60,8 +61,9 @@ func TestARefreshWritesOneKeyOnce(t *testing.T) {
 	}
 }
 
-// A server that is away is named, the caller is told soon, and once it is back the
-// store goes on. What was answered is there after a crash.
+// While the server is down, calls soon return an error that names it; once it is back,
+// the store works again. Every change that the store answered before the crash is
+// there.
 func TestAServerThatIsAway(t *testing.T) {
 	e := durable(t)
 	s := open(t, e.URL())
@@ -107,8 +109,8 @@ func TestAServerThatIsAway(t *testing.T) {
 	}
 }
 
-// Connections that break under way cost a caller nothing, not even where a refresh
-// was carried out and only its answer lost.
+// Callers do not notice that connections break, even if the server executed a refresh
+// and only its answer was lost.
 func TestConnectionsThatBreak(t *testing.T) {
 	e := durable(t)
 	s := open(t, e.URL())
@@ -125,7 +127,7 @@ func TestConnectionsThatBreak(t *testing.T) {
 	}
 }
 
-// A server that hangs holds nobody beyond their context.
+// If the server hangs, a call returns when its context ends.
 func TestAServerThatHangs(t *testing.T) {
 	e := durable(t)
 	s := open(t, e.URL())
@@ -154,7 +156,7 @@ func TestAServerThatHangs(t *testing.T) {
 		}
 		cancel()
 	}
-	// Nor beyond a few seconds where they would wait for ever.
+	// A call without a deadline returns an error within a few seconds.
 	if err := s.Ping(t.Context()); err == nil {
 		t.Error("Ping of a server that hangs has no error")
 	}
@@ -215,8 +217,8 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// The rights that the errors name are enough, and the settings that are not told are
-// no reason to fail.
+// The permissions that the error names are sufficient, and Open does not fail if the
+// server keeps its settings secret.
 func TestAUserWithTheRightsThatAreNamed(t *testing.T) {
 	e := durable(t)
 	rules := "~tandem:* +@read +@write +@scripting +@connection"
@@ -244,7 +246,8 @@ func TestAUserWithTheRightsThatAreNamed(t *testing.T) {
 	}
 }
 
-// What comes up while the store is open is named by Ping, and passes with its cause.
+// Ping reports a problem that begins while the store is open, and succeeds once the
+// problem is gone.
 func TestPingNamesWhatIsInTheWay(t *testing.T) {
 	e := durable(t)
 	s := open(t, e.URL())
@@ -263,8 +266,8 @@ func TestPingNamesWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// Sessions go by themselves: their time to live is set when they are created, and
-// an end shortens it.
+// Redis removes sessions by itself: the store sets their time to live when it creates
+// them, and shortens it when they end.
 func TestSessionsGoByThemselves(t *testing.T) {
 	e := durable(t)
 	s := open(t, e.URL())
@@ -320,7 +323,8 @@ func TestAfterClose(t *testing.T) {
 	}
 }
 
-// A list loses what is gone without an end, but not what may be about to come.
+// A subject's list loses sessions that are gone without an end, but not sessions that
+// are being created.
 func TestAListForgetsWhatIsGone(t *testing.T) {
 	e := durable(t)
 	s := open(t, e.URL())

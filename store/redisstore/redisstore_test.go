@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// suites runs all suites, each test in a place of its own on the server.
+// suites runs all suites, each test with a prefix of its own on the server.
 func suites(t *testing.T, url string) {
 	places := 0
 	newPlace := func(t testing.TB) func() *redisstore.Store {
@@ -49,8 +49,8 @@ func suites(t *testing.T, url string) {
 
 func TestStore(t *testing.T) { suites(t, durable(t).URL()) }
 
-// A Cluster of one node refuses what would not work with more: a step on keys of
-// several slots.
+// A Cluster of one node also refuses a command on keys of several slots, which larger
+// Clusters refuse.
 func TestStoreOnACluster(t *testing.T) {
 	bus, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -84,7 +84,7 @@ func open(t testing.TB, url string) *redisstore.Store {
 	return s
 }
 
-// durable starts a server whose every answer is on the disk.
+// durable starts a server that answers only when a change is on the disk.
 func durable(t testing.TB) *engines.Redis {
 	t.Helper()
 	return enginetest.Redis(t, "--appendonly", "yes", "--appendfsync", "always")
@@ -105,7 +105,7 @@ func numbered(i int) store.Session {
 	return session
 }
 
-// rotate confirms the next refresh token of a session so many times.
+// rotate confirms the next refresh token of a session the given number of times.
 func rotate(ctx context.Context, s *redisstore.Store, session store.Session, times int) (store.Session, error) {
 	for range times {
 		to := session.Successor(uint64(time.Now().UnixNano()))

@@ -9,7 +9,7 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// BenchmarkConfirm is 32 sessions that are confirmed at once, durably.
+// BenchmarkConfirm measures durable confirmations of 32 sessions at the same time.
 func BenchmarkConfirm(b *testing.B) {
 	s := open(b, filepath.Join(b.TempDir(), "tandem.db"))
 	var n atomic.Uint32

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// SQLite's own counter: a refresh changes one row, also where many share a commit. And
-// its own plan: it touches no index.
+// The test reads SQLite's counter and query plan: a refresh changes one row, also when
+// many share a commit, and touches no index.
 func TestARefreshChangesOneRowAndNoIndex(t *testing.T) {
 	const sessions, refreshes = 16, 20
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "tandem.db"))
@@ -46,7 +46,7 @@ func TestARefreshChangesOneRowAndNoIndex(t *testing.T) {
 	}
 }
 
-// totalChanges counts the rows that the writer's connection has changed.
+// totalChanges returns how many rows the writer's connection has changed.
 func (s *Store) totalChanges(t *testing.T) (n int) {
 	t.Helper()
 	if err := s.writer.conn.QueryRowContext(t.Context(), "SELECT total_changes()").Scan(&n); err != nil {
@@ -55,7 +55,7 @@ func (s *Store) totalChanges(t *testing.T) (n int) {
 	return n
 }
 
-// plan returns the operations that a statement with six parameters is made of.
+// plan returns the operations of a statement with six parameters.
 func (s *Store) plan(t *testing.T, statement string) []string {
 	t.Helper()
 	operations, err := collect(t.Context(), s, "explain", func(row row) (opcode string, err error) {

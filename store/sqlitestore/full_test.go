@@ -11,7 +11,7 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// A disk that is full costs no data, and the store goes on once it is not.
+// A full disk loses no data, and the store works again once there is room.
 func TestAFullDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tandem.db")
 	s, err := Open(t.Context(), path)
@@ -26,7 +26,7 @@ func TestAFullDisk(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	setLimit("20") // SQLite says of it what it says of a disk
+	setLimit("20") // SQLite reports this limit as a full disk
 
 	kept := 0
 	for ; kept < 10_000; kept++ {

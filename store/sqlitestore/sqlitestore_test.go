@@ -107,7 +107,8 @@ func TestTheFilesAreForTheirOwnerAlone(t *testing.T) {
 	}
 }
 
-// Each of these is an error that names the file, and leaves it as it was.
+// Open refuses each of these paths with an error that names the file, and leaves the
+// file unchanged.
 func TestOpenRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(t *testing.T, path string)
@@ -190,7 +191,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// damage makes a database and overwrites some of its bytes.
+// damage creates a database and overwrites some of its bytes.
 func damage(t *testing.T, path string, from, to int) {
 	t.Helper()
 	s, err := sqlitestore.Open(t.Context(), path)
@@ -227,7 +228,7 @@ func write(t *testing.T, path string, content []byte) {
 	}
 }
 
-// run changes a database behind the store's back.
+// run changes a database, bypassing the store.
 func run(t *testing.T, path, statement string) {
 	t.Helper()
 	db, err := sql.Open("sqlite", path)
@@ -259,8 +260,8 @@ func TestTwoMayOpenANewFileAtOnce(t *testing.T) {
 	}
 }
 
-// A backup that is made while others write is sound, and has what was written
-// before it.
+// A backup made while others write is intact, and contains everything written before it
+// began.
 func TestABackupOfADatabaseInUse(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "tandem.db"))
@@ -294,7 +295,7 @@ func TestABackupOfADatabaseInUse(t *testing.T) {
 	}
 }
 
-// Writes at the same time share a commit, and yet each gets its own answer.
+// Writes that share a commit each get a result of their own.
 func TestOneBadWriteInABatchFailsAlone(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "tandem.db"))
 	if err := s.Create(t.Context(), someSession()); err != nil {
@@ -324,8 +325,8 @@ func TestOneBadWriteInABatchFailsAlone(t *testing.T) {
 	}
 }
 
-// While another program writes, nobody is held beyond their context; when it is done,
-// the store goes on.
+// While another program writes, a call returns when its context ends; afterwards the
+// store works again.
 func TestAFileThatAnotherProgramIsWriting(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "tandem.db")
 	s := open(t, path)
@@ -367,7 +368,7 @@ func TestAfterClose(t *testing.T) {
 	}
 }
 
-// Whoever writes while the store is being closed is answered, one way or the other.
+// Every write that runs while the store is closed gets a result or an error.
 func TestClosingLeavesNobodyWaiting(t *testing.T) {
 	for range 50 {
 		s, err := sqlitestore.Open(t.Context(), filepath.Join(t.TempDir(), "tandem.db"))

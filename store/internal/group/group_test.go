@@ -16,14 +16,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A task is to double a number.
+// A task asks for a number to be doubled.
 type task struct {
 	n       int
 	doubled int
 	err     error
 }
 
-// A desk is a group with one worker, whose batches wait until the test lets one go.
+// A desk is a group with one worker. Each batch waits until the test releases it.
 type desk struct {
 	*group.Group[task]
 	release chan error // the error that a batch ends with
@@ -38,7 +38,8 @@ func newDesk(largest int) *desk {
 
 var errOdd = errors.New("thirteen brings bad luck")
 
-// carryOut fails for 13 alone, and for all of a batch if the test says so.
+// carryOut doubles the numbers. It returns an error for the number 13, and for a whole
+// batch if the test releases it with an error.
 func (d *desk) carryOut(batch []*task) {
 	var numbers []int
 	for _, one := range batch {
@@ -55,14 +56,14 @@ func (d *desk) carryOut(batch []*task) {
 	}
 }
 
-// An outcome is what somebody who waited for a task got.
+// An outcome is what a caller of Do got.
 type outcome struct {
 	task
 	err error
 }
 
-// do starts a task for each number, one after the other, and returns once all of
-// them wait; and then what is to become of them.
+// do calls Do concurrently for each number, and returns once all of the calls wait. The
+// function that it returns waits for their outcomes.
 func (d *desk) do(ctx context.Context, numbers ...int) func() map[int]outcome {
 	var mu sync.Mutex
 	var all sync.WaitGroup
@@ -98,7 +99,7 @@ func wantDoubled(t *testing.T, outcomes map[int]outcome) {
 	}
 }
 
-// While a batch is under way, calls gather, up to the largest batch.
+// While a batch runs, calls gather for the next batch, up to the largest batch.
 func TestCallsShareABatchWhileAnotherIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(4)
@@ -151,8 +152,8 @@ func TestACallThatFailsAloneTellsNoOther(t *testing.T) {
 	})
 }
 
-// Whose context ends waits no longer. What is in the queue by then is not carried
-// out; what is under way is, and nobody is told.
+// A caller whose context ends stops waiting. The worker skips calls that are still in
+// the queue then, and executes running ones, whose results nobody gets.
 func TestAContextThatEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(10)
@@ -176,7 +177,7 @@ func TestAContextThatEnds(t *testing.T) {
 	})
 }
 
-// A queue in which nobody waits any more makes no batch at all.
+// If all callers of the queued calls have given up, the worker runs no batch.
 func TestABatchIsNeverEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(10)
@@ -192,7 +193,7 @@ func TestABatchIsNeverEmpty(t *testing.T) {
 	})
 }
 
-// A full queue is no reason to outwait a context.
+// A caller whose context ends while the queue is full stops waiting.
 func TestAContextThatEndsBeforeThereIsRoomInTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(1)
@@ -212,7 +213,7 @@ func TestAContextThatEndsBeforeThereIsRoomInTheQueue(t *testing.T) {
 }
 
 func TestCloseCarriesOutWhatIsQueued(t *testing.T) {
-	for range 20 { // a worker that finds both a call and the end takes either
+	for range 20 { // a worker that finds both a call and the end picks either
 		synctest.Test(t, closeCarriesOutWhatIsQueued)
 	}
 }
@@ -273,8 +274,8 @@ func TestEachWorkerHasABatchOfItsOwn(t *testing.T) {
 	})
 }
 
-// Under load, while contexts end and the group is closed, each call is answered once:
-// with its own result, or with an error.
+// Under load, while contexts end and the group is closed, each caller gets exactly one
+// answer: the result of its own call, or an error.
 func TestManyCallsAtOnce(t *testing.T) {
 	g := group.New(group.Config[task]{Workers: 3, Largest: 8, CarryOut: func(batch []*task) {
 		if len(batch) == 0 || len(batch) > 8 {
