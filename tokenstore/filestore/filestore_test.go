@@ -64,7 +64,8 @@ func TestTheFileIsForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-// Whatever is in the file is named, shown nothing of, and stays as it is.
+// The error for an unusable file names the file, shows nothing of its content, and
+// leaves it unchanged.
 func TestFilesThatAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ content, want string }{
 		"empty":          {"", "is damaged: delete it, and sign in again"},
@@ -97,7 +98,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}
 }
 
-// Whoever keeps their settings elsewhere by a link keeps the link.
+// If the path is a link to another place, the link stays.
 func TestALinkStaysALink(t *testing.T) {
 	dir := t.TempDir()
 	target, link := filepath.Join(dir, "target.json"), filepath.Join(dir, "link.json")
@@ -116,8 +117,8 @@ func TestALinkStaysALink(t *testing.T) {
 	}
 }
 
-// A link may lead to a file that is not there, before the first sign-in or after a
-// sign-out: all processes use the file that it leads to, whenever they started.
+// A link may lead to a file that does not exist, before the first sign-in or after a
+// sign-out. All processes use the link's target, whenever they start.
 func TestALinkToAFileThatIsNotThere(t *testing.T) {
 	folder := t.TempDir()
 	target, link, relative := filepath.Join(folder, "real.json"), filepath.Join(folder, "link.json"), filepath.Join(folder, "relative.json")
@@ -150,8 +151,8 @@ func TestALinkToAFileThatIsNotThere(t *testing.T) {
 	}
 }
 
-// A crash in the middle of a write leaves a file that nobody minds, and that the next
-// write removes. What is not ours stays.
+// After a crash in the middle of a write, the temporary file does no harm, and the next
+// write removes it. Files of other programs stay.
 func TestWhatACrashLeavesBehind(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "session.json")
 	s := open(t, path)
@@ -172,8 +173,8 @@ func TestWhatACrashLeavesBehind(t *testing.T) {
 	}
 }
 
-// In a folder that everybody can write, everybody could put a session of their own in
-// place of the file. In one like /tmp nobody can.
+// In a folder that everybody can write, everybody could replace the file with a session
+// of their own. In a folder like /tmp nobody can.
 func TestAFolderThatEverybodyCanWrite(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")

@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/internal/filelock"
 )
 
-// Whatever is in the file, and whoever can read it, the session can be forgotten and
-// another one kept in its place.
+// Forget removes the session whatever the file contains and whoever can read it, and
+// another session can be kept in its place.
 func TestForget(t *testing.T) {
 	for name, c := range map[string]struct {
 		content string
@@ -37,7 +37,7 @@ func TestForget(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if err := os.Chmod(path, c.mode); err != nil { // whatever the umask
+			if err := os.Chmod(path, c.mode); err != nil { // the umask does not apply
 				t.Fatal(err)
 			}
 			if err := filestore.Forget(path); err != nil {
@@ -58,7 +58,7 @@ func TestForget(t *testing.T) {
 	}
 }
 
-// A link may lead anywhere: neither it nor what it leads to is removed.
+// Forget removes neither a link nor its target, which could be any file.
 func TestForgettingALink(t *testing.T) {
 	folder := t.TempDir()
 	target, link := filepath.Join(folder, "precious"), filepath.Join(folder, "session.json")
@@ -79,8 +79,8 @@ func TestForgettingALink(t *testing.T) {
 	}
 }
 
-// Who is stopped in the middle of a write does not keep others from forgetting the
-// session, but they hear of it.
+// A process that is stopped in the middle of a write does not keep another from
+// forgetting the session, but Forget reports it.
 func TestForgettingWhileSomebodyHasTheLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "session.json")
 	keep(t, open(t, path), tandem.Pair{}, somePair())

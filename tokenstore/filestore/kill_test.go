@@ -21,15 +21,15 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
 )
 
-// childTraced makes this test's program a process that writes its file on its first
-// thread, the one that strace follows.
+// childTraced makes the test program a process that writes its file on its first
+// thread, which strace follows.
 const childTraced = "FILESTORE_TEST_TRACED"
 
-// fileCalls are the system calls that a store makes on files; a kernel may not have
-// all of them.
+// fileCalls are the system calls that a store makes on files; some kernels lack some of
+// them.
 const fileCalls = "?open,openat,flock,?fstat,?newfstatat,read,write,fsync,close,?rename,?renameat,renameat2,?unlink,unlinkat,?getdents64"
 
-// An onFirstThread is a file whose writes are made by the first thread.
+// An onFirstThread is a store whose writes run on the first thread.
 type onFirstThread struct {
 	*filestore.Store
 	writes chan<- func()
@@ -45,8 +45,8 @@ func (o onFirstThread) CompareAndSwap(ctx context.Context, prev, next tandem.Pai
 	return swapped, err
 }
 
-// tracedChild makes one call, and writes the file on the thread that it is called on.
-// Call it on the first one.
+// tracedChild makes one call, and writes the file on the calling thread. Call it on the
+// first thread.
 func tracedChild(file, url string) {
 	runtime.LockOSThread()
 	writes, over := make(chan func()), make(chan string)
@@ -64,8 +64,8 @@ func tracedChild(file, url string) {
 	}
 }
 
-// A systemCall is one of the first thread: its name, how many of that name there
-// were so far, and what strace says of it.
+// A systemCall is a system call of the first thread: its name, its number among the
+// calls of that name, and strace's line.
 type systemCall struct {
 	name   string
 	number int
@@ -87,7 +87,7 @@ func traced(t *testing.T, strace, file, url string, arguments ...string) []syste
 	cmd := exec.CommandContext(t.Context(), strace, append(arguments, exe)...)
 	cmd.Env = append(os.Environ(), childFile+"="+file, childURL+"="+url, childTraced+"=yes")
 	cmd.Stderr = t.Output()
-	_, _ = cmd.Output() // it may have been killed
+	_, _ = cmd.Output() // strace may have killed the process
 	f, err := os.Open(log)
 	if err != nil {
 		t.Fatal(err)
@@ -104,8 +104,8 @@ func traced(t *testing.T, strace, file, url string, arguments ...string) []syste
 	return calls
 }
 
-// A process is killed at every system call of the write of a file, from its first look
-// at the lock to its letting it go: the next process goes on with the session.
+// A process is killed at every system call of a write, from opening the lock file to
+// releasing the lock. The next process continues the session.
 func TestAProcessKilledAtEveryStepOfAWrite(t *testing.T) {
 	strace := need.Program(t, "strace")
 	auth := testserver.New(t)
@@ -151,7 +151,7 @@ func TestAProcessKilledAtEveryStepOfAWrite(t *testing.T) {
 	}
 }
 
-// stepsOfAWrite are those from the swap's lock on.
+// stepsOfAWrite returns the system calls from the swap's lock on.
 func stepsOfAWrite(calls []systemCall, file string) []systemCall {
 	for i, c := range calls {
 		if strings.Contains(c.text, file+".swap") {
@@ -161,7 +161,8 @@ func stepsOfAWrite(calls []systemCall, file string) []systemCall {
 	return nil
 }
 
-// On a file system without locks, processes that refresh at once keep the session.
+// On a file system without locks, several processes refresh at the same time and keep
+// the session.
 func TestAFileSystemWithoutLocks(t *testing.T) {
 	strace := need.Program(t, "strace")
 	for _, failure := range []string{"EOPNOTSUPP", "ENOLCK"} {

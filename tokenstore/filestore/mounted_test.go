@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
 )
 
-// childKeeps makes this test's program a process that replaces the pair in its file,
-// then forgets it, and says how that went.
+// childKeeps makes the test program a process that replaces the pair in its file, then
+// removes it, and prints the results.
 const childKeeps = "FILESTORE_TEST_KEEPS"
 
 func keepingChild(file string) {
@@ -31,9 +31,9 @@ func keepingChild(file string) {
 	}
 }
 
-// A file that is mounted by itself, as with docker -v FILE:FILE, can be neither replaced
-// nor removed: the kernel says that it is busy. The error says what to mount instead, and
-// what was kept stays.
+// A file that is a mount of its own, as with docker -v FILE:FILE, can be neither
+// replaced nor removed: the kernel returns EBUSY. The error says what to mount instead,
+// and the file keeps its pair.
 func TestAFileThatIsMountedByItself(t *testing.T) {
 	strace := need.Program(t, "strace")
 	file := filepath.Join(t.TempDir(), "session.json")

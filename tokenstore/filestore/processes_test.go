@@ -22,8 +22,8 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
 )
 
-// What makes this test's program one of the processes that share a file: the file,
-// the server, and whether it goes without the lock.
+// Environment variables that make the test program one of the processes that share a
+// file: the file, the server, and whether the process does without the lock.
 const (
 	childFile     = "FILESTORE_TEST_FILE"
 	childURL      = "FILESTORE_TEST_URL"
@@ -46,11 +46,11 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// unlocked is a store without its lock.
+// unlocked hides the lock of a store.
 type unlocked struct{ tandem.Store }
 
-// child makes a call with a session of its own for each line that it is given, and
-// says how that went.
+// child makes a call with a session of its own for each line of standard input, and
+// prints the result.
 func child(file, url string, withoutLock bool) {
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
@@ -86,7 +86,7 @@ func callWith(file, url string, wrap func(*filestore.Store) tandem.Store) string
 	return resp.Status
 }
 
-// A process is a child, and its ends of the pipes.
+// A process is a child with its pipes.
 type process struct {
 	cmd *exec.Cmd
 	in  io.WriteCloser
@@ -123,9 +123,9 @@ func start(t *testing.T, cmd *exec.Cmd, env ...string) process {
 	return process{cmd, in, bufio.NewScanner(out)}
 }
 
-// Ten processes, one file, an expired token: one of them refreshes, and all calls are
-// answered, a hundred times in a hundred. That holds against a server that rotates by
-// the textbook, too, and without the lock against ours.
+// Ten processes share a file with an expired token: one of them refreshes, and all
+// calls succeed, in a hundred of a hundred runs. That also holds for a server with
+// one-use refresh tokens, and for Tandem's server without the lock.
 func TestTenProcessesOneFile(t *testing.T) {
 	const processes, runs = 10, 100
 	textbook := func(c *server.Config) { c.RetryWindow, c.Leeway = -1, -1 }
@@ -179,9 +179,9 @@ func TestTenProcessesOneFile(t *testing.T) {
 	}
 }
 
-// A process is killed in the middle of a refresh: when its request arrives, when its
-// reply leaves, and at moments after that in which it writes the file. The next one
-// goes on with the session.
+// A process is killed in the middle of a refresh: when its request arrives, when the
+// answer leaves, and at moments after that while it writes the file. The next process
+// continues the session.
 func TestAProcessKilledDuringARefresh(t *testing.T) {
 	const step, last = 50 * time.Microsecond, 60
 	var victim *exec.Cmd
@@ -222,7 +222,7 @@ func TestAProcessKilledDuringARefresh(t *testing.T) {
 		if _, err := io.WriteString(p.in, "go\n"); err != nil {
 			t.Fatal(err)
 		}
-		if p.out.Scan() { // it was faster than the signal
+		if p.out.Scan() { // the process finished before the signal
 			finished++
 		}
 		_ = p.cmd.Process.Kill()
@@ -239,7 +239,7 @@ func TestAProcessKilledDuringARefresh(t *testing.T) {
 	}
 }
 
-// expire makes the access token look as if it had run out.
+// expire makes the stored access token appear expired.
 func expire(t *testing.T, s *filestore.Store) {
 	t.Helper()
 	kept, err := s.Load(t.Context())

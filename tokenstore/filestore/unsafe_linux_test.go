@@ -14,10 +14,10 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/filestore"
 )
 
-// nobody is the number of a user who is not root, and somebody that of another.
+// nobody and somebody are the IDs of two users other than root.
 const nobody, somebody = 65534, 65533
 
-// as runs do as another user than root, on a thread that ends with it.
+// as runs do as another user than root, on a thread that ends with do.
 func as(t *testing.T, uid int, do func()) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -26,7 +26,7 @@ func as(t *testing.T, uid int, do func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread is nobody else's any more
+		runtime.LockOSThread() // never unlocked, so that no other goroutine gets this thread
 		if _, _, errno := syscall.RawSyscall(syscall.SYS_SETRESUID, uintptr(uid), uintptr(uid), uintptr(uid)); errno != 0 {
 			t.Error(errno)
 			return
@@ -36,7 +36,7 @@ func as(t *testing.T, uid int, do func()) {
 	<-done
 }
 
-// openFolder returns an empty folder that others can look into.
+// openFolder returns an empty folder that other users can list.
 func openFolder(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -48,8 +48,8 @@ func openFolder(t *testing.T) string {
 	return folder
 }
 
-// A command that was once run with sudo leaves files that belong to root, and its user
-// is told who owns them and what gives them back.
+// A command that once ran with sudo leaves files that belong to root. The error tells
+// the user who owns them, and which command gives them back.
 func TestFilesOfAnotherUser(t *testing.T) {
 	for name, c := range map[string]struct {
 		prepare func(folder, path string) error
@@ -121,8 +121,8 @@ func TestFilesOfAnotherUser(t *testing.T) {
 	}
 }
 
-// A file can be forgotten by who owns the folder, whoever owns the file; else the error
-// says who owns what.
+// The owner of the folder can forget a file, whoever owns the file; otherwise the error
+// names the owner.
 func TestForgettingAFileOfAnotherUser(t *testing.T) {
 	folder := filepath.Join(openFolder(t), "session")
 	path := filepath.Join(folder, "session.json")
@@ -148,7 +148,7 @@ func TestForgettingAFileOfAnotherUser(t *testing.T) {
 	}
 }
 
-// What is no file is not waited for, and not removed.
+// The store neither waits for a path that is not a regular file, nor removes it.
 func TestWhatIsNoFile(t *testing.T) {
 	for name, c := range map[string]struct {
 		create func(path string) error

@@ -78,8 +78,8 @@ func TestKeyring(t *testing.T) {
 	}
 }
 
-// Calls that were given up before they began take nothing with them: neither the lock
-// nor a turn at reading.
+// A call whose context ended before it began holds neither the lock nor a turn at
+// reading.
 func callsThatAreGivenUp(t *testing.T) {
 	t.Helper()
 	s := open(t, "dora")
@@ -101,8 +101,8 @@ func callsThatAreGivenUp(t *testing.T) {
 	}
 }
 
-// A keyring may take its time, for it may ask its owner for a password: whoever waits
-// can give up. What was under way is finished before the next one's turn.
+// A keyring may take long, because it may ask its owner for a password. A caller can
+// give up; the keyring's running swap ends before the next one begins.
 func aKeyringThatDoesNotAnswer(t *testing.T, daemon *os.Process) {
 	t.Helper()
 	first := tandem.Pair{SessionID: "1", AccessToken: "a", RefreshToken: "first"}
@@ -131,7 +131,8 @@ func aKeyringThatDoesNotAnswer(t *testing.T, daemon *os.Process) {
 	if _, err := impatient.Load(t.Context()); !errors.Is(err, keyringstore.ErrNotAnswering) {
 		t.Errorf("Load without a time limit: %v, want ErrNotAnswering", err)
 	}
-	// It waits for the swap that is under way, and no longer than for the keyring.
+	// CompareAndSwap waits for the running swap, but only until the keyring counts as
+	// silent.
 	if _, err := impatient.CompareAndSwap(t.Context(), first, second); !errors.Is(err, keyringstore.ErrNotAnswering) {
 		t.Errorf("CompareAndSwap without a time limit: %v, want ErrNotAnswering", err)
 	}

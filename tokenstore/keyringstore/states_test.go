@@ -14,11 +14,11 @@ import (
 	"github.com/tandem-auth/tandem/tokenstore/keyringstore"
 )
 
-// impatience is how long the keyring of a test may leave a question without an answer.
+// impatience is how long a test's keyring may take to answer.
 const impatience = 500 * time.Millisecond
 
-// Who is told that there is no keyring keeps the session in a file; who is told that it
-// is locked unlocks it; one that does not answer is worth another attempt.
+// The errors tell the user what to do: without a keyring, keep the session in a file;
+// unlock a locked keyring; try again if the keyring does not answer.
 func TestWhatIsWrongWithTheKeyring(t *testing.T) {
 	for name, c := range map[string]struct {
 		start  func(t *testing.T)
@@ -55,7 +55,7 @@ func TestWhatIsWrongWithTheKeyring(t *testing.T) {
 	}
 }
 
-// silentBus is a bus that accepts connections and says nothing.
+// silentBus starts a bus that accepts connections and sends nothing.
 func silentBus(t *testing.T) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "bus")
@@ -85,9 +85,9 @@ func silentBus(t *testing.T) {
 	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path="+path)
 }
 
-// Somebody who looks for their password keeps the call waiting: the keyring says that it
-// is there for as long as that takes. If the bus goes away meanwhile, the call fails, and
-// the program goes on.
+// While a user looks for a password, the call waits, because the keyring answers that
+// it is there. If the bus goes away meanwhile, the call returns an error, and the
+// program goes on.
 func TestAPromptThatIsNotAnswered(t *testing.T) {
 	bus := keyringtest.Prompting(t)
 	opened := make(chan error, 1)

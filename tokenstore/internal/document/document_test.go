@@ -18,7 +18,7 @@ func somePair() tandem.Pair {
 	}
 }
 
-// What each format looks like is promised to the versions to come.
+// Later versions must be able to read each format.
 func TestFormats(t *testing.T) {
 	const times = `"receivedAt":"2026-01-02T03:04:05Z","expiresAt":"2026-01-02T04:04:05Z"`
 	second := somePair()
@@ -60,8 +60,8 @@ func TestFormats(t *testing.T) {
 	}
 }
 
-// Whatever is in a store, the outcome is a pair that comes back the same, or an
-// error that quotes none of it.
+// For any content, Parse returns a pair that survives another round trip, or an error
+// that quotes none of the content.
 func FuzzParse(f *testing.F) {
 	good, err := document.Marshal(somePair())
 	if err != nil {
@@ -83,13 +83,13 @@ func FuzzParse(f *testing.F) {
 		}
 		again, err := document.Marshal(pair)
 		if err != nil {
-			return // a time that JSON cannot say
+			return // a time that JSON cannot represent
 		}
 		back, err := document.Parse(again)
 		if err != nil || !back.ReceivedAt.Equal(pair.ReceivedAt) || !back.ExpiresAt.Equal(pair.ExpiresAt) || !back.RefreshExpiresAt.Equal(pair.RefreshExpiresAt) {
 			t.Fatalf("%v came back as %v, %v", pair, back, err)
 		}
-		// Locations are no part of a time.
+		// Two equal times may have different locations.
 		back.ReceivedAt, back.ExpiresAt, back.RefreshExpiresAt = pair.ReceivedAt, pair.ExpiresAt, pair.RefreshExpiresAt
 		if back != pair {
 			t.Errorf("%#v came back as %#v", pair, back)
