@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
-// exampleServers are a Tandem server, and a gRPC server that takes its tokens. Both speak
-// TLS.
+// exampleServers are a Tandem server and a gRPC server that accepts its tokens. Both
+// use TLS.
 type exampleServers struct {
 	*httptest.Server
 	roots    *x509.CertPool
@@ -52,5 +52,5 @@ func startServers() exampleServers {
 	}}
 }
 
-// Close ends the servers and removes what they have kept.
+// Close stops the servers and removes their files.
 func (s exampleServers) Close() { s.stop() }

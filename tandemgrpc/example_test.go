@@ -13,7 +13,8 @@ import (
 	"github.com/tandem-auth/tandem/tandemgrpc"
 )
 
-// Every call on the connection is signed in, for as long as the program runs.
+// Every call on the connection carries an access token, for as long as the program
+// runs.
 func Example() {
 	servers := startServers() // yours
 	defer servers.Close()

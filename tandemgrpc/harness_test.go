@@ -28,8 +28,9 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A world is a real Tandem server, a real gRPC server that takes its access tokens, and
-// ann's session with a connection to it, in a bubble where time passes when all wait.
+// A world is a real Tandem server, a real gRPC server that accepts its access tokens,
+// and ann's session with a connection to it, in a synctest bubble, whose clock advances
+// when all goroutines wait.
 type world struct {
 	*testing.T
 	server  *testserver.Server
@@ -41,7 +42,8 @@ type world struct {
 	client  pb.TestServiceClient
 }
 
-// inWorld runs a story in which ann has signed in. Nothing of it may be left behind.
+// inWorld runs a story in which ann has signed in. The story must leave no goroutine
+// behind.
 func inWorld(t *testing.T, story func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -79,7 +81,7 @@ func (w *world) open(store tandem.Store) *tandem.Session {
 	return s
 }
 
-// plaintext is for connections that do not leave the test.
+// plaintext allows unencrypted connections, which stay within the test.
 var plaintext = tandemgrpc.Options{InsecureSendTokensInPlaintext: true}
 
 func (w *world) dial(options ...grpc.DialOption) *grpc.ClientConn {
@@ -92,10 +94,11 @@ func (w *world) dial(options ...grpc.DialOption) *grpc.ClientConn {
 	return conn
 }
 
-// expire lets the access token run out.
+// expire waits until the access token has expired.
 func (w *world) expire() { time.Sleep(testserver.AccessTTL) }
 
-// endToken makes the server refuse ann's access token, which she takes for good.
+// endToken makes the server refuse ann's access token, which the client still considers
+// valid.
 func (w *world) endToken() {
 	w.Helper()
 	w.api.refuseNow.Store(w.token())
@@ -110,7 +113,7 @@ func (w *world) token() string {
 	return token
 }
 
-// endAtServer ends ann's sessions behind the client's back.
+// endAtServer ends ann's sessions at the server, without the client's knowledge.
 func (w *world) endAtServer() {
 	w.Helper()
 	if _, err := w.server.Store.EndSubject(context.Background(), "user-ann", "revoked", time.Now()); err != nil {
@@ -125,7 +128,7 @@ func (w *world) expectRefreshes(want int) {
 	}
 }
 
-// expectCalls fails unless so many calls have reached the gRPC server.
+// expectCalls fails the test unless want calls have reached the gRPC server.
 func (w *world) expectCalls(want int) {
 	w.Helper()
 	if got := int(w.api.calls.Load()); got != want {
@@ -140,12 +143,12 @@ func (w *world) expectCode(err error, want codes.Code) {
 	}
 }
 
-// An api is a gRPC server that asks the Tandem server about each call's token.
+// An api is a gRPC server that lets the Tandem server check each call's token.
 type api struct {
 	pb.UnimplementedTestServiceServer
 	tandem    *testserver.Server
 	calls     atomic.Int64
-	refuseNow atomic.Value // a token that is good, and refused all the same
+	refuseNow atomic.Value // a valid token that the server refuses nevertheless
 	refuseAll atomic.Bool
 	hold      atomic.Pointer[chan struct{}] // what streams wait for before they are refused
 }
@@ -202,7 +205,7 @@ func (a *api) StreamingOutputCall(req *pb.StreamingOutputCallRequest, stream pb.
 	return nil
 }
 
-// StreamingInputCall counts the bytes that it is sent.
+// StreamingInputCall counts the bytes that it receives.
 func (a *api) StreamingInputCall(stream pb.TestService_StreamingInputCallServer) error {
 	size := 0
 	for {
@@ -217,7 +220,7 @@ func (a *api) StreamingInputCall(stream pb.TestService_StreamingInputCallServer)
 	}
 }
 
-// FullDuplexCall sends each payload back, until it is asked for a status.
+// FullDuplexCall sends each payload back, until a request asks for a status.
 func (a *api) FullDuplexCall(stream pb.TestService_FullDuplexCallServer) error {
 	if err := stream.SendHeader(nil); err != nil {
 		return err

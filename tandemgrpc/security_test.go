@@ -18,7 +18,7 @@ import (
 	"github.com/tandem-auth/tandem/tandemgrpc"
 )
 
-// secure starts servers that speak TLS, and signs ann in.
+// secure starts servers with TLS, and signs ann in.
 func secure(t *testing.T) (servers exampleServers, session *tandem.Session) {
 	t.Helper()
 	servers = startServers()
@@ -44,7 +44,8 @@ func dial(t *testing.T, addr string, options ...grpc.DialOption) pb.TestServiceC
 	return pb.NewTestServiceClient(conn)
 }
 
-// Over TLS a call is signed in, with the options of a connection or of the call alone.
+// Over TLS a call carries the access token, with the options of the connection or with
+// those of the call alone.
 func TestCallsOverTLS(t *testing.T) {
 	servers, session := secure(t)
 	tls := grpc.WithTransportCredentials(credentials.NewClientTLSFromCert(servers.roots, ""))
@@ -58,8 +59,8 @@ func TestCallsOverTLS(t *testing.T) {
 	}
 }
 
-// No token goes over a connection that is not encrypted, and a call that is not sent
-// for that causes no refresh.
+// The client sends no token over an unencrypted connection, and a call that it refuses
+// for that reason causes no refresh.
 func TestNoTokenGoesInPlaintext(t *testing.T) {
 	servers, session := secure(t)
 	signedIn := tandemgrpc.DialOptions(session, tandemgrpc.Options{})
@@ -81,7 +82,8 @@ func TestNoTokenGoesInPlaintext(t *testing.T) {
 	}
 }
 
-// Unauthenticated may be gRPC's own word for what it doesn't send. That is no refusal.
+// gRPC itself returns Unauthenticated for a call that it does not send. The client must
+// not take that as the server's refusal.
 func TestWhatIsNotSentIsNotRefused(t *testing.T) {
 	servers, session := secure(t)
 	notSent := status.Error(codes.Unauthenticated, "not sent")
@@ -95,7 +97,7 @@ func TestWhatIsNotSentIsNotRefused(t *testing.T) {
 			return nil, notSent
 		}),
 	)...)
-	ctx := context.WithoutCancel(t.Context()) // what waits for its end is found
+	ctx := context.WithoutCancel(t.Context()) // goroutines that wait for its end would be found
 	if _, err := client.EmptyCall(ctx, &pb.Empty{}); status.Code(err) != codes.Unauthenticated {
 		t.Error(err)
 	}
@@ -107,7 +109,7 @@ func TestWhatIsNotSentIsNotRefused(t *testing.T) {
 	}
 }
 
-// What is printed of credentials has no token in it.
+// Printing credentials shows no token.
 func TestPrintedCredentialsHaveNoToken(t *testing.T) {
 	_, session := secure(t)
 	c := tandemgrpc.Credentials(session, tandemgrpc.Options{})

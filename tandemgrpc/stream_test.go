@@ -54,8 +54,8 @@ func (w *world) input(n int, body string) (size int, err error) {
 	return int(answer.GetAggregatedPayloadSize()), err
 }
 
-// A stream of answers is opened again with the next token, whatever the size of its
-// request.
+// The client opens a stream of answers again with the next token, whatever the size of
+// its request.
 func TestStreamsOfAnswersAreOpenedOnceMore(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for _, body := range []string{"", "hello", strings.Repeat("x", 1<<20)} {
@@ -73,8 +73,8 @@ func TestStreamsOfAnswersAreOpenedOnceMore(t *testing.T) {
 	})
 }
 
-// A stream of requests is sent again as long as all of it is kept: the server never
-// gets a part for the whole.
+// The client sends a stream of requests again as long as it keeps all of them: the
+// server never takes a part for the whole.
 func TestStreamsOfRequestsAreSentAgainWhole(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for _, n := range []int{0, 1, 100} {
@@ -87,7 +87,8 @@ func TestStreamsOfRequestsAreSentAgainWhole(t *testing.T) {
 	})
 }
 
-// The refusal may come at any time: while messages are sent, or when all have been.
+// The server may refuse the token at any time: while the client sends messages, or
+// after the last one.
 func TestARefusalThatComesLate(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -113,8 +114,8 @@ func TestARefusalThatComesLate(t *testing.T) {
 	})
 }
 
-// More than is kept cannot be sent again. The caller hears of it, and its own next try
-// works.
+// The client cannot replay more than it keeps. The caller gets an error, and can open
+// the stream again itself.
 func TestAStreamOfManyRequestsIsSentOnce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -132,8 +133,8 @@ func TestAStreamOfManyRequestsIsSentOnce(t *testing.T) {
 	})
 }
 
-// A conversation goes on as if nothing had happened, with one side sending and the
-// other receiving.
+// A bidirectional stream survives a refusal while one goroutine sends and another
+// receives.
 func TestConversations(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -174,8 +175,9 @@ func TestConversations(t *testing.T) {
 	})
 }
 
-// Once something was received, be it the header alone, a refusal is handed on: the token
-// has run out in the midst of the stream, and what was done stays done.
+// After the client has received something, even the header alone, it passes a refusal
+// on: the token expired during the stream, and the server may have acted on the
+// messages.
 func TestAStreamThatWasAnsweredIsNotOpenedAgain(t *testing.T) {
 	for name, receive := range map[string]func(stream pb.TestService_FullDuplexCallClient) error{
 		"with a message": func(stream pb.TestService_FullDuplexCallClient) error {
@@ -210,7 +212,8 @@ func TestAStreamThatWasAnsweredIsNotOpenedAgain(t *testing.T) {
 	}
 }
 
-// The header may be asked for first. A refusal has none; after it, the stream goes on.
+// The program may ask for the header first. A refusal has no header; the replayed
+// stream has one.
 func TestTheHeaderOfAStream(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -240,7 +243,8 @@ func TestTheHeaderOfAStream(t *testing.T) {
 	})
 }
 
-// A server that refuses even a fresh token means it, of streams as of other calls.
+// If the server refuses a fresh token, the caller gets the refusal, as with unary
+// calls.
 func TestAServerThatRefusesEveryStream(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.refuseAll.Store(true)
@@ -256,8 +260,8 @@ func TestAServerThatRefusesEveryStream(t *testing.T) {
 	})
 }
 
-// A stream of a session that has ended says so, whether it ended before or after it
-// was opened.
+// If the session has ended, before or after the stream was opened, the caller gets an
+// EndedError.
 func TestStreamsOfASessionThatHasEnded(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -285,7 +289,7 @@ func TestStreamsOfASessionThatHasEnded(t *testing.T) {
 	})
 }
 
-// A stream that is opened in one user's name is not opened again in another's.
+// The client does not open a stream again in the name of another user.
 func TestAStreamIsNotOpenedAgainAsSomebodyElse(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -308,8 +312,8 @@ func TestAStreamIsNotOpenedAgainAsSomebodyElse(t *testing.T) {
 	})
 }
 
-// A stream that is given up leaves nothing behind: when its context ends, received from
-// or not, while it waits for a refresh, or when its connection is closed.
+// An abandoned stream leaves no goroutine behind: when its context ends, with or
+// without a receive, during a refresh, or when its connection is closed.
 func TestStreamsThatAreGivenUp(t *testing.T) {
 	for name, giveUp := range map[string]func(w *world, stream pb.TestService_FullDuplexCallClient, cancel func()){
 		"and received from": func(w *world, stream pb.TestService_FullDuplexCallClient, cancel func()) {

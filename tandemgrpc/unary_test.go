@@ -31,7 +31,7 @@ func (w *world) mustCall(opts ...grpc.CallOption) {
 	}
 }
 
-// together makes n calls at the same moment, all of which must be answered.
+// together makes n calls at the same time, all of which must succeed.
 func (w *world) together(n int) {
 	w.Helper()
 	var calls sync.WaitGroup
@@ -45,8 +45,7 @@ func (w *world) together(n int) {
 	calls.Wait()
 }
 
-// A hundred calls that meet a token that has run out cause one refresh, and none of
-// them notices.
+// A hundred calls with an expired token cause one refresh, and all of them succeed.
 func TestCallsNeverMeetAnExpiry(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.mustCall()
@@ -57,8 +56,8 @@ func TestCallsNeverMeetAnExpiry(t *testing.T) {
 	})
 }
 
-// The same for a token that the server refuses before its time: each call is made once
-// more, with the next one.
+// If the server refuses a token before it expires, the client makes each call once more
+// with the next token.
 func TestCallsThatAreRefusedAreMadeOnceMore(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -70,7 +69,8 @@ func TestCallsThatAreRefusedAreMadeOnceMore(t *testing.T) {
 	})
 }
 
-// A server that refuses even a fresh token means it: no loop, and no refresh for each.
+// If the server refuses a fresh token, the client neither loops nor refreshes for each
+// call.
 func TestAServerThatRefusesAFreshToken(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.api.refuseAll.Store(true)
@@ -84,7 +84,8 @@ func TestAServerThatRefusesAFreshToken(t *testing.T) {
 	})
 }
 
-// Other refusals are the caller's business: a matter of rights is no matter of tokens.
+// The client passes other errors on to the caller: a missing permission says nothing
+// about the token.
 func TestOtherErrorsAreHandedOn(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, err := w.client.UnaryCall(w.Context(), &pb.SimpleRequest{})
@@ -94,7 +95,7 @@ func TestOtherErrorsAreHandedOn(t *testing.T) {
 	})
 }
 
-// A session that has ended is told of in gRPC's way and in Tandem's.
+// The error of an ended session is both a gRPC status and an EndedError.
 func TestCallsOfASessionThatHasEnded(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endAtServer()
@@ -111,7 +112,8 @@ func TestCallsOfASessionThatHasEnded(t *testing.T) {
 	})
 }
 
-// When the refresh endpoint is away, calls fail for the moment and the session lives.
+// While the refresh endpoint is down, calls fail with a temporary error, and the
+// session lives.
 func TestCallsWhenTheServerIsAway(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.Script(func(rw http.ResponseWriter, r *http.Request) bool {
@@ -130,7 +132,7 @@ func TestCallsWhenTheServerIsAway(t *testing.T) {
 	})
 }
 
-// A call that has to wait for a refresh leaves at its deadline.
+// A call that waits for a refresh returns at its deadline.
 func TestCallsEndWithTheirContext(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
@@ -146,7 +148,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 		if took := time.Since(begun); took != time.Second || !errors.Is(err, context.DeadlineExceeded) {
 			w.Errorf("held for %s: %v", took, err)
 		}
-		w.mustCall() // the refresh goes on without it
+		w.mustCall() // the refresh continues without that call
 		w.expectRefreshes(1)
 		ctx, cancel = context.WithCancel(w.Context())
 		cancel()
@@ -155,7 +157,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	})
 }
 
-// What else keeps a call from being made has a code, too.
+// Other reasons for which a call cannot be made have a gRPC code, too.
 func TestCallsThatCannotBeMade(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.endToken()
@@ -193,15 +195,15 @@ func TestCallsThatCannotBeMade(t *testing.T) {
 	})
 }
 
-// A call with credentials of its own goes out with those alone, and its refusal is its
-// own.
+// A call with credentials of its own carries only those, and its caller gets the
+// refusal.
 func TestCallsWithTheirOwnCredentials(t *testing.T) {
 	inWorld(t, func(w *world) {
 		bob := w.open(tandem.NewMemoryStore())
 		if err := bob.SignIn(w.Context(), "bob", "bbo"); err != nil {
 			t.Fatal(err)
 		}
-		w.endToken() // so that a call with ann's fails
+		w.endToken() // so that a call with ann's token fails
 		w.mustCall(grpc.PerRPCCredentials(tandemgrpc.Credentials(bob, plaintext)))
 		w.expire()
 		w.mustCall(grpc.PerRPCCredentials(tandemgrpc.Credentials(bob, plaintext)))
@@ -224,8 +226,8 @@ func TestCallsWithTheirOwnCredentials(t *testing.T) {
 	})
 }
 
-// Credentials alone refresh what has run out, and keep out of a call that brings its
-// own.
+// Credentials without interceptors refresh an expired token, and leave a call with
+// credentials of its own alone.
 func TestAConnectionWithCredentialsAlone(t *testing.T) {
 	inWorld(t, func(w *world) {
 		conn := w.dial(grpc.WithPerRPCCredentials(tandemgrpc.Credentials(w.session, plaintext)))

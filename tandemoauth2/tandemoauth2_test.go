@@ -23,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A program built on golang.org/x/oauth2 uses the tokens of a session, through every
+// A program that uses golang.org/x/oauth2 gets the session's tokens, across every
 // expiry.
 func TestASessionAsATokenSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -59,14 +59,14 @@ func TestASessionAsATokenSource(t *testing.T) {
 	})
 }
 
-// A textbook's server gives out tokens one after another, for codes, for refresh
-// tokens and for client credentials.
+// A textbook is a plain OAuth 2.0 server that issues one token after another, for
+// codes, refresh tokens and client credentials.
 type textbook struct {
 	*httptest.Server
 	mu    sync.Mutex
 	count int
 	kinds []string
-	code  string // of an error, if there is to be one
+	code  string // error code to answer with; empty for none
 }
 
 func newTextbook(t *testing.T) *textbook {
@@ -118,8 +118,8 @@ func order(t *testing.T, session *tandem.Session, url string) int {
 	return resp.StatusCode
 }
 
-// What golang.org/x/oauth2 got for a code goes on as a session, which recovers from a
-// token that is refused.
+// A token that golang.org/x/oauth2 obtained for a code becomes a session, which
+// recovers from a refused token.
 func TestATokenOfOAuth2AsASession(t *testing.T) {
 	server := newTextbook(t)
 	token, err := server.config().Exchange(t.Context(), "code")
@@ -142,7 +142,7 @@ func TestATokenOfOAuth2AsASession(t *testing.T) {
 		t.Errorf("the token is good for %s, want an hour", left)
 	}
 	server.mu.Lock()
-	server.count = 7 // all tokens before are refused from now on
+	server.count = 7 // the server refuses all earlier tokens from now on
 	server.mu.Unlock()
 	if status := order(t, session, server.URL); status != http.StatusOK {
 		t.Errorf("status %d", status)
@@ -152,8 +152,8 @@ func TestATokenOfOAuth2AsASession(t *testing.T) {
 	}
 }
 
-// A token that was kept since long ago begins with a refresh, one without an end with
-// none.
+// A session begins with a refresh if the token has expired, and without one if the
+// token has no expiry.
 func TestGrants(t *testing.T) {
 	hour := time.Now().Add(time.Hour)
 	for name, c := range map[string]struct {
@@ -173,7 +173,7 @@ func TestGrants(t *testing.T) {
 	}
 }
 
-// How the client says who it is has to be named.
+// Config requires an explicit AuthStyle.
 func TestConfigWantsTheAuthStyleNamed(t *testing.T) {
 	c := &oauth2.Config{ClientID: "app", ClientSecret: "hunter2", Endpoint: oauth2.Endpoint{TokenURL: "https://h/token"}}
 	for style, want := range map[oauth2.AuthStyle]tandem.ClientAuth{
@@ -196,8 +196,8 @@ func TestConfigWantsTheAuthStyleNamed(t *testing.T) {
 	}
 }
 
-// Client credentials have no refresh token: the source is asked again, through the
-// same session, and recovers from a token that is refused.
+// Client credentials have no refresh token: the session calls the source again, and
+// recovers from a refused token.
 func TestASourceAsASession(t *testing.T) {
 	server := newTextbook(t)
 	credentials := &clientcredentials.Config{ClientID: "app", ClientSecret: "hunter2", TokenURL: server.URL + "/token", AuthStyle: oauth2.AuthStyleInHeader}
@@ -227,8 +227,7 @@ func TestASourceAsASession(t *testing.T) {
 	}
 }
 
-// invalid_grant is the end of the session, and nothing that the server said of it is
-// printed.
+// invalid_grant ends the session, and the error shows nothing of the server's answer.
 func TestASourceWhoseGrantHasEnded(t *testing.T) {
 	server := newTextbook(t)
 	source := tandemoauth2.FromSource(server.config().TokenSource(t.Context(), &oauth2.Token{RefreshToken: "r"}))
@@ -240,8 +239,8 @@ func TestASourceWhoseGrantHasEnded(t *testing.T) {
 	}
 }
 
-// A source that hangs holds nobody, is not asked twice, and what it says in the end is
-// taken.
+// A source that hangs blocks no caller beyond its context and is not called twice; the
+// next call gets its late result.
 func TestASourceThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, answer := 0, make(chan struct{})
@@ -283,7 +282,7 @@ func open(t *testing.T, refresher tandem.Refresher, origin string) *tandem.Sessi
 	return session
 }
 
-// A server that is too busy has ended nothing.
+// The answer of a busy server does not end the session.
 func TestTooBusyIsNotTheEnd(t *testing.T) {
 	source := tandemoauth2.FromSource(sourceFunc(func() (*oauth2.Token, error) {
 		return nil, &oauth2.RetrieveError{Response: &http.Response{StatusCode: http.StatusServiceUnavailable}, ErrorCode: "invalid_grant"}

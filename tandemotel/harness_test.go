@@ -27,8 +27,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// A world is a real server, ann's session on it, and an OpenTelemetry that keeps what it
-// is told, in a bubble where time passes when all wait.
+// A world is a real server, ann's session on it, and an OpenTelemetry SDK that records
+// in memory, in a synctest bubble, whose clock advances when all goroutines wait.
 type world struct {
 	*testing.T
 	server  *testserver.Server
@@ -40,7 +40,8 @@ type world struct {
 	metrics *sdkmetric.ManualReader
 }
 
-// inWorld runs a story in which ann has signed in. No token may be part of what was told.
+// inWorld runs a story in which ann has signed in. It fails if a recorded span or
+// metric contains a token.
 func inWorld(t *testing.T, story func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -80,10 +81,10 @@ func (w *world) open(store tandem.Store) *tandem.Session {
 	return s
 }
 
-// expire lets the access token run out.
+// expire waits until the access token has expired.
 func (w *world) expire() { time.Sleep(testserver.AccessTTL) }
 
-// hello makes a call of the API that has a span of its own, which it returns.
+// hello makes a call of the API within a span of its own, and returns that span.
 func (w *world) hello() (trace.SpanContext, error) {
 	w.Helper()
 	ctx, span := w.tracer.Start(w.Context(), "hello")
@@ -99,7 +100,7 @@ func (w *world) hello() (trace.SpanContext, error) {
 	return span.SpanContext(), err
 }
 
-// told returns the spans since the last time, but those of the calls.
+// told returns the spans recorded since its last call, except those of hello.
 func (w *world) told() tracetest.SpanStubs {
 	w.Helper()
 	synctest.Wait()
@@ -111,8 +112,8 @@ func (w *world) told() tracetest.SpanStubs {
 	return slices.DeleteFunc(spans, func(s tracetest.SpanStub) bool { return s.Name == "hello" })
 }
 
-// expectSpan fails unless there was one span, so named, with these attributes and what
-// all have. It returns it.
+// expectSpan fails the test unless exactly one span was recorded, with this name, these
+// attributes and the common ones. It returns the span.
 func (w *world) expectSpan(name string, attributes ...string) tracetest.SpanStub {
 	w.Helper()
 	spans := w.told()
@@ -134,7 +135,8 @@ func (w *world) expect(span tracetest.SpanStub, name string, attributes ...strin
 	}
 }
 
-// flat has attributes as text; the session's, which is random, without its value.
+// flat returns attributes as text; it leaves out the value of the session ID, which is
+// random.
 func flat(attributes []attribute.KeyValue) []string {
 	var all []string
 	for _, a := range attributes {
@@ -147,7 +149,7 @@ func flat(attributes []attribute.KeyValue) []string {
 	return all
 }
 
-// slowly makes refreshes take their time.
+// slowly makes each refresh take the given time.
 func (w *world) slowly(wait time.Duration) {
 	w.server.Script(func(_ http.ResponseWriter, r *http.Request) bool {
 		if r.URL.Path == testserver.Refresh {

@@ -18,8 +18,8 @@ import (
 	"github.com/tandem-auth/tandem/tandemotel"
 )
 
-// A trace has the refresh where it happened: in the request that set it off, from its
-// begin to its end.
+// The span of a refresh is in the trace of the request that caused the refresh, from
+// its beginning to its end.
 func TestARefreshIsASpanOfTheRequestThatSetItOff(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.expectSpan("tandem.sign_in")
@@ -67,7 +67,7 @@ func TestAReplayIsAnEventOfItsRequest(t *testing.T) {
 	})
 }
 
-// What else happens to a session is a span, too, and says how it went.
+// The other events of a session are spans, too, and have a status.
 func TestWhatHappensToASessionIsASpan(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.told()
@@ -130,8 +130,8 @@ func TestWhatHappensToASessionIsASpan(t *testing.T) {
 	})
 }
 
-// The counters are the session's, read when they are collected and no longer once they
-// are unregistered.
+// The counters show the session's counts when the meter collects them, and no longer
+// after Unregister.
 func TestTheCountersOfASession(t *testing.T) {
 	inWorld(t, func(w *world) {
 		registration, err := tandemotel.RegisterStats(w.session.Stats, w.options)
@@ -171,8 +171,8 @@ func TestEveryCountHasItsCounter(t *testing.T) {
 	})
 }
 
-// The histogram has every refresh with the time that it took, and tells those that
-// failed apart: by the kind of error, never by the session.
+// The histogram contains every refresh with its duration. It distinguishes failures by
+// the kind of error, never by session.
 func TestTheDurationsOfRefreshes(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.slowly(3 * time.Second)
@@ -204,7 +204,7 @@ func TestTheDurationsOfRefreshes(t *testing.T) {
 	})
 }
 
-// Without providers, what is told goes to the program's.
+// Without providers in the options, spans and metrics go to the global ones.
 func TestTheGlobalProvidersAreTheDefault(t *testing.T) {
 	traces, meters := otel.GetTracerProvider(), otel.GetMeterProvider()
 	t.Cleanup(func() {
@@ -233,7 +233,7 @@ func TestTheGlobalProvidersAreTheDefault(t *testing.T) {
 	})
 }
 
-// A meter that fails is told of.
+// The functions return the error of a meter that fails.
 func TestAMeterThatFails(t *testing.T) {
 	options := tandemotel.Options{MeterProvider: failing{}}
 	if _, err := tandemotel.Observe(options); !errors.Is(err, errMeter) {

@@ -9,8 +9,8 @@ import (
 	"testing/iotest"
 )
 
-// What was compressed comes out as it was, however it arrives; what was not is an error
-// or a few bytes, and never a panic.
+// Compressed data decodes to the original, however it is split; other data gives an
+// error or a few bytes, and never a panic.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte("data: x\n\n"))
 	f.Add([]byte{})
@@ -19,7 +19,7 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var zipped, deflated bytes.Buffer
 		for _, part := range [][]byte{data[:len(data)/2], data[len(data)/2:]} {
-			z := gzip.NewWriter(&zipped) // a member for each
+			z := gzip.NewWriter(&zipped) // one member per part
 			_, _ = z.Write(part)
 			_ = z.Close()
 		}

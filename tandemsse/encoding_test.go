@@ -15,15 +15,15 @@ import (
 	"github.com/tandem-auth/tandem/tandemsse"
 )
 
-// A compressor is one of the standard library's.
+// A compressor is a compressing writer of the standard library.
 type compressor interface {
 	io.WriteCloser
 	Flush() error
 }
 
-// compressed sends events as a server or a proxy does that compresses them, whether the
-// client asked for that or not: each is flushed, and the next one is sent when the client
-// has taken it in.
+// compressed sends events like a server or a proxy that compresses them although the
+// client did not ask for it. It flushes each event, and sends the next one after the
+// client has received it.
 func compressed(encoding string, taken chan struct{}, begin func(io.Writer) compressor, memberEach bool) http.Handler {
 	return serve(func(o out) {
 		o.ResponseWriter.Header().Set("Content-Encoding", encoding)
@@ -108,7 +108,7 @@ func TestAStreamThatIsCompressedInAWayNobodyKnows(t *testing.T) {
 	})
 }
 
-// What claims to be compressed and is not is a broken stream, and no empty one.
+// A stream that is not compressed as its header says counts as broken, not as empty.
 func TestAStreamThatIsNotCompressedAsItSays(t *testing.T) {
 	stream := serve(func(o out) {
 		if o.n == 1 {

@@ -10,7 +10,7 @@ import (
 	"github.com/tandem-auth/tandem/tandemsse"
 )
 
-// The server breaks off after each second event; the program sees nothing of it.
+// The server ends the stream after every second event; the program does not notice.
 func Example() {
 	session, url, end := streamtest.Example(numbers(5, 2)) // session is yours, url that of your server
 	defer end()

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// parse returns all events of a stream, and the parser as it is then.
+// parse returns all events of a stream, and the parser's state after it.
 func parse(t *testing.T, r io.Reader, limit int) ([]Event, *parser, error) {
 	t.Helper()
 	p := newParser(r, "before", limit)
@@ -68,8 +68,8 @@ func TestParsing(t *testing.T) {
 	}
 }
 
-// The id of an event that breaks off is not that of the last event: the server would
-// leave it out.
+// An event that breaks off does not change the last id: otherwise the server would skip
+// that event.
 func TestTheLastIDIsThatOfACompleteEvent(t *testing.T) {
 	for stream, want := range map[string]string{
 		"id: 1\ndata: x\n\nid: 2\ndata: y\n": "1",
@@ -103,7 +103,8 @@ func TestTheReconnectionTime(t *testing.T) {
 	}
 }
 
-// What ends an event is enough: nobody waits for the byte after it.
+// The parser returns an event with the last byte of its end, without waiting for
+// another byte.
 func TestAnEventIsThereWithItsLastByte(t *testing.T) {
 	for _, stream := range []string{"data: x\n\n", "data: x\r\r", "data: x\r\n\r"} {
 		r, w := io.Pipe()

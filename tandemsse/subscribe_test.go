@@ -25,23 +25,23 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// An out is the server's end of one connection.
+// An out is the server's side of one connection.
 type out struct {
 	http.ResponseWriter
 	*http.Request
-	n int // which connection it is, from 1 on
+	n int // the number of the connection, beginning with 1
 }
 
-// send sends what is given at once.
+// send sends text and flushes it.
 func (o out) send(text string) {
 	fmt.Fprint(o.ResponseWriter, text)
 	_ = http.NewResponseController(o.ResponseWriter).Flush()
 }
 
-// wait keeps the connection until the client or the server has had enough of it.
+// wait keeps the connection open until the client or the server closes it.
 func (o out) wait() { <-o.Context().Done() }
 
-// serve returns the server's end of a stream.
+// serve returns a handler that calls do for each connection.
 func serve(do func(o out)) http.Handler {
 	var count atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -50,8 +50,8 @@ func serve(do func(o out)) http.Handler {
 	})
 }
 
-// numbers sends the numbers up to limit as events, beginning after the last that the
-// client has got, a few with each connection.
+// numbers sends the numbers up to limit as events, a few per connection, beginning
+// after the last one that the client has received.
 func numbers(limit, few int) http.Handler {
 	return serve(func(o out) {
 		last, _ := strconv.Atoi(o.Request.Header.Get("Last-Event-ID"))
@@ -66,7 +66,7 @@ func numbers(limit, few int) http.Handler {
 	})
 }
 
-// until ends a subscription with errFound when the word comes.
+// until returns a handler that ends a subscription with errFound at the given event.
 func until(word string) func(tandemsse.Event) error {
 	return func(event tandemsse.Event) error {
 		if event.Data == word {
@@ -206,7 +206,8 @@ func TestTheServerSaysHowLongToWait(t *testing.T) {
 	}
 }
 
-// A server may well end the stream after each event: that is no failure.
+// A server may end the stream after each event; the client does not count that as a
+// failure.
 func TestAConnectionThatBroughtAnEventIsNoFailure(t *testing.T) {
 	streamtest.Run(t, numbers(20, 1), func(w *streamtest.World) {
 		begun := time.Now()
@@ -226,7 +227,7 @@ func TestAConnectionThatDiedUnseenIsGivenUp(t *testing.T) {
 				o.send(": still here\n")
 				time.Sleep(20 * time.Second)
 			}
-			o.wait() // from here on, as if it were dead
+			o.wait() // from here on the server is silent, as if it were dead
 			return
 		}
 		o.send("data: welcome back\n\n")
@@ -243,7 +244,7 @@ func TestAConnectionThatDiedUnseenIsGivenUp(t *testing.T) {
 }
 
 // A router between client and server forgets the connection: nothing arrives any more,
-// and neither end is told.
+// and neither side gets an error.
 func TestAConnectionThatTheNetworkForgotIsGivenUp(t *testing.T) {
 	stream := serve(func(o out) {
 		o.send(fmt.Sprintf("id: %d\ndata: after %q\n\n", o.n, o.Request.Header.Get("Last-Event-ID")))
@@ -271,8 +272,8 @@ func TestAConnectionThatTheNetworkForgotIsGivenUp(t *testing.T) {
 	}
 }
 
-// Many servers say nothing until there is an event: without an idle timeout, they may
-// take their time.
+// Many servers answer only when there is an event: without an idle timeout, the client
+// waits.
 func TestAServerThatAnswersLate(t *testing.T) {
 	for idle, connections := range map[time.Duration]int{0: 1, 30 * time.Second: 2} {
 		stream := serve(func(o out) {
@@ -294,7 +295,7 @@ func TestAServerThatAnswersLate(t *testing.T) {
 	}
 }
 
-// Handling an event may take longer than the server may be silent.
+// Handling an event may take longer than the idle timeout.
 func TestTheTimeOfHandlingDoesNotCountAsSilence(t *testing.T) {
 	stream := serve(func(o out) {
 		o.send("data: one\n\n")
@@ -366,7 +367,8 @@ func TestARequestThatIsRefusedForGood(t *testing.T) {
 	}
 }
 
-// A page is no stream. Where there was one before, it is that of something in between.
+// An HTML page is not a stream. If the stream was open before, the page comes from a
+// proxy in between.
 func TestAnAnswerThatIsNoStream(t *testing.T) {
 	page := http.Header{"Content-Type": {"text/html"}}
 	t.Run("from the first", func(t *testing.T) {

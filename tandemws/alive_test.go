@@ -16,7 +16,7 @@ import (
 )
 
 // A router between client and server forgets the connection: nothing arrives any more,
-// and neither end is told.
+// and neither side gets an error.
 func TestAConnectionThatTheNetworkForgotIsGivenUp(t *testing.T) {
 	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 		if n == 1 {
@@ -54,8 +54,8 @@ func TestAConnectionThatTheNetworkForgotIsGivenUp(t *testing.T) {
 	}
 }
 
-// deaf is a server that reads what comes and leaves pings unanswered. It says "tick" as
-// often as every says; 0 means never.
+// deaf is a server that reads and does not answer pings. It sends "tick" at the
+// interval every; 0 means never.
 func deaf(every time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{
@@ -133,7 +133,7 @@ func TestWhenAConnectionIsGivenUp(t *testing.T) {
 	}
 }
 
-// The program's own message is held up for so long that no ping can be sent.
+// The server does not read the program's message, which blocks the client's pings.
 func TestAMessageThatTheServerDoesNotTakeIn(t *testing.T) {
 	stream := serve(func(ctx context.Context, _ int, _ *websocket.Conn) { <-ctx.Done() })
 	streamtest.Run(t, stream, func(w *streamtest.World) {
@@ -155,7 +155,7 @@ func TestAMessageThatTheServerDoesNotTakeIn(t *testing.T) {
 	})
 }
 
-// A slow upload is no silence: the server takes the message in, bit by bit.
+// A slow upload does not count as silence: the server reads the message bit by bit.
 func TestAMessageThatTheServerTakesInSlowly(t *testing.T) {
 	stream := serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
 		conn.SetReadLimit(-1)

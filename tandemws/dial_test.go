@@ -54,7 +54,7 @@ func TestAConnKnowsWhichTokenWasRefused(t *testing.T) {
 				t.Error("the refused token is still in use")
 			}
 		}
-		w.WantServed(testserver.Refresh, 1) // what was said twice was true once
+		w.WantServed(testserver.Refresh, 1) // two reports about one token cause one refresh
 	})
 }
 
@@ -104,7 +104,7 @@ func TestAStatusThatRefusesTheTokenAsThe401Does(t *testing.T) {
 	for _, c := range []struct {
 		name                string
 		refused             func(*http.Response) bool
-		refusals            int // this many handshakes are answered with 403
+		refusals            int // how many handshakes the server answers with 403
 		handshakes, refresh int
 		status              int // of the RefusedError; 0 if there is none
 	}{

@@ -11,11 +11,11 @@ import (
 	"github.com/tandem-auth/tandem/tandemws"
 )
 
-// quickly connects again without a wait, for an example that takes no time.
+// quickly makes Run connect again almost at once, to keep the examples fast.
 var quickly = tandemws.Options{MinWait: time.Millisecond}
 
-// startFeed is a server whose connections do not live long: the first has its token
-// refused, the second is cut.
+// startFeed starts a server with short connections: it refuses the token of the first,
+// and cuts the second.
 func startFeed() (session *tandem.Session, url string, end func()) {
 	return streamtest.Example(serve(func(ctx context.Context, n int, conn *websocket.Conn) {
 		switch n {

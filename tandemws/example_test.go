@@ -10,7 +10,7 @@ import (
 	"github.com/tandem-auth/tandem/tandemws"
 )
 
-// The feed goes on through whatever its connections meet with.
+// The feed continues although its connections are refused and cut.
 func Example() {
 	session, url, end := startFeed() // session is yours, url that of your server
 	defer end()
@@ -36,7 +36,7 @@ func Example() {
 	// three
 }
 
-// A program that has a loop of its own opens connections one by one.
+// A program with a loop of its own opens the connections one by one.
 func ExampleDial() {
 	session, url, end := startFeed()
 	defer end()

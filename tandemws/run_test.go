@@ -23,8 +23,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// serve returns the server's end of a stream: do is told which connection it is, from
-// 1 on, and closes it or not.
+// serve returns a handler that calls do with the number of each connection, beginning
+// with 1. do may close the connection.
 func serve(do func(ctx context.Context, n int, conn *websocket.Conn)) http.Handler {
 	var count atomic.Int64
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -42,16 +42,16 @@ func say(ctx context.Context, conn *websocket.Conn, text string) {
 	_ = conn.Write(ctx, websocket.MessageText, []byte(text))
 }
 
-// wait keeps a connection until the client or the server has had enough of it.
+// wait keeps a connection open until the client or the server closes it.
 func wait(ctx context.Context, conn *websocket.Conn) { _, _, _ = conn.Read(ctx) }
 
-// stay keeps a connection for a while; the server answers pings.
+// stay keeps a connection open for the given time; the server answers pings.
 func stay(ctx context.Context, conn *websocket.Conn, while time.Duration) {
 	conn.CloseRead(ctx)
 	time.Sleep(while)
 }
 
-// echo says what it hears.
+// echo sends each message back.
 var echo = serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
 	for {
 		kind, text, err := conn.Read(ctx)
@@ -61,7 +61,7 @@ var echo = serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
 	}
 })
 
-// until reads until it hears the word.
+// until returns a function that reads until a message is the given word.
 func until(word string) func(context.Context, *websocket.Conn) error {
 	return func(ctx context.Context, conn *websocket.Conn) error {
 		for {
@@ -100,7 +100,7 @@ func TestATokenThatRunsOutBetweenTwoConnections(t *testing.T) {
 
 func TestATokenThatRanOutUnseenIsReplacedInTheHandshake(t *testing.T) {
 	streamtest.Run(t, echo, func(w *streamtest.World) {
-		// By this client's clock the token is good for another hour.
+		// By this client's clock the token is valid for another hour.
 		slow := func(c *tandem.Config) {
 			begun := time.Now()
 			c.Now = func() time.Time { return begun }
@@ -173,8 +173,8 @@ func TestAnyOtherCloseCodeLeavesTheTokenAlone(t *testing.T) {
 	})
 }
 
-// The token of a connection that was opened long ago is refused; the session has had
-// another one for a while, which is good.
+// The server refuses the token of an old connection after the session has replaced it
+// with a valid one.
 func TestALateRefusalDoesNotHarmTheTokenInUse(t *testing.T) {
 	var refuse chan struct{}
 	stream := serve(func(ctx context.Context, n int, conn *websocket.Conn) {
@@ -234,11 +234,11 @@ func TestManyStreamsOfOneSessionCauseOneRefresh(t *testing.T) {
 	})
 }
 
-// A server that closes connections when their token has run out, or after a while, has
-// not refused a fresh one, even if that is every few seconds.
+// A server that closes connections when their token expires, or after a while, has not
+// refused a fresh token, even if that happens every few seconds.
 func TestTokensThatWereGoodForAWhileAreNotRefusedForGood(t *testing.T) {
 	for life, lasts := range map[time.Duration]time.Duration{
-		4 * time.Second: 3 * time.Second, // the server's clock is ahead
+		4 * time.Second: 3 * time.Second, // the server's clock is ahead of the client's
 		time.Minute:     59 * time.Second,
 		time.Hour:       10 * time.Second,
 	} {
@@ -375,7 +375,8 @@ func TestTheEndOfTheSessionIsTheEndOfTheStream(t *testing.T) {
 	})
 }
 
-// A stream goes on in the new session of the same user, and in no other user's name.
+// A stream continues in a new session of the same user, and never in another user's
+// name.
 func TestSigningInAgainInPlace(t *testing.T) {
 	stream := func() http.Handler {
 		return serve(func(ctx context.Context, n int, conn *websocket.Conn) {
@@ -506,7 +507,8 @@ func TestWhatTheHandlerSays(t *testing.T) {
 	})
 }
 
-// A message that is too large would come again with the next connection.
+// A message that is too large ends Run: the server would send it again on the next
+// connection.
 func TestAMessageThatIsTooLarge(t *testing.T) {
 	stream := serve(func(ctx context.Context, _ int, conn *websocket.Conn) {
 		say(ctx, conn, strings.Repeat("x", 100_000))
@@ -573,8 +575,8 @@ func TestAHandshakeThatIsNotAnsweredIsGivenUp(t *testing.T) {
 	})
 }
 
-// Tokens that live for a few seconds, and that the server refuses all the same, are no
-// reason to connect without end.
+// If the server refuses tokens that live only a few seconds, Run does not connect again
+// without end.
 func TestShortLivedTokensThatAreRefused(t *testing.T) {
 	var cancel context.CancelFunc
 	count := 0
