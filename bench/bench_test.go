@@ -14,7 +14,7 @@ import (
 
 var small = Config{Clients: 4, Rounds: 1, Warmup: 100 * time.Millisecond, Measured: 300 * time.Millisecond}
 
-// All that is installed can be measured, and the figures are some.
+// Run measures every installed server, and the figures are not zero.
 func TestRun(t *testing.T) {
 	report, err := Run(t.Context(), small)
 	if err != nil {
@@ -52,7 +52,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// An interrupt ends a measurement soon, and the folder is gone.
+// Run ends soon after an interrupt, and removes its folder.
 func TestInterrupt(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -61,7 +61,7 @@ func TestInterrupt(t *testing.T) {
 	config.Measured = mostTime
 	config.Progress = writerFunc(func(line string) {
 		if strings.HasPrefix(line, "measuring") {
-			time.AfterFunc(time.Second, interrupt) // in the midst of it
+			time.AfterFunc(time.Second, interrupt) // during the measurement
 		}
 	})
 	began := time.Now()

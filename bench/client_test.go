@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// answers starts a server that gives these answers, one after the other.
+// answers starts a server that gives these answers one after another, and returns a
+// client of it.
 func answers(t *testing.T, list ...http.HandlerFunc) *client {
 	t.Helper()
 	var n atomic.Int64
@@ -31,7 +32,7 @@ func pair(token string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"refreshToken":%q,"x":1}`, token) }
 }
 
-// expect answers with a token to who sends one.
+// expect returns a handler that checks the request's body and answers with a token.
 func expect(t *testing.T, body, token string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if got, err := io.ReadAll(r.Body); err != nil || string(got) != body {
@@ -53,7 +54,7 @@ func TestAClientUsesTheTokenThatItGot(t *testing.T) {
 	}
 }
 
-// What a client cannot go on with is an error, and tells no token.
+// An answer that the client cannot use is an error, which shows no token.
 func TestBadAnswers(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
 		"a refusal":          func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "secret", http.StatusBadRequest) },

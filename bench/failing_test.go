@@ -14,7 +14,7 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// A badEndpoint takes its time, and then is busy.
+// A badEndpoint is a token endpoint that answers late, and then that it is busy.
 type badEndpoint struct {
 	*httptest.Server
 	calls atomic.Int64
@@ -31,8 +31,8 @@ func newBadEndpoint(b *testing.B, takes time.Duration) *badEndpoint {
 	return e
 }
 
-// clients returns a function for each kind of client that asks for an access token
-// when the one that there was has expired, and the endpoint is a bad one.
+// clients returns, for each kind of client, a function that asks for an access token.
+// The client's token has expired, and its token endpoint is e.
 func clients(b *testing.B, e *badEndpoint) map[string]func(ctx context.Context) error {
 	oauth := &oauth2.Config{ClientID: "app", Endpoint: oauth2.Endpoint{TokenURL: e.URL, AuthStyle: oauth2.AuthStyleInParams}}
 	expired := &oauth2.Token{AccessToken: token, RefreshToken: "r", Expiry: time.Now().Add(-time.Minute)}
@@ -51,13 +51,13 @@ func clients(b *testing.B, e *badEndpoint) map[string]func(ctx context.Context) 
 		b.Fatal(err)
 	}
 	return map[string]func(ctx context.Context) error{
-		"x-oauth2": func(context.Context) error { _, err := source.Token(); return err }, // it takes no context
+		"x-oauth2": func(context.Context) error { _, err := source.Token(); return err }, // Token takes no context
 		"tandem":   func(ctx context.Context) error { _, err := session.Token(ctx); return err },
 	}
 }
 
-// BenchmarkThousandCallers is what a token endpoint that answers 503 after 2 ms gets to
-// bear from a thousand callers, and how long the last of them waits.
+// BenchmarkThousandCallers measures how many requests a thousand callers make to a
+// token endpoint that answers 503 after 2 ms, and how long the last caller waits.
 func BenchmarkThousandCallers(b *testing.B) {
 	e := newBadEndpoint(b, 2*time.Millisecond)
 	for _, name := range []string{"x-oauth2", "tandem"} {
@@ -84,8 +84,8 @@ func BenchmarkThousandCallers(b *testing.B) {
 	}
 }
 
-// BenchmarkGivingUp is how long a caller with a context of 50 ms is held by a refresh
-// that takes 500 ms.
+// BenchmarkGivingUp measures how long a caller with a context of 50 ms waits for a
+// refresh that takes 500 ms.
 func BenchmarkGivingUp(b *testing.B) {
 	e := newBadEndpoint(b, 500*time.Millisecond)
 	for _, name := range []string{"x-oauth2", "tandem"} {

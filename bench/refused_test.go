@@ -13,8 +13,8 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// An API refuses the access token before its time, as after a sign-out elsewhere or a
-// change of keys: golang.org/x/oauth2 goes on sending it, a session replaces it.
+// An API refuses an access token before it expires, as after a sign-out elsewhere or a
+// change of keys: golang.org/x/oauth2 keeps sending it, and a session replaces it.
 func TestATokenThatIsRefusedBeforeItsTime(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -21,7 +21,7 @@ func (answerAll) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: req}, nil
 }
 
-// handSet is what a program does that has only the one token.
+// handSet sets the header of a program that has only one token.
 type handSet struct{ token string }
 
 func (h handSet) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -31,8 +31,8 @@ func (h handSet) RoundTrip(req *http.Request) (*http.Response, error) {
 
 const token = "eyJhbGciOiJFUzI1NiJ9.e30.c2lnbmF0dXJl"
 
-// BenchmarkTransport is what a request costs a client: a header that is set by hand,
-// golang.org/x/oauth2, and a session; with 64 goroutines that share one client.
+// BenchmarkTransport measures the client's cost of a request with a header set by hand,
+// with golang.org/x/oauth2 and with a session; 64 goroutines share one client.
 func BenchmarkTransport(b *testing.B) {
 	auth := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -57,7 +57,7 @@ func BenchmarkTransport(b *testing.B) {
 		{"tandem", session.Transport(answerAll{})},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			b.SetParallelism(32) // of two processors, 64
+			b.SetParallelism(32) // 64 goroutines on two processors
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {

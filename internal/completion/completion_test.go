@@ -50,7 +50,7 @@ func TestHowALineMayGoOn(t *testing.T) {
 		"paint --colour ":     "red green",
 		"paint --colour g":    "green",
 		"paint --colour=g":    "--colour=green",
-		"paint --colour = g":  "green", // as bash takes it apart
+		"paint --colour = g":  "green", // as bash splits it
 		"paint --colour =":    "red green",
 		"paint -c ":           "red green",
 		"paint -qc ":          "red green",

@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/profile"
 )
 
-// Settings that others can change would send tokens where those like.
+// If others can change the settings, they can direct tokens to themselves.
 func TestSettingsThatOthersCanChange(t *testing.T) {
 	root := t.TempDir()
 	p, err := profile.New(root, "default", "https://auth.example.com")
@@ -34,7 +34,7 @@ func TestSettingsThatOthersCanChange(t *testing.T) {
 	}
 }
 
-// A pipe in place of the settings does not hang.
+// A pipe in place of the settings does not make Load hang.
 func TestSettingsThatAreAPipe(t *testing.T) {
 	root := t.TempDir()
 	if err := os.Mkdir(filepath.Join(root, "default"), 0o700); err != nil {

@@ -21,11 +21,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errLost = errors.New("connection reset")
 
-// steady takes chance out of the waits: each is the longest that it can be.
+// steady removes the random part, so that each wait is the longest possible.
 func steady(time.Duration) time.Duration { return 0 }
 
-// waits returns how long the loop waits after each of the attempts, the last of which
-// is followed by one that ends the loop.
+// waits returns how long the loop waits after each attempt. A further attempt ends the
+// loop.
 func waits(t *testing.T, l reconnect.Loop, attempts ...func() reconnect.Attempt) []time.Duration {
 	t.Helper()
 	var all []time.Duration
@@ -166,7 +166,7 @@ func TestACallerThatGivesUpLeavesAtOnce(t *testing.T) {
 	}
 }
 
-// What belongs to a connection is let go with it, not at the end of the stream.
+// The context of a connection ends with the connection, not with the stream.
 func TestAConnectionsContextEndsWithIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var before context.Context
@@ -177,7 +177,7 @@ func TestAConnectionsContextEndsWithIt(t *testing.T) {
 				}
 				return reconnect.Attempt{Done: true}
 			}
-			before = ctx //nolint:fatcontext // to look at it afterwards
+			before = ctx //nolint:fatcontext // checked afterwards
 			return reconnect.Attempt{Err: errLost}
 		})
 	})
@@ -210,10 +210,10 @@ func TestRetryAfter(t *testing.T) {
 
 func TestErrorsHaveNoURLInThem(t *testing.T) {
 	err := reconnect.Bare(fmt.Errorf("dial: %w", &url.Error{Op: "Get", URL: "https://example.com/?key=secret", Err: errLost}))
-	if err != errLost { //nolint:errorlint // nothing around it
+	if err != errLost { //nolint:errorlint // must not be wrapped
 		t.Error(err)
 	}
-	if reconnect.Bare(errLost) != errLost { //nolint:errorlint // as it was
+	if reconnect.Bare(errLost) != errLost { //nolint:errorlint // must be unchanged
 		t.Error("an error without a URL changed")
 	}
 }

@@ -31,7 +31,7 @@ func content(t *testing.T, path string) string {
 	return string(text)
 }
 
-// What was there stays until the new file is whole, and nothing else is left.
+// The old file stays until the new one is complete, and no other file is left.
 func TestAFileIsThereWholeOrNotAtAll(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "file")
@@ -62,7 +62,7 @@ func TestAFileIsThereWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
-// A mode that its owner has chosen is kept, and a link stays one.
+// Create keeps the mode that the owner of a file has chosen, and a link stays a link.
 func TestModesAndLinks(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")

@@ -29,8 +29,8 @@ func names(t *testing.T, folder string) (names []string) {
 	return names
 }
 
-// The new file has the mode that was asked for, whatever the old one had, and nothing
-// else is left.
+// The new file has the requested mode, whatever mode the old file had, and no other
+// file is left.
 func TestAWrittenFile(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "file")
@@ -49,7 +49,7 @@ func TestAWrittenFile(t *testing.T) {
 	}
 }
 
-// What was there stays if the new content does not arrive.
+// The old file stays if the new content is incomplete.
 func TestAFileThatCannotBeWritten(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "file")
@@ -77,8 +77,8 @@ func TestAFileThatCannotBeWritten(t *testing.T) {
 	}
 }
 
-// What Write leaves behind in a crash is known by its name; what others have left is not
-// touched.
+// Tidy recognises the temporary files that Write leaves in a crash by their names, and
+// does not touch other files.
 func TestTidy(t *testing.T) {
 	folder := t.TempDir()
 	path := filepath.Join(folder, "file")
@@ -105,8 +105,8 @@ func TestTidy(t *testing.T) {
 	}
 }
 
-// A file that is a mount of its own says so where somebody replaces it; other errors
-// stay as they are.
+// Mounted explains the error of replacing a file that is a mount of its own, and
+// returns other errors unchanged.
 func TestAFileThatIsAMount(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such mounts")

@@ -42,7 +42,7 @@ func TestEverySizeIsMeasured(t *testing.T) {
 	}
 }
 
-// Sessions begin one after the other, whatever the sizes on the way, and none has
+// Sessions begin one after another, whatever the sizes in between, and none has
 // expired.
 func TestThePopulationIsInOrder(t *testing.T) {
 	all := newPopulation(1000)

@@ -7,7 +7,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 )
 
-// Tables written since Save are gone after GoBack, and those of before are there.
+// GoBack removes tables written since Save, and restores those from before.
 func TestAPostgresThatGoesBack(t *testing.T) {
 	e := enginetest.Postgres(t)
 	exec := func(statement string) error { return e.Exec(t.Context(), "postgres", statement) }
