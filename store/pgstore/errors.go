@@ -36,7 +36,7 @@ const (
 
 // errRowLocked is the error for a session whose row stays locked, because another
 // client has left a transaction open.
-var errRowLocked = errors.New("its row is locked by another transaction, which does not end: look for \"idle in transaction\" " +
+var errRowLocked = errors.New("another transaction keeps its row locked: look for \"idle in transaction\" " +
 	"in pg_stat_activity, and set idle_in_transaction_session_timeout")
 
 // code returns the SQLSTATE of an error, or "" if the database did not report the
@@ -88,18 +88,18 @@ func advise(code string) string {
 	case invalidPassword, invalidAuthorization:
 		return "check user and password in the URL, in PGPASSWORD or in ~/.pgpass, and the server's pg_hba.conf"
 	case noSuchDatabase:
-		return "make it with createdb, or name another in the URL"
+		return "create it with createdb, or name another database in the URL"
 	case insufficientPrivilege:
-		return "let the user make tables (GRANT CREATE ON SCHEMA public), or start the server once as one who may and " +
+		return "let the user create tables (GRANT CREATE ON SCHEMA public), or start Tandem once as a user who may create them and " +
 			"then GRANT SELECT, INSERT, UPDATE, DELETE ON the tables whose names begin with tandem_"
 	case undefinedTable:
-		return "a table was dropped: put it back from a backup, or drop tandem_migrations as well to begin anew"
+		return "a table was dropped: restore it from a backup, or drop tandem_migrations as well to start with empty tables"
 	case diskFull:
-		return "its disk is full: free some space, and the server goes on by itself"
+		return "its disk is full: free some space, and Tandem continues by itself"
 	case readOnlyTransaction:
 		return "it cannot be written: is it a standby? name the primary in the URL, or several hosts with target_session_attrs=read-write"
 	case tooManyConnections:
-		return "lower pool_max_conns in the URL, raise its max_connections or put PgBouncer before it"
+		return "lower pool_max_conns in the URL, raise its max_connections or put PgBouncer in front of it"
 	}
 	return ""
 }

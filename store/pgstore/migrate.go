@@ -65,7 +65,7 @@ func (s *Store) checkEncoding(ctx context.Context, db *sql.DB) error {
 	case err != nil:
 		return s.explain(ctx, "read the settings", err)
 	case encoding != "" && encoding != "UTF8":
-		return fmt.Errorf("%s: its encoding is %s, which cannot keep every name; make another one with "+
+		return fmt.Errorf("%s: its encoding is %s, which cannot store every name; create another database with "+
 			"createdb --encoding=UTF8 --template=template0, and name that in the URL", s.name, encoding)
 	}
 	return nil
@@ -77,7 +77,7 @@ func (s *Store) migrateOnce(ctx context.Context, provider *goose.Provider) error
 	case err != nil:
 		return err
 	case current > wanted:
-		return fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run that one", current, wanted)
+		return fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run the newer one", current, wanted)
 	case current == wanted:
 		return nil
 	}

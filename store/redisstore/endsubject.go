@@ -13,7 +13,7 @@ import (
 )
 
 // errEndsLost reports that sessions which the store had ended live again.
-var errEndsLost = errors.New("some of the ends were lost: has another server taken over? Try again")
+var errEndsLost = errors.New("some ends of sessions were lost: has a replica taken over? Try again")
 
 // endSome ends sessions concurrently. It returns how many of them it ended, the IDs of
 // those that are over now, and one of the errors.

@@ -99,15 +99,15 @@ func (s *Store) adviseOn(text string) string {
 	case "READONLY", "MASTERDOWN":
 		return "it is a replica: name the primary in the URL, or Sentinel with master_set"
 	case "OOM":
-		return "its memory is full: raise maxmemory, and the server goes on by itself"
+		return "its memory is full: raise maxmemory, and Tandem continues by itself"
 	case "MISCONF":
-		return "it cannot save to its disk: see its log, free some space, and the server goes on by itself"
+		return "it cannot save to its disk: see its log, free some space, and Tandem continues by itself"
 	case "NOREPLICAS":
-		return "too few replicas follow it (min-replicas-to-write): start them, and the server goes on by itself"
+		return "too few replicas follow it (min-replicas-to-write): start them, and Tandem continues by itself"
 	case "WRONGTYPE":
 		return "another program has put something else under this prefix: name another one in the URL"
 	case "LOADING":
-		return "it is starting, and the server goes on by itself"
+		return "it is starting, and Tandem continues by itself"
 	case "CLUSTERDOWN":
 		return "the Cluster is not whole: see CLUSTER INFO on any of its nodes"
 	case "BUSY":
@@ -123,7 +123,7 @@ func (s *Store) adviseOn(text string) string {
 }
 
 // errNotOnDisk reports a change that the server made, but that a crash may undo.
-var errNotOnDisk = fmt.Errorf("it was done, but is not on the disk after %v: is its disk slow or full?", waitTimeout)
+var errNotOnDisk = fmt.Errorf("the change was made, but is not on the disk after %v: is its disk slow or full?", waitTimeout)
 
 // errNoAnswer reports an answer that none of our scripts gives.
 var errNoAnswer = damaged(errors.New("unexpected answer of a script"))
@@ -132,7 +132,7 @@ var errNoAnswer = damaged(errors.New("unexpected answer of a script"))
 type damagedError struct{ cause error }
 
 func (e *damagedError) Error() string {
-	return fmt.Sprintf("what is kept there is damaged (%v); put a backup in its place, or remove the key", e.cause)
+	return fmt.Sprintf("the stored value is damaged (%v); put a backup in its place, or remove the key", e.cause)
 }
 
 func (e *damagedError) Unwrap() error { return e.cause }

@@ -196,7 +196,7 @@ func (s *Store) checkFormat(ctx context.Context) error {
 	case err != nil:
 		return fmt.Errorf("%s: the key %q is not Tandem's; name another prefix in the URL", s.name, key)
 	case version > format:
-		return fmt.Errorf("%s was written by a newer Tandem (format %d, this one knows up to %d); run that one, or name another prefix in the URL", s.name, version, format)
+		return fmt.Errorf("%s was written by a newer Tandem (format %d, this one knows up to %d); run the newer one, or name another prefix in the URL", s.name, version, format)
 	}
 	return nil
 }

@@ -63,7 +63,7 @@ func (s *Store) explainCode(code int, err error) error {
 	}
 	switch code {
 	case sqlite3.SQLITE_FULL:
-		return fmt.Errorf("database %s: the disk is full (%w); free some space, and the server goes on by itself", s.path, err)
+		return fmt.Errorf("database %s: the disk is full (%w); free some space, and Tandem continues by itself", s.path, err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN:
 		return fmt.Errorf("database %s cannot be written (%w); make the file and its folder writable for this user", s.path, err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:

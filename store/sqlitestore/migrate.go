@@ -30,7 +30,7 @@ func (s *Store) migrate(ctx context.Context) error {
 		case err != nil:
 			return s.explain(ctx, "migrate", err)
 		case current > wanted:
-			return fmt.Errorf("database %s was written by a newer Tandem (schema %d, this one knows up to %d); run that one, or put a backup in its place", s.path, current, wanted)
+			return fmt.Errorf("database %s was written by a newer Tandem (schema %d, this one knows up to %d); run the newer one, or put a backup in its place", s.path, current, wanted)
 		case current == wanted:
 			return nil
 		case current == before:

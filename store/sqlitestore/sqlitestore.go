@@ -101,7 +101,7 @@ func touch(path string) error {
 	case err == nil && info.IsDir():
 		return fmt.Errorf("database %s is a directory", path)
 	case err == nil && !info.Mode().IsRegular(): // opening a named pipe could hang
-		return fmt.Errorf("database %s is no file", path)
+		return fmt.Errorf("database %s is not a regular file", path)
 	case err == nil:
 		return nil
 	}

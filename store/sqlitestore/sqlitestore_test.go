@@ -152,7 +152,7 @@ func TestOpenRefuses(t *testing.T) {
 		},
 		"a device": {
 			func(t *testing.T, path string) { link(t, os.DevNull, path) },
-			"is no file",
+			"is not a regular file",
 		},
 		"a link to a file that is not there": {
 			func(t *testing.T, path string) { link(t, filepath.Join(filepath.Dir(path), "target"), path) },
