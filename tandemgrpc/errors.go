@@ -21,7 +21,7 @@ type NotReplayableError struct {
 
 // Error says that the caller may open a new stream.
 func (e *NotReplayableError) Error() string {
-	return "access token was refused and the stream cannot be sent again: open it anew, the token has been refreshed"
+	return "server refused the access token, and the client no longer keeps all messages of the stream: open a new stream, the token has been refreshed"
 }
 
 // Unwrap returns the server's refusal.

@@ -52,7 +52,7 @@ func resolve(path string) (string, error) {
 		}
 		path = target
 	}
-	return "", fmt.Errorf("find the session file: %s is one of too many links", path)
+	return "", fmt.Errorf("find the session file: too many links, the last one is %s", path)
 }
 
 // resolveFolder follows the links in the path of the folder, but not the file itself.

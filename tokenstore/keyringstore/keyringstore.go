@@ -162,7 +162,7 @@ func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) 
 	err = guarded(func() error { return keyring.Set(s.service, s.user, string(text)) })
 	switch {
 	case errors.Is(err, keyring.ErrSetDataTooBig):
-		return false, fmt.Errorf("the session is too long for this system's keyring (%d bytes): have the server give out shorter access tokens, or keep it in a file", len(text))
+		return false, fmt.Errorf("the session is too long for this system's keyring (%d bytes): make the server issue shorter access tokens, or keep the session in a file", len(text))
 	case err != nil:
 		return false, fmt.Errorf("keep the session in the keyring: %w", s.explain(ctx, err, nil))
 	}
