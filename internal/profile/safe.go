@@ -15,7 +15,7 @@ func checkSettings(path string) error {
 		return err
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("%s is no file: move it away, and sign in again", path)
+		return fmt.Errorf("%s is not a regular file: move it away, and sign in again", path)
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 && runtime.GOOS != "windows" {
 		return fmt.Errorf("%s can be changed by others (mode %04o), and with it where passwords and tokens go: look into it, and run chmod 600 %[1]s", path, mode)

@@ -43,7 +43,7 @@ func TestSettingsThatAreAPipe(t *testing.T) {
 	if err := syscall.Mkfifo(filepath.Join(root, "default", "settings.json"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := profile.Load(root, "default"); err == nil || !strings.Contains(err.Error(), "is no file") {
+	if _, err := profile.Load(root, "default"); err == nil || !strings.Contains(err.Error(), "is not a regular file") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // ErrForeignOrigin reports that a handshake would go to an origin to which the session
 // does not send its access token. The client sent nothing.
-var ErrForeignOrigin = errors.New("the URL's origin is none of the session's: name it in Config.Origins")
+var ErrForeignOrigin = errors.New("the session does not send its access token to the URL's origin: add it to Config.Origins")
 
 // Handshakes makes the handshakes of one stream, one after another. Each carries the
 // session's access token, and all are made for the user who was signed in at the first.
