@@ -11,7 +11,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// readClaims are the claims as they are checked. They implement [jwt.Claims].
+// readClaims are the claims of a token that is being verified. They implement
+// [jwt.Claims].
 type readClaims struct {
 	Issuer    string           `json:"iss"`
 	Subject   string           `json:"sub"`
@@ -25,14 +26,14 @@ type readClaims struct {
 	Username  string           `json:"preferred_username"`
 }
 
-// claimNames are the names in readClaims.
+// claimNames are the JSON names of the fields of readClaims.
 var claimNames = [][]byte{
 	[]byte("iss"), []byte("sub"), []byte("aud"), []byte("exp"), []byte("nbf"), []byte("iat"),
 	[]byte("sid"), []byte("client_id"), []byte("scope"), []byte("preferred_username"),
 }
 
-// UnmarshalJSON refuses what leaves open what a token says: encoding/json takes a "SUB"
-// for a "sub", and of two the last (RFC 8725 section 2.1, RFC 7519 section 4).
+// UnmarshalJSON refuses ambiguous claims. encoding/json would accept "SUB" as "sub", and
+// the last of two claims of the same name (RFC 8725 section 2.1, RFC 7519 section 4).
 func (c *readClaims) UnmarshalJSON(text []byte) error {
 	seen := map[string]bool{}
 	for name := range memberNames(text) {
@@ -44,7 +45,7 @@ func (c *readClaims) UnmarshalJSON(text []byte) error {
 				continue
 			}
 			if string(name) != string(claim) || seen[string(claim)] {
-				return fmt.Errorf("the claim %s is there twice, or in another case", claim)
+				return fmt.Errorf("the claim %s appears twice or in another letter case", claim)
 			}
 			seen[string(claim)] = true
 		}
@@ -53,8 +54,8 @@ func (c *readClaims) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*plain)(c))
 }
 
-// memberNames yields the names of the members of a valid JSON object, as they are written
-// between the quotes.
+// memberNames yields the names of the members of a valid JSON object, with their escape
+// sequences undecoded.
 func memberNames(text []byte) func(yield func([]byte) bool) {
 	return func(yield func([]byte) bool) {
 		depth := 0
@@ -84,17 +85,19 @@ func memberNames(text []byte) func(yield func([]byte) bool) {
 	}
 }
 
-// A date is a NumericDate (RFC 7519 section 2) that has a year of four digits.
+// A date is a NumericDate (RFC 7519 section 2) between the years 1970 and 9999.
 type date struct{ jwt.NumericDate }
 
-// lastDate is the end of the year 9999, after which times have no JSON.
+// lastDate is the last second of the year 9999. [time.Time] has no JSON form for later
+// times.
 const lastDate = 253402300799
 
-// UnmarshalJSON reads a number; jwt would take one in quotes, too.
+// UnmarshalJSON accepts a number only. The jwt library would also accept a number in
+// quotes.
 func (d *date) UnmarshalJSON(text []byte) error {
 	seconds, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || !(seconds >= 0 && seconds <= lastDate) {
-		return errors.New("a date is no number of seconds")
+		return errors.New("a date is not a number of seconds")
 	}
 	whole := int64(seconds)
 	d.Time = time.Unix(whole, int64((seconds-float64(whole))*float64(time.Second)))

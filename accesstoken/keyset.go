@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// A KeySet is the public keys that access tokens are checked with at one time.
-// It does not change; [NewKeySet] makes one.
+// A KeySet holds the public keys with which a [Verifier] checks access tokens.
+// It is immutable; [NewKeySet] makes one.
 type KeySet struct {
 	byID map[string]PublicKey
 	json string
 }
 
-// NewKeySet returns the set of the keys, published in that order. It fails for
-// the zero key, and for a key that is there twice.
+// NewKeySet returns a set that publishes the keys in the order given. It fails
+// if a key is the zero key or appears twice.
 func NewKeySet(keys ...PublicKey) (*KeySet, error) {
 	set := &KeySet{byID: map[string]PublicKey{}}
 	published := struct {
@@ -38,17 +38,19 @@ func NewKeySet(keys ...PublicKey) (*KeySet, error) {
 	return set, nil
 }
 
-// JSON returns the set as it is published (RFC 7517 section 5).
+// JSON returns the set in the JSON form that a server publishes (RFC 7517
+// section 5).
 func (s *KeySet) JSON() string { return s.json }
 
-// A KeySource gives a [Verifier] the keys of the moment.
+// A KeySource gives a [Verifier] the issuer's current keys.
 type KeySource interface {
-	// KeySet returns the keys to check with now. The verifier calls it for every
-	// token, from many goroutines at once, so it must not wait for anything.
+	// KeySet returns the current keys. The verifier calls it for every token, from
+	// many goroutines at once, so it must not block.
 	KeySet() *KeySet
 
-	// Reload looks for keys that were published since. The verifier calls it when a
-	// token names a key that is not in the set, and then looks in KeySet again. With
-	// an error it is not known whether the token is good.
+	// Reload looks for newly published keys. The verifier calls it when a token
+	// names a key that is not in the set, and then calls KeySet again. If Reload
+	// fails, the verifier cannot tell whether the token is valid, and returns the
+	// error of Reload together with [ErrUnknownKey].
 	Reload(ctx context.Context) error
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// A PublicKey checks what its [SigningKey] has signed. [SigningKey.Public]
+// A PublicKey checks the signatures of its [SigningKey]. [SigningKey.Public]
 // returns one.
 type PublicKey struct {
 	key    crypto.PublicKey
@@ -22,7 +22,7 @@ type PublicKey struct {
 	jwk    jwk
 }
 
-// A jwk is a public key as the key set has it (RFC 7517).
+// A jwk is a public key in the JSON form of the key set (RFC 7517 section 4).
 type jwk struct {
 	KeyType   string `json:"kty"`
 	Curve     string `json:"crv,omitempty"`
@@ -71,7 +71,8 @@ func newPublicKey(key crypto.PublicKey) (PublicKey, error) {
 // ID returns the key's "kid": its RFC 7638 thumbprint, SHA-256 in base64url.
 func (k PublicKey) ID() string { return k.jwk.ID }
 
-// Algorithm returns what the key checks, or "" for the zero key.
+// Algorithm returns the algorithm of the signatures that the key checks, or ""
+// for the zero key.
 func (k PublicKey) Algorithm() Algorithm { return Algorithm(k.jwk.Algorithm) }
 
 // String returns the key's ID and algorithm.

@@ -13,19 +13,20 @@ import (
 // tokenType is the "typ" header of an access token (RFC 9068 section 2.1).
 const tokenType = "at+jwt"
 
-// maxSignature is how long the signature of a usual key is in base64.
+// maxSignature is the length in base64 of the longest common signature, RSA with 2048
+// bits. Sign allocates for it.
 const maxSignature = 350
 
-// Claims are what an access token says (RFC 9068 section 2.2).
+// Claims are the contents of an access token (RFC 9068 section 2.2).
 type Claims struct {
 	Subject string
-	// Username is what the user likes to be called. It may be empty.
+	// Username is the name to show for the user. It may be empty.
 	Username  string
 	SessionID rotation.SessionID
-	// Scope is what the token may be used for, separated by spaces.
+	// Scope lists what the token may be used for, separated by spaces.
 	Scope    string
 	ClientID string
-	// ExpiresAt is when the access token does. The session may well go on.
+	// ExpiresAt is when the access token expires. Its session may last longer.
 	ExpiresAt time.Time
 }
 
@@ -33,12 +34,12 @@ type Claims struct {
 type Signer struct {
 	// Issuer names the authorization server: the "iss" claim.
 	Issuer string
-	// Audience is whom the tokens are meant for: the "aud" claim.
+	// Audience names the API that the tokens are for: the "aud" claim.
 	Audience string
 }
 
-// writtenClaims are the claims as they are made: without the library's types, which
-// cost a third of a refresh's processor time besides the signature.
+// writtenClaims are the claims of a token that is being signed. They don't use the jwt
+// library's types: those take a third of a refresh's processor time, signature excluded.
 type writtenClaims struct {
 	Issuer    string   `json:"iss"`
 	Subject   string   `json:"sub"`
@@ -52,9 +53,10 @@ type writtenClaims struct {
 	Username  string   `json:"preferred_username,omitempty"`
 }
 
-// Sign returns an access token that is issued now and says what claims say. Its
-// expiry is rounded up to the second that the claim can express. It fails for
-// the zero key, and when the system has no randomness for the token's ID.
+// Sign returns an access token with these claims, issued at the time now. It
+// rounds the expiry up to a whole second, the precision of the claim. It fails
+// for the zero key, and if the system returns no random bytes for the token's
+// ID.
 func (s Signer) Sign(key SigningKey, claims Claims, now time.Time) (string, error) {
 	if key.IsZero() {
 		return "", errZeroKey

@@ -15,11 +15,11 @@ import (
 // coordinateLen is the length of each half of an ES256 signature.
 const coordinateLen = 32
 
-// sign returns the signature of a token (RFC 7515 section 5.1). One with ES256 is
-// deterministic (RFC 6979), as RFC 8725 section 3.2 advises: there is no random number
-// in it that could give the key away if it were a bad one. Of the two values of s that
-// every signature could have it is the lower, so that nobody can make another token of
-// one that says the same.
+// sign returns the signature of a token (RFC 7515 section 5.1). An ES256 signature is
+// deterministic (RFC 6979), as RFC 8725 section 3.2 advises, so a weak random number
+// generator cannot reveal the key. Each ES256 signature is valid with two values of s;
+// sign takes the lower and isLowS refuses the higher, so that nobody can turn a token
+// into a second valid token with the same claims.
 func (k SigningKey) sign(text []byte) ([]byte, error) {
 	private, ok := k.private.(*ecdsa.PrivateKey)
 	if !ok {
@@ -33,8 +33,8 @@ func (k SigningKey) sign(text []byte) ([]byte, error) {
 	return fixedLength(der)
 }
 
-// fixedLength writes the two numbers of an ECDSA signature one after the other
-// (RFC 7518 section 3.4).
+// fixedLength converts an ECDSA signature from ASN.1 to the two numbers of fixed length
+// that a JWT has (RFC 7518 section 3.4), with the lower of the two values of s.
 func fixedLength(der []byte) ([]byte, error) {
 	var inner cryptobyte.String
 	var r, s big.Int
@@ -51,12 +51,11 @@ func fixedLength(der []byte) ([]byte, error) {
 	return signature, nil
 }
 
-// halfOrder is half the order of P-256, rounded down.
+// halfOrder is half the order of P-256, rounded down, in big-endian bytes.
 const halfOrder = "\x7f\xff\xff\xff\x80\x00\x00\x00\x7f\xff\xff\xff\xff\xff\xff\xff" +
 	"\xde\x73\x7d\x56\xd3\x8b\xcf\x42\x79\xdc\xe5\x61\x7e\x31\x92\xa8"
 
-// isLowS reports whether an ES256 signature is the one that sign makes, and not the other
-// that the key would confirm.
+// isLowS reports whether an ES256 signature has the lower of its two values of s.
 func isLowS(signature []byte) bool {
 	return len(signature) == 2*coordinateLen && string(signature[coordinateLen:]) <= halfOrder
 }

@@ -33,7 +33,7 @@ const (
 type SigningKey struct {
 	private crypto.Signer
 	public  PublicKey
-	header  string // of the tokens that it signs, in base64url
+	header  string // the JWT header of the tokens that the key signs, in base64url
 }
 
 // GenerateSigningKey returns a new key; an empty alg stands for [ES256]. RSA
@@ -91,19 +91,21 @@ func newSigningKey(private crypto.Signer) (SigningKey, error) {
 	}, nil
 }
 
-// IsZero reports whether it is the zero key, which signs nothing.
+// IsZero reports whether the key is the zero key, which cannot sign.
 func (k SigningKey) IsZero() bool { return k.private == nil }
 
-// Public returns the half of the key that is published.
+// Public returns the public key, which the server publishes in its key set.
 func (k SigningKey) Public() PublicKey { return k.public }
 
 // ID returns the key's "kid": its RFC 7638 thumbprint, SHA-256 in base64url.
 func (k SigningKey) ID() string { return k.public.ID() }
 
-// Algorithm returns what the key signs with, or "" for the zero key.
+// Algorithm returns the algorithm that the key signs with, or "" for the zero
+// key.
 func (k SigningKey) Algorithm() Algorithm { return k.public.Algorithm() }
 
-// MarshalPEM returns the private key as PKCS #8 PEM. It is a secret.
+// MarshalPEM returns the private key as PKCS #8 PEM. The result is a secret. It
+// fails for the zero key.
 func (k SigningKey) MarshalPEM() ([]byte, error) {
 	if k.IsZero() {
 		return nil, errZeroKey

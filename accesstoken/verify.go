@@ -13,16 +13,16 @@ import (
 )
 
 // ErrUnknownKey is wrapped by the error of [Verifier.Verify] for a token whose
-// key is not in the key set, even after a Reload; or not known to be, if Reload
-// failed: its error is wrapped, too.
+// key is not in the key set even after a Reload. If Reload failed, the error of
+// Verify wraps the error of Reload too, and the token may still be valid.
 var ErrUnknownKey = errors.New("signed with an unknown key")
 
 // A VerifierConfig says which access tokens a [Verifier] accepts.
 type VerifierConfig struct {
-	// Issuer is what the "iss" claim must be. Required.
+	// Issuer is the required value of the "iss" claim. Required.
 	Issuer string
 
-	// Audience is what must be among the "aud" claim. Required.
+	// Audience is a value that the "aud" claim must contain. Required.
 	Audience string
 
 	// Keys are the keys of the issuer. Required.
@@ -38,8 +38,8 @@ type Verifier struct {
 	parser *jwt.Parser
 }
 
-// NewVerifier returns a verifier, or an error that names the field of the config
-// that is missing.
+// NewVerifier returns a verifier, or an error that names the missing field of
+// the config.
 func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	for _, field := range []struct {
 		name  string
@@ -69,14 +69,16 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	}, nil
 }
 
-// Verify returns what a good access token says, and an error for any other
-// (RFC 9068 section 4). It does not know whether the token's session has ended.
+// Verify returns the claims of a valid access token, and an error for any other
+// token (RFC 9068 section 4). It does not know whether the token's session has
+// ended. The error wraps [ErrUnknownKey] if the key set has no key for the
+// token.
 func (v *Verifier) Verify(ctx context.Context, text string) (Claims, error) {
 	var claims readClaims
 	_, err := v.parser.ParseWithClaims(text, &claims, v.keyFor)
 	if errors.Is(err, ErrUnknownKey) {
 		if failed := v.keys.Reload(ctx); failed != nil {
-			return Claims{}, fmt.Errorf("%w, and the look for new keys failed: %w", err, failed)
+			return Claims{}, fmt.Errorf("%w, and reloading the key set failed: %w", err, failed)
 		}
 		claims = readClaims{}
 		_, err = v.parser.ParseWithClaims(text, &claims, v.keyFor)
@@ -101,15 +103,15 @@ func (v *Verifier) Verify(ctx context.Context, text string) (Claims, error) {
 	}, nil
 }
 
-// keyFor returns the key that a token names, provided that the token's
-// algorithm is that key's own and that the token is an access token at all.
+// keyFor returns the key that a token names. It fails if the token is not an
+// access token, or is not signed with the algorithm of that key.
 func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
 	typ, _ := token.Header["typ"].(string)
 	if !isTokenType(typ) {
 		return nil, errors.New("not an access token")
 	}
 	if _, critical := token.Header["crit"]; critical { // RFC 7515 section 4.1.11
-		return nil, errors.New("has a critical extension, and none is known here")
+		return nil, errors.New("the token has a critical header, and this verifier supports none")
 	}
 	id, _ := token.Header["kid"].(string)
 	key, known := v.keys.KeySet().byID[id]
@@ -125,8 +127,8 @@ func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
 	return key.key, nil
 }
 
-// isTokenType follows RFC 9068 section 4: media types ignore case, and their
-// "application/" may be left out.
+// isTokenType reports whether typ is that of an access token. Media types ignore
+// case, and the "application/" is optional (RFC 9068 section 4).
 func isTokenType(typ string) bool {
 	return strings.EqualFold(typ, tokenType) || strings.EqualFold(typ, "application/"+tokenType)
 }
