@@ -2,29 +2,31 @@ package rotation
 
 import "time"
 
-// A Position names one refresh token of a session: how many confirmations came
-// before it, and which of its siblings it is.
+// A Position names one refresh token of a session. Generation counts the
+// confirmations before it; Branch is a random number that tells siblings (tokens
+// of one session and generation) apart.
 type Position struct {
 	Generation uint32
 	Branch     uint64
 }
 
-// A State is what a store keeps of a session for the sake of rotation. The zero
-// EndedAt means that nothing has ended the session.
+// A State is the part of a session's row that rotation needs. The zero EndedAt
+// means that nothing has ended the session.
 type State struct {
 	// Current is the refresh token that was confirmed last.
 	Current Position
-	// ConfirmedAt is when that was; for a new session, when it was created.
+	// ConfirmedAt is when Current was confirmed. In a new session it is when the
+	// session was created.
 	ConfirmedAt time.Time
-	// ExpiresAt bounds the whole session, however often it is refreshed.
+	// ExpiresAt is when the session expires, however often a client refreshes it.
 	ExpiresAt time.Time
-	// EndedAt and EndReason are set together, once.
+	// EndedAt and EndReason are set together, once, when the session ends.
 	EndedAt   time.Time
 	EndReason EndReason
 }
 
-// Ended says whether something has ended the session, and why. A session past
-// its ExpiresAt counts as ended with [Expired], though no store has written it.
+// Ended reports whether the session has ended, and why. A session past its
+// ExpiresAt has ended with [Expired], even if the store's row has no EndReason.
 func (s State) Ended(now time.Time) (EndReason, bool) {
 	switch {
 	case !s.EndedAt.IsZero():
@@ -35,8 +37,8 @@ func (s State) Ended(now time.Time) (EndReason, bool) {
 	return "", false
 }
 
-// Successor returns where a token given out for the state stands: one
-// generation above the current one, on a branch that the caller draws at random.
+// Successor returns the position of a successor of the current token: one
+// generation above it, on a branch that the caller draws at random.
 func (s State) Successor(branch uint64) Position {
 	return Position{Generation: s.Current.Generation + 1, Branch: branch}
 }
@@ -45,62 +47,67 @@ func (s State) Successor(branch uint64) Position {
 type EndReason string
 
 const (
-	// SignedOut: the user ended it, from the session itself.
+	// SignedOut: the user signed out in this session.
 	SignedOut EndReason = "signed_out"
-	// Revoked: the user or an operator ended it from elsewhere.
+	// Revoked: the user or an operator ended the session from elsewhere.
 	Revoked EndReason = "revoked"
-	// ReuseDetected: a second party used a refresh token of the session.
+	// ReuseDetected: a second party presented a refresh token of the session.
 	ReuseDetected EndReason = "reuse_detected"
-	// Expired: the session outlived the policy, or nobody refreshed it in time.
+	// Expired: the session reached its ExpiresAt, or its refresh token expired
+	// before a client presented it.
 	Expired EndReason = "expired"
-	// Unknown: no store knows the session, or not any more.
+	// Unknown: the store has no such session, or has already deleted it.
 	Unknown EndReason = "unknown"
 )
 
 // A Policy bounds what [Decide] tolerates.
 type Policy struct {
-	// RefreshTTL is how long a refresh token is good for: the current one after its
-	// confirmation, a newer one after it was given out.
+	// RefreshTTL is the lifetime of a refresh token. It is counted from the
+	// confirmation of the current token, and from the issue of a newer one.
 	RefreshTTL time.Duration
-	// Leeway is how long the network may hold a request back. For so long after a
-	// confirmation, a token that is neither current nor newer counts as a delayed
-	// duplicate rather than as reuse; for so long after RefreshTTL, a token is not
-	// taken for expired.
+	// Leeway is the longest delay of a request in the network that Decide allows
+	// for. Until Leeway has passed since a confirmation, a token that is neither
+	// current nor newer counts as a delayed duplicate and not as reuse. A token
+	// expires only when Leeway has passed after RefreshTTL.
 	Leeway time.Duration
 	// LeewayReach is how many generations behind the current one a token may be
-	// for Leeway to cover it; zero is any number. Without a bound, a thief who
-	// refreshes more often than every Leeway keeps the session's owner at stale
-	// answers, and the session is never ended.
+	// for Leeway to apply to it; zero means any number. Without this bound, a thief
+	// who refreshes more often than once per Leeway would go undetected: the
+	// session's owner would get Stale at every refresh, and the session would
+	// never end.
 	LeewayReach uint32
 	// RetryWindow is how long after its confirmation the current token may be
-	// presented again. Zero is textbook rotation: not at all. Negative is
-	// without bound: until a successor of it is used.
+	// presented again. Zero means never (textbook rotation). A negative value
+	// means until a successor of it is presented.
 	RetryWindow time.Duration
 }
 
-// Unbounded is the [Policy] RetryWindow that lets the current token be
-// presented again until a successor of it is used.
+// Unbounded is the [Policy] RetryWindow with which the current token may be
+// presented again until a successor of it is presented.
 const Unbounded time.Duration = -1
 
-// A Verdict is what to do about a presented refresh token.
+// A Verdict tells the server what to do about a presented refresh token.
 type Verdict uint8
 
 const (
-	// Refuse: the session has ended, or is not known; Decision.Reason says why.
-	// Nothing is written.
+	// Refuse: the session has ended or is unknown; Decision.Reason says why. Write
+	// nothing.
 	Refuse Verdict = iota
 	// Confirm: make the presented token the session's current one, in one atomic
-	// step with the check that it is newer and that the session lives; then give a
-	// successor. If another was faster, decide again.
+	// step with the check that it is newer and that the session has not ended; then
+	// answer with a successor. If another request has changed the session first,
+	// decide again.
 	Confirm
-	// Retry: the current token again. Give another successor, write nothing.
+	// Retry: the current token was presented again. Answer with another successor,
+	// and write nothing.
 	Retry
-	// Stale: a delayed duplicate. Give no token, leave the session alone.
+	// Stale: the request is a delayed duplicate. Answer without a token, and write
+	// nothing.
 	Stale
 	// Reuse: two parties hold the session. End it with ReuseDetected.
 	Reuse
-	// Expire: the token was presented too late. End the session with Expired: who is
-	// told that a session has ended must be able to rely on it.
+	// Expire: the token has expired. End the session with Expired before answering:
+	// a client that reads that its session has ended must be able to rely on it.
 	Expire
 )
 
@@ -126,23 +133,25 @@ func (v Verdict) String() string {
 // A Decision is the answer to one presented refresh token.
 type Decision struct {
 	Verdict Verdict
-	// Next is the state once the verdict is carried out; where nothing is
-	// written, the state as it was.
+	// Next is the state after the verdict has been carried out. It is the
+	// unchanged state for a verdict that writes nothing, and zero for an unknown
+	// session.
 	Next State
 	// Reason is set for Refuse, Reuse and Expire.
 	Reason EndReason
-	// StoreWentBack reports that the token proves a state later than the store's:
-	// the store has lost confirmations. It goes with Confirm.
+	// StoreWentBack reports that the store has lost confirmations: the token is
+	// more than one generation newer than the store's current one. It is set only
+	// with Confirm.
 	StoreWentBack bool
 }
 
-// Decide says what to answer when token is presented at the time now. The
-// token's MAC must have been checked, and state be that of the token's session;
-// nil means that no such session is known.
+// Decide returns what the server does when token is presented at the time now.
+// The caller must have checked the token's MAC. state is the state of the
+// token's session, or nil if the store has no such session.
 //
-// The token's place is decided before its age. If age came first, the owner of a
-// session who comes back too late would be refused, and a thief who holds a sibling
-// of the owner's token would go on with the session unseen.
+// Decide checks the token's position before its age. With the opposite order, an
+// owner who presents a token too late would only be refused as expired, and a
+// thief who holds a sibling of that token would keep the session undetected.
 func Decide(state *State, token Token, now time.Time, policy Policy) Decision {
 	if state == nil {
 		return Decision{Verdict: Refuse, Reason: Unknown}
@@ -171,9 +180,9 @@ func decideNewer(state State, token Token, now time.Time, policy Policy) Decisio
 	return Decision{Verdict: Confirm, Next: state, StoreWentBack: wentBack}
 }
 
-// decideCurrent counts the age of the current token from its confirmation: whoever
-// presented it then was here. A server whose clock was behind then has issued the
-// token later than that.
+// decideCurrent counts the age of the current token from its confirmation, when the
+// client last used it. If a server's clock was behind at the confirmation, ConfirmedAt is
+// before IssuedAt; then it counts from IssuedAt.
 func decideCurrent(state State, token Token, now time.Time, policy Policy) Decision {
 	age := min(now.Sub(state.ConfirmedAt), now.Sub(token.IssuedAt))
 	switch {
@@ -190,9 +199,9 @@ func end(state State, verdict Verdict, reason EndReason, now time.Time) Decision
 	return Decision{Verdict: verdict, Next: state, Reason: reason}
 }
 
-// Outlived reports whether a token is too old to be confirmed, whatever the state of
-// its session: older than RefreshTTL and one Leeway, as a request that was sent in
-// time may arrive that late.
+// Outlived reports whether a token is too old to be confirmed, whatever the state of its
+// session: its age has reached RefreshTTL plus Leeway. A client that sends a request
+// within RefreshTTL is in time even if the network delays the request by Leeway.
 func (p Policy) Outlived(token Token, now time.Time) bool {
 	return now.Sub(token.IssuedAt) >= p.RefreshTTL+p.Leeway
 }

@@ -18,9 +18,9 @@ import (
 // leaked into a repository or a log.
 const Prefix = "tandem_rt_"
 
-// The layout of a token's bytes, big-endian, behind the prefix in unpadded
-// base64url. The length is a multiple of three, so that every token has exactly
-// one spelling.
+// The layout of a token's bytes. Numbers are big-endian. An encoded token is the
+// prefix followed by these bytes in unpadded base64url. Their length is a
+// multiple of three, so that every token has exactly one encoding.
 const (
 	version = 1
 
@@ -42,11 +42,11 @@ const MinSecretLen = 32
 
 // Errors of [Codec.Decode]. None of them carries any part of the token.
 var (
-	// ErrMalformed: not a refresh token of this format.
+	// ErrMalformed: the string is not a refresh token of this format.
 	ErrMalformed = errors.New("malformed refresh token")
-	// ErrUnknownKey: made with a key that the codec does not have.
+	// ErrUnknownKey: the codec does not have the key that the token names.
 	ErrUnknownKey = errors.New("refresh token made with an unknown key")
-	// ErrForged: the MAC does not hold.
+	// ErrForged: the token's MAC is wrong.
 	ErrForged = errors.New("refresh token with a wrong MAC")
 )
 
@@ -68,17 +68,18 @@ func ParseSessionID(s string) (SessionID, error) {
 	return id, nil
 }
 
-// A Token is what a refresh token says. It is no secret: only its encoding,
+// A Token is the contents of a refresh token. It is not a secret; its encoding,
 // which carries the MAC, is.
 type Token struct {
 	Session SessionID
 	Position
-	// IssuedAt is when the token was given out, to the millisecond.
+	// IssuedAt is when the server issued the token. Encode truncates it to
+	// milliseconds.
 	IssuedAt time.Time
 }
 
-// A Key authenticates refresh tokens. Its ID travels in the token, so that keys
-// can be rotated.
+// A Key authenticates refresh tokens. Each token carries the ID of its key, so
+// that an operator can rotate keys.
 type Key struct {
 	ID     uint32
 	Secret []byte
@@ -97,9 +98,9 @@ type Codec struct {
 	macs   map[uint32]*sync.Pool
 }
 
-// NewCodec returns a codec that makes tokens with the first key and accepts
-// those of all of them. It fails if there is no key, if two share an ID or if a
-// secret is shorter than [MinSecretLen].
+// NewCodec returns a codec that encodes tokens with the first key and accepts
+// tokens of every key. It fails if there is no key, if two keys share an ID, or
+// if a secret is shorter than [MinSecretLen].
 func NewCodec(keys ...Key) (*Codec, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("no refresh token key")
@@ -120,7 +121,8 @@ func NewCodec(keys ...Key) (*Codec, error) {
 	return c, nil
 }
 
-// Encode returns the opaque form of a token, made with the codec's first key.
+// Encode returns the opaque string for a token, authenticated with the codec's
+// first key.
 func (c *Codec) Encode(t Token) string {
 	pool := c.macs[c.active]
 	m := pool.Get().(*mac)
@@ -140,8 +142,8 @@ func (c *Codec) Encode(t Token) string {
 	return string(m.text[:])
 }
 
-// Decode returns the token that Encode was given, once its MAC is checked. The
-// error is [ErrMalformed], [ErrUnknownKey] or [ErrForged].
+// Decode checks the MAC of an opaque string and returns the token that Encode
+// was given. The error is [ErrMalformed], [ErrUnknownKey] or [ErrForged].
 func (c *Codec) Decode(s string) (Token, error) {
 	body, ok := strings.CutPrefix(s, Prefix)
 	if !ok || len(s) != EncodedLen {
@@ -176,8 +178,8 @@ func (c *Codec) Decode(s string) (Token, error) {
 	return t, nil
 }
 
-// A mac is the working memory of one Encode or Decode: keeping it in a pool is
-// what keeps both off the heap.
+// A mac is the working memory of one Encode or Decode. The codec keeps it in a
+// pool so that neither call allocates it.
 type mac struct {
 	hash   hash.Hash
 	token  [tokenLen]byte
@@ -185,7 +187,7 @@ type mac struct {
 	digest [sha256.Size]byte
 }
 
-// sum returns the truncated MAC of header; it is valid until the next call.
+// sum returns the truncated MAC of header. The next call overwrites the result.
 func (m *mac) sum(header []byte) []byte {
 	m.hash.Reset()
 	m.hash.Write(header)
