@@ -7,8 +7,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// isCommon reports whether a password is among the 30,000 most common ones of leaked
-// lists, or is the user's name, whatever the case (NIST SP 800-63B section 3.1.1.2).
+// isCommon reports whether a password is one of the 30,000 most common passwords in
+// leaked lists, or equals the user's name; both ignore case (NIST SP 800-63B section
+// 3.1.1.2).
 func isCommon(name, password string) bool {
 	password = strings.TrimSpace(norm.NFKC.String(password))
 	if strings.EqualFold(password, norm.NFKC.String(name)) {

@@ -1,6 +1,6 @@
-// Package directory is the user directory that comes with the server: names and
-// argon2id password hashes in the server's own database. A program that has
-// users of its own implements [server.Directory] over those instead.
+// Package directory is the user directory that comes with the server. It keeps
+// names and argon2id password hashes in the server's own database. A program
+// with its own user database implements [server.Directory] for it instead.
 package directory
 
 import (
@@ -25,48 +25,49 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// Users keeps the users. Package sqlitestore has one.
+// Users is the store of a [Directory]. Package sqlitestore has an
+// implementation.
 type Users interface {
 	// AddUser returns [store.ErrExists] if the name or the subject is taken.
 	AddUser(ctx context.Context, user store.User) error
-	// UserByName, SetPasswordHash and RemoveUser return [store.ErrNotFound] for a
-	// name that is not there.
+	// UserByName, SetPasswordHash and RemoveUser return [store.ErrNotFound] if there
+	// is no user of that name.
 	UserByName(ctx context.Context, name string) (store.User, error)
 	SetPasswordHash(ctx context.Context, name, hash string) error
-	// ReplacePasswordHash is SetPasswordHash, but changes nothing if the hash is
-	// not from any more.
+	// ReplacePasswordHash sets the hash to to, but only if it still is from.
 	ReplacePasswordHash(ctx context.Context, name, from, to string) error
 	RemoveUser(ctx context.Context, name string) error
-	// Users returns all users by name.
+	// Users returns all users, sorted by name.
 	Users(ctx context.Context) ([]store.User, error)
 }
 
-// Config says what a password must be and what its hash costs. The zero value is
-// good.
+// Config sets the rules for passwords and the cost of their hashes. The zero
+// value is a good choice.
 type Config struct {
-	// MinPassword is how many characters a new password must have at least.
-	// Defaults to 8.
+	// MinPassword is the minimum length of a new password, in characters. Defaults
+	// to 8.
 	MinPassword int
 
-	// AllowCommon takes passwords that are among the 30,000 most common ones or are
-	// the user's name. By default they are refused, as NIST SP 800-63B has it.
+	// AllowCommon accepts new passwords that are among the 30,000 most common ones
+	// or equal the user's name. By default the directory refuses them, as NIST SP
+	// 800-63B requires.
 	AllowCommon bool
 
-	// Memory (KiB) and Iterations are argon2id's. Hashes of another cost stay
-	// valid, and are replaced when their user next signs in. Default to 19,456 KiB
-	// and 2, with one thread: the first recommendation of the OWASP password
-	// storage cheat sheet.
+	// Memory (KiB) and Iterations are the parameters of argon2id. Hashes of another
+	// cost stay valid; the directory replaces each when its user next signs in.
+	// Default to 19,456 KiB and 2, with one thread: the first recommendation of the
+	// OWASP password storage cheat sheet.
 	Memory, Iterations uint32
 
-	// Concurrency is how many passwords are hashed at once; others wait their
-	// turn, up to 16 times as many and for 5 seconds. It bounds the memory, and
-	// leaves processors to what is not a sign-in. A server asks for it, and has its
-	// sign-ins wait in a fair queue of its own. Defaults to half of GOMAXPROCS, at
-	// least 1.
+	// Concurrency is how many passwords the directory hashes at once. It bounds the
+	// memory in use, and leaves processors free for requests other than sign-ins.
+	// Up to 16 times as many calls wait, each for at most 5 seconds. The server
+	// reads Concurrency and lets sign-ins wait in a fair queue of its own. Defaults
+	// to half of GOMAXPROCS, at least 1.
 	Concurrency int
 }
 
-// What names and passwords may be, in bytes: the server takes no longer ones.
+// The longest names and passwords in bytes. The server accepts no longer ones.
 const (
 	maxName     = 256
 	maxPassword = 1024
@@ -77,8 +78,8 @@ const (
 	longestWait    = 5 * time.Second
 )
 
-// ErrBusy is returned where too many passwords are waiting to be hashed. The same
-// call may go well a moment later.
+// ErrBusy is returned when too many passwords are waiting to be hashed. The
+// caller may try again a moment later.
 var ErrBusy = errors.New("too many passwords are being checked at once")
 
 // A Directory authenticates the users of a database, and manages them. It is
@@ -90,7 +91,7 @@ type Directory struct {
 	even        evenWork
 	turns       chan struct{}
 	waiting     atomic.Int64
-	// decoy is the hash that the password of an unknown user is compared with.
+	// decoy is the hash with which check compares the password of an unknown user.
 	decoy string
 }
 
@@ -102,7 +103,7 @@ var (
 	_ server.SubjectFinder = (*Directory)(nil)
 )
 
-// New returns a directory over users.
+// New returns a directory of the users in that store.
 func New(users Users, config Config) *Directory {
 	if config.MinPassword == 0 {
 		config.MinPassword = 8
@@ -130,20 +131,21 @@ func New(users Users, config Config) *Directory {
 	return d
 }
 
-// decoy returns a hash that takes as long to check as any, and that no password
-// has.
+// decoy returns a hash that costs as much to check as a new user's, and that no
+// password matches.
 func decoy(params argon2id.Params) string {
 	random := make([]byte, params.SaltLength+params.KeyLength)
-	_, _ = rand.Read(random) // never fails
+	_, _ = rand.Read(random) // documented never to return an error
 	b64 := base64.RawStdEncoding.EncodeToString
 	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
 		params.Memory, params.Iterations, params.Parallelism,
 		b64(random[:params.SaltLength]), b64(random[params.SaltLength:]))
 }
 
-// Authenticate returns the user whose name and password these are, or
-// [server.ErrInvalidCredentials]. Spaces around the name do not count. It works as
-// hard for an unknown name as for a wrong password, whatever the user's hash costs.
+// Authenticate returns the user with this name and password, or
+// [server.ErrInvalidCredentials], or [ErrBusy]. It ignores spaces around the
+// name. It takes as long for an unknown name as for a wrong password, whatever
+// the user's hash costs.
 func (d *Directory) Authenticate(ctx context.Context, username, password string) (server.Identity, error) {
 	user, err := d.users.UserByName(ctx, canonical(username))
 	known := err == nil
@@ -167,14 +169,15 @@ func identity(user store.User) server.Identity {
 	return server.Identity{Subject: user.Subject, Username: user.Name, Version: version(user)}
 }
 
-// canonical is a name as it is kept: keyboards may send é as one character or as two,
-// and add a space.
+// canonical returns a name in the form that the store keeps. Keyboards may send é as one
+// character or as two, and may add a space.
 func canonical(name string) string { return norm.NFC.String(strings.TrimSpace(name)) }
 
-// Concurrency returns how many passwords are hashed at once.
+// Concurrency returns how many passwords the directory hashes at once.
 func (d *Directory) Concurrency() int { return cap(d.turns) }
 
-// SubjectOf returns the subject of the user of that name, or "" if there is none.
+// SubjectOf returns the subject of the user of that name, or "" if there is no
+// such user.
 func (d *Directory) SubjectOf(ctx context.Context, username string) (string, error) {
 	user, err := d.users.UserByName(ctx, canonical(username))
 	if errors.Is(err, store.ErrNotFound) {
@@ -183,7 +186,8 @@ func (d *Directory) SubjectOf(ctx context.Context, username string) (string, err
 	return user.Subject, err
 }
 
-// StillValid reports whether a user is still there, with the password of then.
+// StillValid reports whether the user still exists and still has the password of
+// the sign-in from which the identity comes.
 func (d *Directory) StillValid(ctx context.Context, identity server.Identity) (bool, error) {
 	user, err := d.users.UserByName(ctx, identity.Username)
 	if errors.Is(err, store.ErrNotFound) {
@@ -194,8 +198,9 @@ func (d *Directory) StillValid(ctx context.Context, identity server.Identity) (b
 
 func version(user store.User) string { return strconv.FormatInt(user.Version, 10) }
 
-// Add adds a user, or returns [store.ErrExists]. Any other error about the name
-// or the password says what they must be.
+// Add adds a user. It returns [store.ErrExists] if the name is taken, and
+// [ErrBusy] if too many passwords are waiting. If the name or the password
+// breaks a rule, the error states the rule.
 func (d *Directory) Add(ctx context.Context, name, password string) error {
 	name = norm.NFC.String(name)
 	if err := checkName(name); err != nil {
@@ -213,8 +218,9 @@ func (d *Directory) Add(ctx context.Context, name, password string) error {
 	})
 }
 
-// SetPassword changes a password, or returns [store.ErrNotFound]. The user's
-// sessions are another matter: ending them is up to the caller.
+// SetPassword changes a user's password. It returns [store.ErrNotFound] if there
+// is no such user, and the same errors as Add about the password. It does not
+// end the user's sessions; the caller does that.
 func (d *Directory) SetPassword(ctx context.Context, name, password string) error {
 	hash, err := d.newHash(ctx, name, password)
 	if err != nil {
@@ -228,13 +234,13 @@ func (d *Directory) Find(ctx context.Context, name string) (store.User, error) {
 	return d.users.UserByName(ctx, canonical(name))
 }
 
-// Remove removes a user, or returns [store.ErrNotFound]. The user's sessions are
-// another matter: ending them is up to the caller.
+// Remove removes a user, or returns [store.ErrNotFound]. It does not end the
+// user's sessions; the caller does that.
 func (d *Directory) Remove(ctx context.Context, name string) error {
 	return d.users.RemoveUser(ctx, canonical(name))
 }
 
-// List returns all users by name.
+// List returns all users, sorted by name.
 func (d *Directory) List(ctx context.Context) ([]store.User, error) { return d.users.Users(ctx) }
 
 func checkName(name string) error {
@@ -246,7 +252,7 @@ func checkName(name string) error {
 	case !utf8.ValidString(name):
 		return errors.New("the name is not UTF-8")
 	case strings.ContainsFunc(name, visible.IsHidden):
-		return errors.New("the name has characters in it that nobody sees")
+		return errors.New("the name contains invisible characters")
 	case strings.TrimSpace(name) != name:
 		return errors.New("the name begins or ends with a space")
 	}
@@ -262,7 +268,7 @@ func (d *Directory) checkPassword(name, password string) error {
 	case len(password) > maxPassword:
 		return fmt.Errorf("the password is too long: it must have at most %d bytes", maxPassword)
 	case !d.allowCommon && isCommon(name, password):
-		return errors.New("the password is one of the most common ones, or the user's name: choose another that is not guessed that soon")
+		return errors.New("the password is one of the most common ones, or the user's name: choose one that is harder to guess")
 	}
 	return nil
 }
@@ -287,14 +293,15 @@ func (d *Directory) hash(ctx context.Context, password string) (string, error) {
 	return hash, nil
 }
 
-// A checked is what came of checking a password.
+// A checked is the result of checking a password.
 type checked struct {
 	right  bool
 	params *argon2id.Params // of the hash
-	worked uint64
+	worked uint64           // the cost of the check, as work counts it
 }
 
-// check compares a password with a user's hash, or with that of nobody.
+// check compares a password with a user's hash, or with the decoy if the user is
+// unknown.
 func (d *Directory) check(ctx context.Context, password, hash string, known bool) (checked, error) {
 	done, err := d.takeTurn(ctx)
 	if err != nil {
@@ -316,9 +323,9 @@ func (d *Directory) check(ctx context.Context, password, hash string, known bool
 	return result, nil
 }
 
-// takeTurn waits until fewer than Concurrency passwords are being hashed. The wait
-// is bounded, and so is the number of those who wait: a queue that grows faster
-// than it is worked off would otherwise keep everybody out.
+// takeTurn waits until fewer than Concurrency passwords are being hashed. It
+// bounds the wait and the number of waiting calls; otherwise, with calls that
+// arrive faster than passwords are hashed, every call would wait too long.
 func (d *Directory) takeTurn(ctx context.Context) (done func(), err error) {
 	defer d.waiting.Add(-1)
 	if d.waiting.Add(1) > int64(waitersPerTurn*cap(d.turns)) {
@@ -336,8 +343,8 @@ func (d *Directory) takeTurn(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// rehash replaces a hash of another cost. It may fail: the old one stays good,
-// and the next sign-in tries again.
+// rehash replaces a hash of another cost. If it fails, the old hash stays valid,
+// and the user's next sign-in tries again.
 func (d *Directory) rehash(ctx context.Context, user store.User, password string) {
 	if hash, err := d.hash(ctx, password); err == nil {
 		_ = d.users.ReplacePasswordHash(ctx, user.Name, user.PasswordHash, hash)

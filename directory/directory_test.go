@@ -77,9 +77,9 @@ func TestNamesAndPasswordsThatAreRefused(t *testing.T) {
 	for _, c := range []struct{ name, password, want string }{
 		{"", right, "the name is empty"},
 		{strings.Repeat("x", 257), right, "longer than 256 bytes"},
-		{"a\nb", right, "nobody sees"},
-		{"ann\u202e", right, "nobody sees"},
-		{"a\u200bnn", right, "nobody sees"},
+		{"a\nb", right, "invisible characters"},
+		{"ann\u202e", right, "invisible characters"},
+		{"a\u200bnn", right, "invisible characters"},
 		{"a\xff", right, "not UTF-8"},
 		{" bob", right, "begins or ends with a space"},
 		{"bob", "", "at least 8 characters"},

@@ -7,22 +7,23 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// leastMemory is the least that argon2 works with, in KiB.
+// leastMemory is the least memory that argon2 uses, in KiB.
 const leastMemory = 8
 
-// work is how long a hash takes, as memory times passes: argon2's time goes by that.
+// work returns the cost of a hash as memory times passes, to which argon2's running time
+// is proportional.
 func work(p *argon2id.Params) uint64 { return uint64(p.Memory) * uint64(p.Iterations) }
 
-// An evenWork makes all passwords that are not right take equally long, whatever the
-// cost of the hash is that they were compared with: as long as the most expensive hash
-// takes that has been met, or a new one. Else a changed cost would tell the names whose
-// hashes are of before from those that nobody has.
+// An evenWork makes the check of every wrong password take equally long, whatever the
+// cost of the user's hash: as long as the most expensive hash seen so far, or as a new
+// hash if that costs more. Otherwise, after an operator has changed the cost, an attacker
+// could tell the names of users with older hashes from names that no user has.
 type evenWork struct {
 	params argon2id.Params // of new hashes
-	most   atomic.Uint64   // of the hashes met, or 0
+	most   atomic.Uint64   // the highest work of the users' hashes seen so far, or 0
 }
 
-// met takes note of the cost of a user's hash.
+// met records the cost of a user's hash.
 func (e *evenWork) met(p *argon2id.Params) {
 	for {
 		most := e.most.Load()
@@ -32,13 +33,14 @@ func (e *evenWork) met(p *argon2id.Params) {
 	}
 }
 
-// fill works for as long as a hash of this cost lacks, and returns how much it did.
+// fill does the work by which a hash of this cost falls short of the most expensive one,
+// and returns how much work it did.
 func (e *evenWork) fill(p *argon2id.Params) uint64 {
 	missing := max(e.most.Load(), work(&e.params)) - work(p)
 	if missing < leastMemory {
 		return 0
 	}
-	// No more memory than a hash takes, and as many passes as that makes necessary.
+	// Use no more memory than a new hash does, and as many passes as that requires.
 	memory := max(leastMemory, uint64(e.params.Memory))
 	passes := max(uint64(e.params.Iterations), (missing+memory-1)/memory)
 	if missing/passes < leastMemory {
