@@ -14,10 +14,10 @@ import (
 // asOfNowTimeout bounds how long a refresh waits for the directory.
 const asOfNowTimeout = 5 * time.Second
 
-// asOfNow returns a session with what its user may do now, if the directory can tell,
-// and ends it if the user may not be signed in any more. The refresh token has been
-// confirmed by then: a client that is asked to come again is in the place of one whose
-// answer was lost, and presents it again.
+// asOfNow returns a session with its user's current name and scope, if the directory is a
+// [Refresher]. If the directory says that the user is gone, asOfNow ends the session. If
+// it returns another error, the server has confirmed the refresh token already; the
+// client presents the same token again, as after a lost reply.
 func (s *Server) asOfNow(r *http.Request, session store.Session) (store.Session, error) {
 	directory, ok := s.cfg.Directory.(Refresher)
 	if !ok {
@@ -39,7 +39,7 @@ func (s *Server) asOfNow(r *http.Request, session store.Session) (store.Session,
 	case err != nil:
 		return store.Session{}, unavailable("ask the directory for a user", err)
 	case identity.Subject != session.Subject:
-		return store.Session{}, unavailable("ask the directory for a user", fmt.Errorf("it returned another one than %s", session.Subject))
+		return store.Session{}, unavailable("ask the directory for a user", fmt.Errorf("it returned a user other than %s", session.Subject))
 	case !isText(identity.Username) || !isText(identity.Scope):
 		return store.Session{}, unavailable("ask the directory for a user", errNoText)
 	}

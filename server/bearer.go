@@ -12,22 +12,23 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// An Access is what a request's access token says; see [accesstoken.Claims].
+// An Access is the contents of a request's access token; see [accesstoken.Claims].
 type Access = accesstoken.Claims
 
 type accessKey struct{}
 
-// FromContext returns whose request it is, inside a handler that
-// [Server.RequireSession] guards.
+// FromContext returns the contents of the request's access token, inside a
+// handler that [Server.RequireSession] guards. Elsewhere it returns false.
 func FromContext(ctx context.Context) (Access, bool) {
 	access, ok := ctx.Value(accessKey{}).(Access)
 	return access, ok
 }
 
-// RequireSession guards a handler of the program's own: it lets requests pass
-// whose access token is good and whose session lives, and answers the others
-// with 401, or with 503 where it cannot tell because the store is away. Unlike a guard elsewhere it looks at the session, so signing out
-// works at once. [FromContext] has the rest.
+// RequireSession guards one of the program's own handlers. It passes a request
+// on if the access token is valid and its session has not ended. It answers 401
+// otherwise, and 503 if it cannot reach the store to find out. Unlike package
+// guard it reads the session for every request, so signing out takes effect at
+// once. The handler calls [FromContext] to learn who sent the request.
 func (s *Server) RequireSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		access, err := s.authorize(r)
@@ -39,7 +40,8 @@ func (s *Server) RequireSession(next http.Handler) http.Handler {
 	})
 }
 
-// authorize returns whose request it is, once token and session are checked.
+// authorize checks the request's access token and its session, and returns the contents
+// of the token.
 func (s *Server) authorize(r *http.Request) (Access, error) {
 	access, err := s.bearer(r)
 	if err != nil {
@@ -60,8 +62,8 @@ func (s *Server) authorize(r *http.Request) (Access, error) {
 	return access, nil
 }
 
-// bearer returns what the request's access token says, but does not look at the
-// session.
+// bearer checks the request's access token and returns its contents. It does not check
+// the session.
 func (s *Server) bearer(r *http.Request) (Access, error) {
 	token, err := parseBearer(r.Header.Values("Authorization"))
 	if errors.Is(err, errNoBearer) {
@@ -86,8 +88,9 @@ var (
 )
 
 // parseBearer returns the token of the Authorization header fields (RFC 6750
-// section 2.1). Another scheme counts as no token; errBadBearer is for a token
-// that cannot be one, and for several.
+// section 2.1). It returns errNoBearer if there is no field or the scheme is
+// another one, and errBadBearer if there are several fields or the token's
+// syntax is wrong.
 func parseBearer(fields []string) (string, error) {
 	if len(fields) > 1 {
 		return "", errBadBearer
@@ -106,7 +109,7 @@ func parseBearer(fields []string) (string, error) {
 	return token, nil
 }
 
-// isToken68 checks the syntax of RFC 9110 section 11.2.
+// isToken68 reports whether s has the syntax of RFC 9110 section 11.2.
 func isToken68(s string) bool {
 	s = strings.TrimRight(s, "=")
 	if s == "" {
@@ -150,6 +153,7 @@ func (s *Server) refusedToken(description string, reason rotation.EndReason) *pr
 	}
 }
 
-// challenge is the bare challenge of RFC 6750 section 3. It is never that of
-// Basic, at which browsers open a window.
+// challenge returns the WWW-Authenticate challenge of RFC 6750 section 3, without error
+// parameters. The server never sends a Basic challenge, because browsers show a password
+// prompt for it.
 func (s *Server) challenge() string { return fmt.Sprintf(`Bearer realm=%q`, s.cfg.Issuer) }

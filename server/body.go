@@ -15,13 +15,13 @@ import (
 const (
 	maxBody = 64 << 10
 
-	// bodyTimeout bounds the time that a client may take over its body, also in
-	// programs whose http.Server knows no time limits.
+	// bodyTimeout bounds the time that a client may take to send its body, even if
+	// the program's http.Server has no timeouts.
 	bodyTimeout = 10 * time.Second
 )
 
-// boundBody limits the size and the duration of the request's body, whether or
-// not a handler is going to read it.
+// boundBody limits the size of the request's body and the time that it may take to
+// arrive, even if no handler reads it.
 func boundBody(w http.ResponseWriter, r *http.Request) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return
@@ -30,13 +30,14 @@ func boundBody(w http.ResponseWriter, r *http.Request) {
 	setReadDeadline(w, time.Now().Add(bodyTimeout))
 }
 
-// setReadDeadline does nothing where the response writer cannot: the program
-// has put one of its own around the connection's, and its limits apply.
+// setReadDeadline sets the connection's read deadline. It does nothing if the program
+// has wrapped the response writer in one without deadlines; then the program's own
+// limits apply.
 func setReadDeadline(w http.ResponseWriter, at time.Time) {
 	_ = http.NewResponseController(w).SetReadDeadline(at)
 }
 
-// readBody returns the body as it came; it may be empty.
+// readBody returns the raw body, which may be empty.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -70,7 +71,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // fields are the members of a JSON object.
 type fields map[string]json.RawMessage
 
-// readFields reads a body that must be there.
+// readFields reads the body, which must be a JSON object.
 func readFields(w http.ResponseWriter, r *http.Request) (fields, error) {
 	data, err := readBody(w, r)
 	if err != nil {
@@ -117,9 +118,10 @@ func isJSON(contentType string) bool {
 	return err == nil && got == mediaType
 }
 
-// onlyField returns the field of a body such as JSON.stringify makes of one field,
-// provided that its value is made of letters, digits, - and _ alone. It is for the
-// body that a server reads most, and leaves every other to readFields.
+// onlyField returns the value of a field that is alone in its body, without parsing JSON.
+// It succeeds if the body has no white space, as JSON.stringify writes it, and the value
+// consists of letters, digits, - and _. This is a fast path for the most frequent body;
+// the caller parses every other one with parseBody.
 func onlyField(data []byte, name string) (string, bool) {
 	value, ok := strings.CutPrefix(string(data), `{"`+name+`":"`)
 	if !ok {
@@ -132,7 +134,7 @@ func onlyField(data []byte, name string) (string, bool) {
 	return value, ok && value != ""
 }
 
-// text returns a field that must be there, of at most limit bytes.
+// text returns a required field of at most limit bytes.
 func (f fields) text(name string, limit int) (string, error) {
 	value, err := f.optionalText(name)
 	switch {

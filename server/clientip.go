@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// clientAddr returns where a request came from: the connection's other end, or
-// if that is a trusted proxy, what X-Forwarded-For has as its last hop that is
-// none. It is not valid if the connection has no IP address, as over a Unix
-// socket.
+// clientAddr returns the address of the client. That is the connection's remote
+// address, or, if this is a trusted proxy, the last address in X-Forwarded-For
+// that is not a trusted proxy. The result is not valid if the connection has no
+// IP address, such as a Unix socket.
 func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	addr, ok := parseAddr(r.RemoteAddr)
 	if !ok {
@@ -36,7 +36,7 @@ func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
 	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// parseAddr takes an address with or without a port.
+// parseAddr parses an address with or without a port.
 func parseAddr(s string) (netip.Addr, bool) {
 	if withPort, err := netip.ParseAddrPort(s); err == nil {
 		return withPort.Addr().Unmap().WithZone(""), true
@@ -48,8 +48,8 @@ func parseAddr(s string) (netip.Addr, bool) {
 	return addr.Unmap().WithZone(""), true
 }
 
-// warnEvery is how often at most the server warns of a proxy that is not trusted:
-// anybody can send the header.
+// warnEvery is the shortest time between two warnings about a proxy that is not trusted.
+// It is bounded because any client can send X-Forwarded-For.
 const warnEvery = time.Hour
 
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
@@ -57,8 +57,9 @@ func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	return clientAddr(r, s.cfg.TrustedProxies)
 }
 
-// warnOfProxy warns if X-Forwarded-For comes from where it is not believed: behind a
-// proxy that is not trusted, all clients are one address to the limits.
+// warnOfProxy warns if a request with X-Forwarded-For comes from an address that is not a
+// trusted proxy. If it is a proxy after all, the sign-in limits count all its clients as
+// one address.
 func (s *Server) warnOfProxy(r *http.Request) {
 	if len(r.Header.Values("X-Forwarded-For")) == 0 {
 		return

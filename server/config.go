@@ -30,154 +30,161 @@ type Config struct {
 	// absolute http or https URL that clients reach the server at. Required.
 	Issuer string
 
-	// Store keeps the sessions. Required. Closing it is up to the caller, after
+	// Store keeps the sessions. Required. The caller closes it after
 	// [Server.Close].
 	Store Store
 
 	// Directory knows the users. Required.
 	Directory Directory
 
-	// Keys gives the server keys that change while it runs, in place of the three
-	// fields that follow.
+	// Keys supplies keys that change while the server runs. It replaces the next
+	// three fields.
 	Keys KeySource
 
-	// SigningKey signs the access tokens. Required, unless there are Keys.
+	// SigningKey signs the access tokens. Required if Keys is nil.
 	SigningKey SigningKey
 
-	// RetiredSigningKeys are published and accepted still, but not used. Keep one
-	// here for AccessTTL after it was replaced.
+	// RetiredSigningKeys no longer sign, but the server still publishes them and
+	// accepts their tokens. Keep a key here for AccessTTL after you have replaced
+	// it.
 	RetiredSigningKeys []SigningKey
 
-	// RefreshKeys authenticate the refresh tokens. The first is used, the others
-	// are accepted. At least one is required, unless there are Keys. Where several servers share a store,
-	// give a new key to all of them before it becomes the first on any: a token of
-	// a key that a server does not have ends its session.
+	// RefreshKeys authenticate the refresh tokens. The server makes tokens with the
+	// first key and accepts tokens of every key. At least one is required if Keys
+	// is nil. If several servers share a store, give a new key to all of them
+	// before you make it the first on any: a server answers a token of a key that
+	// it does not have as one of an unknown session, and the client signs out.
 	RefreshKeys []rotation.Key
 
-	// Audience is whom the access tokens are meant for: the "aud" claim. Defaults
-	// to Issuer.
+	// Audience names the API that the access tokens are for: the "aud" claim.
+	// Defaults to Issuer.
 	Audience string
 
 	// ClientID is the "client_id" claim of the access tokens. Defaults to
 	// [DefaultClientID].
 	ClientID string
 
-	// AccessTTL is how long an access token is good for. Defaults to
-	// [DefaultAccessTTL]. At least a second.
+	// AccessTTL is the lifetime of an access token. Defaults to [DefaultAccessTTL].
+	// At least a second.
 	AccessTTL time.Duration
 
-	// RefreshTTL is how long a refresh token is good for: how long a user may stay
-	// away without having to sign in again. A refresh that comes later than that and
-	// one Leeway ends the session. Defaults to [DefaultRefreshTTL]. At least a second.
+	// RefreshTTL is the lifetime of a refresh token: how long a user may stay away
+	// without having to sign in again. A token that a client presents later than
+	// RefreshTTL plus Leeway ends the session. Defaults to [DefaultRefreshTTL]. At
+	// least a second.
 	RefreshTTL time.Duration
 
-	// SessionTTL bounds the whole session, however often it is refreshed.
+	// SessionTTL is the lifetime of a session, however often a client refreshes it.
 	// Defaults to [DefaultSessionTTL]. At least a second.
 	SessionTTL time.Duration
 
-	// MaxSessions is how many sessions a user may have: a sign-in beyond that ends the
-	// one that was idle for longest (as revoked). Defaults to [DefaultMaxSessions];
-	// negative is without bound.
+	// MaxSessions is how many sessions a user may have. A further sign-in ends the
+	// session that has been idle for longest, as revoked. Defaults to
+	// [DefaultMaxSessions]; negative means no limit.
 	MaxSessions int
 
 	// Leeway is how long after a refresh an older token counts as a delayed
-	// duplicate rather than as stolen, if it is at most 16 refreshes behind
-	// (more, if access tokens are that short-lived).
-	// Defaults to [DefaultLeeway]; negative is none, which ends sessions whose
-	// requests overtake each other.
+	// duplicate and not as stolen, if it is at most 16 refreshes behind (more, if
+	// access tokens live for less than an eighth of Leeway). Defaults to
+	// [DefaultLeeway]. Negative means none; then a request that the network
+	// delivers late ends its session.
 	Leeway time.Duration
 
-	// RetryWindow is how long after its first use a refresh token may be used
-	// again, provided that none of its successors was. Zero is without bound.
-	// Negative is never, the textbook's rotation, which ends sessions whose
-	// replies get lost. With a bound, a session ends for a client whose store fails
-	// to keep a pair, too: it uses the token again that the store has.
+	// RetryWindow is how long after its first use a refresh token may be presented
+	// again, provided that no client has presented a successor of it. Zero means no
+	// limit. Negative means never (textbook rotation); then a lost reply ends the
+	// session. With any limit, a session also ends if a client's store failed to
+	// keep a pair, because the client then presents the older token again.
 	RetryWindow time.Duration
 
 	// AllowedOrigins are the origins whose pages may call the server from a
-	// browser (CORS), such as "https://app.example.com", or those of an app:
-	// "capacitor://localhost", "chrome-extension://…". They are brought into the form
-	// that browsers send: "https://Bücher.example:443" is
+	// browser (CORS), such as "https://app.example.com", or the origin of an app,
+	// such as "capacitor://localhost" or "chrome-extension://…". The server converts
+	// them to the form that browsers send: "https://Bücher.example:443" becomes
 	// "https://xn--bcher-kva.example". None by default.
 	AllowedOrigins []string
 
 	// AllowedHeaders are the request headers that pages of AllowedOrigins may set.
-	// Defaults to all, among them those that libraries for tracing and for tenants add.
+	// Defaults to all headers, because libraries for tracing and for tenants add
+	// some of their own.
 	AllowedHeaders []string
 
 	// AllowCredentials lets pages of AllowedOrigins send cookies and client
-	// certificates, which are for a proxy before the server: the server itself has no
-	// use for them, but a browser refuses the answer without it.
+	// certificates. Set it if a proxy in front of the server needs them: a page that
+	// sends them cannot read the answer otherwise. The server itself ignores them.
 	AllowCredentials bool
 
-	// TrustedProxies are the networks whose X-Forwarded-For header is believed.
-	// None by default: the address is the connection's.
+	// TrustedProxies are the networks of proxies whose X-Forwarded-For header the
+	// server believes. None by default; then a client's address is that of its
+	// connection.
 	TrustedProxies []netip.Prefix
 
 	// SignIn limits the guessing of passwords.
 	SignIn SignInLimits
 
-	// Logger gets what goes wrong inside. Defaults to none.
+	// Logger receives internal errors and warnings. Defaults to none.
 	Logger *slog.Logger
 
-	// OnEvent is told what happens. It is called in the middle of a request, with
-	// no lock held, possibly by many at once; it should return quickly. Optional.
+	// OnEvent is called for each [Event]. The server calls it in the middle of a
+	// request, holding no lock, possibly from many goroutines at once; it should
+	// return quickly. Optional.
 	OnEvent func(Event)
 
 	// Now is the clock. Defaults to [time.Now].
 	Now func() time.Time
 }
 
-// SignInLimits bound how often a sign-in may fail, how often one may succeed, and
-// how many are checked at once. What counts decays with time; see [Limit]. A sign-in
-// that is under way counts as nothing yet: one that could exceed a limit if all of
-// those failed waits until one of them has ended.
+// SignInLimits bound how often sign-ins may fail or succeed, and how many passwords the
+// directory checks at once. Each limit is a token bucket; see [Limit]. The server counts
+// a sign-in only when it has ended. While others are under way that would use up a limit
+// if they all failed, the next sign-in waits for one of them to end.
 //
-// The limits are this process's own: they start afresh with it.
+// Each process counts for itself and starts with full buckets.
 //
-// A stranger at one address or IPv6 /48 network cannot lock a user out: the network
-// runs into PerUserAndAddress, which refills slower than PerUser. Many strangers at
-// once can keep a user from signing in, for as long as they go on, except from an
-// address that the user has signed in from since this process began, and on a device
-// that shows a refresh token of an earlier session of the user's.
+// An attacker at one address or IPv6 /48 network cannot lock a user out: the server
+// limits that network by PerUserAndAddress, which refills more slowly than PerUser. An
+// attacker with many networks can keep a user from signing in for as long as the attack
+// lasts, but not at an address from which the user has signed in since this process
+// started, nor on a device that sends a refresh token of one of the user's earlier
+// sessions.
 //
-// Sign-ins that wait take turns by network (an IPv4 address or an IPv6 /48), and
-// within a network by user. At most 1,024 wait, 128 of one network and 32 of one of
-// its users, for at most 5 seconds each; others are answered with 503.
+// Waiting sign-ins take turns by network (an IPv4 address or an IPv6 /48), and within a
+// network by user. At most 1,024 wait, of which 128 may be of one network and 32 of one
+// user in that network, each for at most 5 seconds; the server answers others with 503.
 type SignInLimits struct {
-	// PerAddress bounds the failures from one address, whomever they were about. Of
-	// IPv6 it is one /64 network; a /56 may fail twice as often, a /48 four times.
-	// Defaults to a burst of 100, one back a second.
+	// PerAddress bounds the failures from one IPv4 address or IPv6 /64 network, for
+	// all users together. An IPv6 /56 network may fail twice as often, a /48 four
+	// times. Defaults to a burst of 100, refilled by one each second.
 	PerAddress Limit
 
-	// PerUserAndAddress bounds the failures of one user from one address, or IPv6
-	// network as above; and those on one device that has signed in before. Defaults
-	// to a burst of 10, one back every 10 seconds.
+	// PerUserAndAddress bounds the failures of one user from one address or IPv6
+	// network (as for PerAddress), and on one device that has signed in before.
+	// Defaults to a burst of 10, refilled by one every 10 seconds.
 	PerUserAndAddress Limit
 
 	// PerUser bounds the failures of one user from all addresses together.
-	// Defaults to a burst of 100, one back a second. It must refill more than four
-	// times as fast as PerUserAndAddress.
+	// Defaults to a burst of 100, refilled by one each second. It must refill more
+	// than four times as fast as PerUserAndAddress.
 	PerUser Limit
 
-	// Successes bounds the sign-ins of one user from one IPv4 address or IPv6 /48
-	// network that succeed: each costs a password hash and a session. Defaults to a
-	// burst of 300, one back a second.
+	// Successes bounds the successful sign-ins of one user from one IPv4 address or
+	// IPv6 /48 network, because each costs a password hash and a session. Defaults
+	// to a burst of 300, refilled by one each second.
 	Successes Limit
 
-	// Concurrency is how many sign-ins the directory is asked about at once.
-	// Defaults to what the directory says if it is a [Bounded], else to 64.
+	// Concurrency is how many sign-ins the server sends to the directory at once.
+	// Defaults to the directory's own number if it is a [Bounded], else to 64.
 	Concurrency int
 
-	// Entries bounds the memory: how many addresses and users are kept in mind,
-	// for each of the limits. Defaults to 100,000, which is some 80 MB if an attack
-	// fills them all, and next to nothing otherwise.
+	// Entries bounds the memory: how many addresses and users the server remembers
+	// for each limit. Defaults to 100,000, about 80 MB if an attack fills them all,
+	// and almost nothing otherwise.
 	Entries int
 }
 
-// A Limit is a bucket of Burst tokens. What is limited takes one; one comes back
-// after every Every, until the bucket is full. With the bucket empty, sign-ins are
-// refused. The zero Limit stands for the default.
+// A Limit is a bucket of Burst tokens. Each counted sign-in takes one token. Each
+// interval of Every returns one, until the bucket is full. While the bucket is empty,
+// the server refuses sign-ins. The zero Limit means the default.
 type Limit struct {
 	Burst int
 	Every time.Duration
@@ -213,7 +220,7 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// validate checks a config that has its defaults.
+// validate checks a config in which the defaults are set.
 func (c Config) validate() error {
 	for _, check := range []struct {
 		field string
@@ -242,13 +249,14 @@ func (c Config) validate() error {
 	return nil
 }
 
-// leewayReach is more often than an honest client refreshes within a leeway.
+// leewayReach returns a number of refreshes that an honest client does not reach within
+// one Leeway.
 func (c Config) leewayReach() uint32 {
 	return max(16, 2*uint32(min(max(c.Leeway, 0)/c.AccessTTL, 1<<16)))
 }
 
-// policy translates the RetryWindow, whose zero value is the default here and
-// the textbook's in package rotation.
+// policy returns the policy for package rotation. Zero and negative values of
+// RetryWindow have other meanings there.
 func (c Config) policy() rotation.Policy {
 	p := rotation.Policy{
 		RefreshTTL:  c.RefreshTTL,
@@ -289,7 +297,7 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// setKeys makes Keys of the fields for keys that do not change.
+// setKeys sets Keys from the three fields for fixed keys, if the caller has given those.
 func (c *Config) setKeys() error {
 	static := !c.SigningKey.IsZero() || len(c.RetiredSigningKeys) > 0 || len(c.RefreshKeys) > 0
 	switch {
@@ -359,7 +367,7 @@ func checkConcurrency(n int) error {
 	return nil
 }
 
-// concurrency is how many passwords are checked at once.
+// concurrency returns how many sign-ins the server sends to the directory at once.
 func (c Config) concurrency() int {
 	if c.SignIn.Concurrency > 0 {
 		return c.SignIn.Concurrency

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// withCORS leaves the handler alone when there are no origins: an empty list
-// would mean all of them to the library.
+// withCORS adds CORS to the handler if there are allowed origins. It does not pass an
+// empty list to the library, which would allow all origins.
 func (s *Server) withCORS(next http.Handler) http.Handler {
 	if len(s.cfg.AllowedOrigins) == 0 {
 		return next
@@ -45,7 +45,8 @@ func checkOrigins(origins []string) error {
 	return nil
 }
 
-// canonicalOrigins returns origins that have been checked as browsers send them.
+// canonicalOrigins returns origins, which checkOrigins has accepted, in the form that
+// browsers send.
 func canonicalOrigins(origins []string) []string {
 	var list []string
 	for _, origin := range origins {
@@ -56,12 +57,12 @@ func canonicalOrigins(origins []string) []string {
 	return list
 }
 
-// opaque are the schemes whose pages have the origin "null", whoever wrote them.
+// opaque are the schemes for whose pages every browser sends the origin "null".
 var opaque = []string{"file", "data", "blob", "filesystem", "javascript", "about"}
 
-// canonicalOrigin returns an origin as a browser sends it (RFC 6454 section 6.2, and the
-// URL standard for hosts): scheme and host in lower case, a host in its ASCII form, no
-// port that is the scheme's own.
+// canonicalOrigin returns an origin in the form that browsers send (RFC 6454 section 6.2,
+// and the URL standard for hosts): scheme and host in lower case, the host in its ASCII
+// form, and no port if it is the scheme's default.
 func canonicalOrigin(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme == "" || u.Hostname() == "" || strings.Contains(text, "*") || !strings.EqualFold(text, u.Scheme+"://"+u.Host) {
@@ -77,7 +78,7 @@ func canonicalOrigin(text string) (string, error) {
 	if port := u.Port(); port != "" {
 		number, err := strconv.ParseUint(port, 10, 16)
 		if err != nil {
-			return "", fmt.Errorf("%q: %s is no port", text, port)
+			return "", fmt.Errorf("%q: %s is not a port", text, port)
 		}
 		if !(u.Scheme == "https" && number == 443 || u.Scheme == "http" && number == 80) {
 			host += ":" + strconv.FormatUint(number, 10)
@@ -96,7 +97,7 @@ func canonicalHost(host string) (string, error) {
 	if strings.ContainsFunc(host, func(r rune) bool { return r > '~' }) {
 		ascii, err := idna.Lookup.ToASCII(host)
 		if err != nil {
-			return "", fmt.Errorf("the host is no domain name: %w", err)
+			return "", fmt.Errorf("the host is not a domain name: %w", err)
 		}
 		host = ascii
 	}

@@ -12,44 +12,46 @@ import (
 )
 
 const (
-	// pageOfSessions is how many sessions of a user are read at once.
+	// pageOfSessions is how many sessions of a user the server reads per call.
 	pageOfSessions = 1000
-	// endsOfASignIn bounds how many sessions one sign-in ends, all at the same time.
-	// Where more are too many, the sign-ins that follow end them.
+	// endsOfASignIn bounds how many sessions one sign-in ends, all concurrently. The
+	// next sign-ins end the remaining ones.
 	endsOfASignIn = 64
 )
 
-// reach is how long after its issue a token may be presented.
+// reach returns how long after its issue the server accepts a token, access or refresh.
 func (s *Server) reach() time.Duration {
 	return max(s.cfg.RefreshTTL+max(s.cfg.Leeway, 0), s.cfg.AccessTTL)
 }
 
-// isDead reports whether no token of a session can be good any more. That takes
-// longer than a token lasts: while it lasts, the current token may be presented again,
-// and each time a successor is issued, which lasts as long again, and nothing is
-// written.
+// isDead reports whether every token of a session has expired. That takes up to twice
+// the lifetime of a token after the last confirmation: a client may present the current
+// token again until it expires; the server then issues a successor, which has a full
+// lifetime, and writes nothing.
 func (s *Server) isDead(session store.Session, now time.Time) bool {
 	if _, ended := session.Ended(now); ended {
 		return true
 	}
 	reach := s.reach()
-	if session.Current.Generation > 0 { // else nobody was ever given the current token
+	if session.Current.Generation > 0 { // no client ever receives the token of generation 0
 		reach *= 2
 	}
 	return now.After(session.ConfirmedAt.Add(reach))
 }
 
-// isDeadForSure is isDead for a store that may have lost a confirmation: up to when that
-// token was good it may have been confirmed, and then presented again for as long. As
-// with a sweep, a machine that comes up with a wrong clock gets some time to put it
-// right.
+// isDeadForSure is isDead for a store that may have lost its latest confirmation. The
+// lost one may have happened up to two lifetimes of a token after ConfirmedAt, and the
+// session's tokens expire up to two lifetimes after that. In the first sweepEvery after
+// the server's start isDeadForSure returns false, because the machine may have started
+// with a wrong clock.
 func (s *Server) isDeadForSure(session store.Session, now time.Time) bool {
 	return time.Since(s.started) >= sweepEvery && now.After(session.ConfirmedAt.Add(4*s.reach()))
 }
 
-// thinOut ends the sessions of a user that are dead and, where the others are more than
-// MaxSessions, those that were idle for longest. The one that has just begun stays. A
-// failure is no reason to refuse a sign-in: the next one tries again.
+// thinOut ends the dead sessions of a user. If the user has more than MaxSessions left,
+// it ends those that have been idle for longest. It does not end the session that has
+// just begun. If it fails, it does not fail the sign-in; the user's next sign-in tries
+// again.
 func (s *Server) thinOut(r *http.Request, begun store.Session) {
 	if s.cfg.MaxSessions < 0 {
 		return
@@ -60,18 +62,18 @@ func (s *Server) thinOut(r *http.Request, begun store.Session) {
 	}
 	if err != nil && r.Context().Err() == nil {
 		s.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn,
-			"cannot end the sessions that are too many for a user; the next sign-in tries again",
+			"cannot end a user's sessions beyond the limit; the next sign-in tries again",
 			slog.String("subject", begun.Subject), slog.Any("error", err))
 	}
 }
 
-// An idleSession is what thinOut has to know of a session.
+// An idleSession is a session for thinOut to end, and the reason.
 type idleSession struct {
 	store.Session
 	reason rotation.EndReason
 }
 
-// othersOf returns the sessions of a user but for one.
+// othersOf returns all sessions of a user except one.
 func (s *Server) othersOf(r *http.Request, but store.Session) ([]store.Session, error) {
 	var others []store.Session
 	page := store.Page{Limit: pageOfSessions}
@@ -92,7 +94,7 @@ func (s *Server) othersOf(r *http.Request, but store.Session) ([]store.Session, 
 	}
 }
 
-// tooMany picks those that are to end.
+// tooMany returns the sessions for thinOut to end, idle longest first.
 func (s *Server) tooMany(others []store.Session, now time.Time) []idleSession {
 	slices.SortFunc(others, func(a, b store.Session) int {
 		return cmp.Or(a.ConfirmedAt.Compare(b.ConfirmedAt), slices.Compare(a.ID[:], b.ID[:]))
@@ -110,7 +112,7 @@ func (s *Server) tooMany(others []store.Session, now time.Time) []idleSession {
 	return over[:min(len(over), endsOfASignIn)]
 }
 
-// endSome ends sessions, and tells the program.
+// endSome ends sessions, and emits an event for each.
 func (s *Server) endSome(r *http.Request, over []idleSession) error {
 	return inGroups(over, endsOfASignIn, func(one idleSession) error {
 		err := s.end(r.Context(), one.ID, one.reason, s.now())

@@ -5,9 +5,10 @@ import (
 	"time"
 )
 
-// deadlines is a map of keys to times that forgets a key when its time has
-// come, and the one whose time comes first when there are too many. What an
-// attacker floods it with goes before what an attacker has built up.
+// deadlines is a map from keys to times. It deletes a key when its time has come. When it
+// holds more than limit keys, it deletes those with the earliest times. Therefore many
+// new keys of an attacker, whose times are near, don't displace a key whose time repeated
+// failures have moved far ahead.
 type deadlines[K comparable] struct {
 	limit  int
 	byKey  map[K]*deadline[K]
@@ -24,7 +25,7 @@ func newDeadlines[K comparable](limit int) deadlines[K] {
 	return deadlines[K]{limit: limit, byKey: make(map[K]*deadline[K])}
 }
 
-// get returns a key's time, if that is still to come.
+// get returns a key's time, if it is after now.
 func (d *deadlines[K]) get(key K, now time.Time) (time.Time, bool) {
 	entry, ok := d.byKey[key]
 	if !ok || !entry.at.After(now) {

@@ -5,86 +5,90 @@ import (
 	"errors"
 )
 
-// ErrInvalidCredentials is what a [Directory] returns for a name that it does
-// not know and for a password that is wrong: the same for both.
+// ErrInvalidCredentials is what a [Directory] returns both for an unknown name
+// and for a wrong password.
 var ErrInvalidCredentials = errors.New("wrong username or password")
 
-// ErrUserGone is what a [Refresher] returns for a user who is not there any more, or
-// may not be signed in any more.
+// ErrUserGone is what a [Refresher] returns for a user who no longer exists or is no
+// longer allowed to be signed in.
 var ErrUserGone = errors.New("the user may not be signed in any more")
 
-// An Identity is a user as the directory knows them.
+// An Identity is a user as a [Directory] describes them.
 type Identity struct {
-	// Subject names the user for good, whatever becomes of Username: the "sub"
+	// Subject identifies the user permanently, even if Username changes: the "sub"
 	// claim. It must not be empty.
 	Subject string
 
-	// Username is what the user types to sign in and likes to see: the
-	// "preferred_username" claim. It may be empty.
+	// Username is the name that the user types to sign in and that programs show:
+	// the "preferred_username" claim. It may be empty.
 	Username string
 
-	// Scope is what the user's access tokens may be used for, separated by
+	// Scope lists what the user's access tokens may be used for, separated by
 	// spaces: the "scope" claim (RFC 6749 section 3.3). It may be empty.
 	Scope string
 
-	// Version stands for the credentials that the user has shown. It is for the
-	// directory itself: see [Revalidator]. It may be empty.
+	// Version identifies the credentials with which the user signed in. Only the
+	// directory interprets it; see [Revalidator]. It may be empty.
 	Version string
 }
 
 // A Directory knows the users and their passwords. It is safe for concurrent
 // use.
 type Directory interface {
-	// Authenticate returns the user whose name and password these are, or
-	// [ErrInvalidCredentials]. It should take as long for a name that it does not
-	// know as for a wrong password. Any other error means that it could not tell:
-	// the client is asked to try again. The context ends after 10 seconds.
+	// Authenticate returns the user with this name and password, or
+	// [ErrInvalidCredentials]. It should take as long for an unknown name as for a
+	// wrong password. Any other error means that the directory could not check the
+	// password; the server then asks the client to try again. The context ends
+	// after 10 seconds.
 	Authenticate(ctx context.Context, username, password string) (Identity, error)
 }
 
-// A Revalidator is a [Directory] that can say whether a user is still there, and
-// still has the credentials that were shown. It is optional. With it, a sign-in
-// that is under way while the user's password is changed and the user's sessions
-// are ended does not leave a session behind.
+// A Revalidator is a [Directory] that can tell whether a user still exists and
+// still has the same credentials. It is optional. With it, a sign-in leaves no
+// session behind if, while it is under way, somebody changes the user's password
+// and ends the user's sessions.
 type Revalidator interface {
-	// StillValid reports whether what Authenticate returned still holds. The context
-	// ends after 10 seconds.
+	// StillValid reports whether an identity that Authenticate has returned is still
+	// valid. The context ends after 10 seconds.
 	StillValid(ctx context.Context, identity Identity) (bool, error)
 }
 
 // A Bounded is a [Directory] that says how many passwords it checks at once. It is
-// optional. The server sends it no more than that, and lets the others wait in a
-// queue in which networks and users take turns.
+// optional. The server sends it no more than that, and lets the other sign-ins
+// wait in a queue in which networks and users take turns.
 type Bounded interface {
-	// Concurrency returns how many calls of Authenticate are worked on at once, at
-	// least 1.
+	// Concurrency returns how many calls of Authenticate the directory handles at
+	// once, at least 1.
 	Concurrency() int
 }
 
-// A SubjectFinder is a [Directory] that can say whose name a name is. It is
-// optional. With it, the events of sign-ins that came to nothing say which user
-// somebody tried to be.
+// A SubjectFinder is a [Directory] that can look a user up by name. It is
+// optional. With it, the events of failed and refused sign-ins carry the subject
+// of the user whose name the client gave.
 type SubjectFinder interface {
-	// SubjectOf returns the subject of the user of that name, or "" if there is none.
-	// It should take as long for the one as for the other.
+	// SubjectOf returns the subject of the user of that name, or "" if there is no
+	// such user. It should take equally long in both cases. The context ends after
+	// a second.
 	SubjectOf(ctx context.Context, username string) (string, error)
 }
 
-// A Refresher is a [Directory] that is asked again at every refresh of a session. It is
-// optional.
+// A Refresher is a [Directory] that the server asks again at every refresh of a session.
+// It is optional.
 //
-// Without it, the server does not learn what becomes of a user: a session goes on, with
-// the username and the scope that the user had at sign-in, until its SessionTTL is over
-// or somebody ends it. A program whose directory is none calls [Server.EndSubject] when
-// it disables a user, takes a permission away or changes a password.
+// Without it, the server does not notice changes to a user: a session keeps the username
+// and the scope of the sign-in until its SessionTTL is over or somebody ends it. A
+// program whose directory is not a Refresher calls [Server.EndSubject] when it disables a
+// user, removes a permission or changes a password.
 //
-// With it, access tokens have what the user may do at the time of the refresh, and those
-// of a disabled user end with the last of them: AccessTTL later at the latest. For an
-// end at once, call [Server.EndSubject] here too.
+// With it, access tokens carry the user's scope at the time of the refresh, and a
+// disabled user's session ends at the next refresh. An access token that the server
+// issued before stays valid until it expires, at most AccessTTL later. To end sessions at
+// once, call [Server.EndSubject] as well.
 type Refresher interface {
-	// Refresh returns the user as the directory knows them now. Of the identity it is
-	// given the Subject, and the Username and Scope of the sign-in. It returns
-	// [ErrUserGone] if the session is to end. Any other error means that it could not
-	// tell: the client is asked to try again, and the session lives. It has 5 seconds.
+	// Refresh returns the user's current identity. The identity passed in has the
+	// Subject, and the Username and Scope of the sign-in. Refresh returns
+	// [ErrUserGone] to end the session. Any other error means that the directory
+	// could not tell; the server then asks the client to try again, and keeps the
+	// session. The context ends after 5 seconds.
 	Refresh(ctx context.Context, identity Identity) (Identity, error)
 }

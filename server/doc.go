@@ -11,39 +11,40 @@
 //	POST   /auth/login             sign in: username, password, device?, refreshToken?
 //	POST   /auth/refresh-token     the next pair: refreshToken
 //	POST   /auth/logout            sign out: refreshToken, or the access token
-//	GET    /auth/me                whose access token it is
+//	GET    /auth/me                the user of the access token
 //	GET    /auth/sessions          the user's live sessions: ?after=…&limit=…
 //	DELETE /auth/sessions/{id}     revoke one of them
 //	DELETE /auth/sessions          sign out everywhere
 //	GET    /.well-known/jwks.json  the keys of the access tokens (RFC 7517)
-//	GET    /healthz                200 while the process lives
-//	GET    /readyz                 200 while it is any use to send requests here
+//	GET    /healthz                200 while the process runs
+//	GET    /readyz                 200 while the server can handle requests
 //
-// Bodies are JSON objects, both ways. Errors have the members error,
-// error_description and sometimes reason, in the manner of RFC 6749 section 5.2.
+// Request and response bodies are JSON objects. Errors have the members error,
+// error_description and sometimes reason, as in RFC 6749 section 5.2.
 //
 // # Security
 //
 // Access tokens are JWTs in the profile of RFC 9068 that anybody can check with
 // the published keys. On its own endpoints, and behind RequireSession, the
-// server looks at the session as well, so an access token is refused as soon as
-// its session has ended.
+// server checks the session as well, and therefore refuses an access token as
+// soon as its session has ended.
 //
-// Refresh tokens rotate as package rotation has it: one stays good until a
-// successor of it is first used, and the use of a second successor ends the
-// session. Nothing of a refresh token is stored. That a session has ended is
-// durable before anybody is told.
+// Refresh tokens rotate as package rotation describes: the server accepts a
+// token until a successor of it is first presented, and ends the session when a
+// second successor is presented. The store keeps no refresh tokens. The server
+// tells a client that its session has ended only after the store has made the
+// end durable.
 //
-// What becomes of a user after the sign-in, the server learns from a directory that is
-// a [Refresher], at every refresh, or from [Server.EndSubject].
+// After a sign-in, the server notices changes to a user at every refresh if the
+// directory is a [Refresher], and otherwise only through [Server.EndSubject].
 //
-// Passwords are the directory's business. The server bounds how often they may
-// be guessed ([SignInLimits]), and answers alike whether the user exists or not. A
-// client that sends the last refresh token that it had of the user with a sign-in, be
-// it of a session that has ended, is not limited by what others do. The token is not
-// used up by that, and one that proves nothing is no error.
+// The directory checks passwords. The server limits how often they may be guessed
+// ([SignInLimits]), and its answer does not reveal whether a user exists. A client
+// may send its last refresh token of the user with a sign-in, even one of an ended
+// session; then the sign-ins of others do not limit it. Sending the token does not
+// use it up, and the server ignores a token that is not valid.
 //
-// Serve it over TLS. It sets no cookies, so there is no cross-site request
-// forgery to speak of; other origins' pages are refused unless AllowedOrigins
-// has them.
+// Serve it over TLS. The server sets no cookies, so cross-site request forgery
+// does not apply. A browser lets pages of other origins call the server only if
+// AllowedOrigins contains them.
 package server

@@ -9,13 +9,13 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// detached returns a context for what must be done whatever becomes of the
-// client: for two calls of the store.
+// detached returns a context for work that must go on even if the client disconnects. It
+// leaves time for two calls of the store.
 func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 2*storeTimeout)
 }
 
-// end ends a session for good. It is durable once this returns.
+// end ends a session. If it returns nil, the end is durable.
 func (s *Server) end(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
 	ctx, cancel := detached(ctx)
 	defer cancel()
@@ -25,7 +25,7 @@ func (s *Server) end(ctx context.Context, id rotation.SessionID, reason rotation
 	return nil
 }
 
-// endAndTell ends a live session, and tells the program.
+// endAndTell ends a live session, and emits an event.
 func (s *Server) endAndTell(r *http.Request, session store.Session, reason rotation.EndReason) error {
 	if err := s.end(r.Context(), session.ID, reason, s.now()); err != nil {
 		return err
@@ -34,10 +34,11 @@ func (s *Server) endAndTell(r *http.Request, session store.Session, reason rotat
 	return nil
 }
 
-// EndSubject ends all sessions that a user has, as revoked: after a change of the
-// password, or because the user may not sign in any more. The ends are durable once it
-// returns nil. Otherwise it may have ended some; the server goes on by itself for ten
-// minutes, or until it is closed, with those that had begun by then.
+// EndSubject ends all sessions of a user, as revoked. Call it after a change of the
+// password, or when the user is no longer allowed to sign in. If it returns nil, the ends
+// are durable. If it returns an error, it may have ended some of the sessions; the server
+// keeps trying in the background to end the sessions that began before the call, for ten
+// minutes or until [Server.Close].
 func (s *Server) EndSubject(ctx context.Context, subject string) error {
 	if err := s.endSubject(ctx, subject, rotation.Revoked); err != nil {
 		return err
@@ -46,7 +47,7 @@ func (s *Server) EndSubject(ctx context.Context, subject string) error {
 	return nil
 }
 
-// endSubject ends all sessions of a user, whatever becomes of the client.
+// endSubject ends all sessions of a user, even if the client disconnects.
 func (s *Server) endSubject(ctx context.Context, subject string, reason rotation.EndReason) error {
 	at := s.now()
 	ctx, cancel := detached(ctx)

@@ -2,19 +2,19 @@ package server
 
 import "slices"
 
-// A fairQueue has the sign-ins that wait: of each network its users, of each user a
-// line. Networks take turns, and within a network its users do. Where there is no
-// room for one more, the longest has to make some.
+// A fairQueue holds the waiting sign-ins, in one line per user and network. Networks take
+// turns, and within a network its users take turns. When the queue is full, a new sign-in
+// may displace one of the network or the user with the most waiting sign-ins.
 type fairQueue struct {
 	ofUser, ofNetwork, altogether int
 
-	networks []*waitingNetwork // whose turn is next comes first
+	networks []*waitingNetwork // in the order of their turns
 	waiting  int
 }
 
 type waitingNetwork struct {
 	key     limitKey
-	users   []*waitingUser // whose turn is next comes first
+	users   []*waitingUser // in the order of their turns
 	waiting int
 }
 
@@ -23,8 +23,8 @@ type waitingUser struct {
 	line []*waiter
 }
 
-// add puts one more into the queue. It returns the one that there is no room for:
-// it, or another that leaves the queue in its place, or nil.
+// add puts a sign-in into the queue. It returns the sign-in for which there is no room:
+// nil, or w itself, or another one that add has removed in favor of w.
 func (q *fairQueue) add(w *waiter) (loser *waiter) {
 	network, user := q.find(w)
 	switch {
@@ -46,8 +46,9 @@ func (q *fairQueue) add(w *waiter) (loser *waiter) {
 	return loser
 }
 
-// makeRoom returns the last in line of the network's user with the most, if that has
-// more than one of this user would then be.
+// makeRoom returns the sign-in to remove in favor of one more of this user: the last in
+// the network's longest line. It returns nil if this user's line would become as long as
+// that.
 func (n *waitingNetwork) makeRoom(forUser *waitingUser) *waiter {
 	longest := slices.MaxFunc(n.users, func(a, b *waitingUser) int { return len(a.line) - len(b.line) })
 	if forUser != nil && len(forUser.line)+1 >= len(longest.line) || len(longest.line) < 2 {
@@ -56,8 +57,9 @@ func (n *waitingNetwork) makeRoom(forUser *waitingUser) *waiter {
 	return longest.line[len(longest.line)-1]
 }
 
-// makeRoom returns one of the network with the most, if that has more than this
-// network would then have.
+// makeRoom returns the sign-in to remove in favor of one more of this network: the last
+// in the longest line of the network with the most. It returns nil if this network would
+// have as many as that.
 func (q *fairQueue) makeRoom(forNetwork *waitingNetwork, forUser *waitingUser) *waiter {
 	longest := slices.MaxFunc(q.networks, func(a, b *waitingNetwork) int { return a.waiting - b.waiting })
 	switch {
@@ -100,7 +102,7 @@ func (q *fairQueue) put(w *waiter) {
 	q.waiting++
 }
 
-// remove takes one off the queue, and reports whether it was there.
+// remove removes a sign-in from the queue, and reports whether it was there.
 func (q *fairQueue) remove(w *waiter) bool {
 	network, user := q.find(w)
 	if user == nil {
@@ -122,8 +124,8 @@ func (q *fairQueue) remove(w *waiter) bool {
 	return true
 }
 
-// take takes off the queue whose turn it is, leaving out those that are not ready.
-// It returns nil if nobody is.
+// take removes and returns the sign-in whose turn it is. It skips those that are not
+// ready, and returns nil if none is.
 func (q *fairQueue) take(ready func(*waiter) bool) *waiter {
 	for i, network := range q.networks {
 		for j, user := range network.users {
@@ -131,7 +133,7 @@ func (q *fairQueue) take(ready func(*waiter) bool) *waiter {
 			if !ready(w) {
 				continue
 			}
-			// Both go to the end, for this was their turn.
+			// The network and the user have had their turn: they go to the end.
 			network.users = append(slices.Delete(network.users, j, j+1), user)
 			q.networks = append(slices.Delete(q.networks, i, i+1), network)
 			q.remove(w)

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// What may wait for a turn, and for how long.
+// How many sign-ins may wait for a turn, and for how long.
 const (
 	longestWait        = 5 * time.Second
 	waitingOfUser      = 32
@@ -16,13 +16,12 @@ const (
 	defaultConcurrency = 64
 )
 
-// errBusy is returned where too many sign-ins wait already.
+// errBusy is returned if too many sign-ins are waiting, or one has waited for too long.
 var errBusy = errors.New("too many sign-ins are waiting")
 
-// A signInGate lets sign-ins through to the directory: no more at once than that
-// can check, in turns by network and then by user, and none that the limits refuse.
-// Whoever sends the most, or tries again the fastest, gets no more turns than the
-// others for it.
+// A signInGate lets sign-ins through to the directory: no more at once than the directory
+// can check, in turns by network and then by user, and none that the limits refuse. A
+// client that sends more sign-ins than others, or retries faster, gets no more turns.
 type signInGate struct {
 	turns int
 
@@ -40,22 +39,22 @@ func newSignInGate(limits SignInLimits, concurrency int, now func() time.Time) *
 	}
 }
 
-// A turn is the answer to a sign-in that has waited: it may go on, or has to come
-// back after a time, or there is no room for it.
+// A turn is the gate's answer to a waiting sign-in. With wait and err zero, the sign-in
+// may go on.
 type turn struct {
-	wait time.Duration
-	err  error
+	wait time.Duration // positive: the client must try again after this time
+	err  error         // errBusy: there is no room
 }
 
 // A waiter is a sign-in in the queue.
 type waiter struct {
 	attempt
-	told chan turn // buffered: whoever tells does not wait
+	told chan turn // buffered, so that the sender does not block
 }
 
-// enter waits for the turn of a sign-in, or returns errBusy or the context's error.
-// With a positive wait the sign-in must not go on: it may after that time. With
-// neither, leave ends the turn.
+// enter waits for the turn of a sign-in. It returns an error (errBusy or the context's),
+// or a positive wait if the client must try again after that time. Otherwise it is the
+// sign-in's turn, and the caller must call leave.
 func (g *signInGate) enter(ctx context.Context, from signInOrigin) (attempt, time.Duration, error) {
 	g.mu.Lock()
 	w := &waiter{attempt: g.limits.attempt(from), told: make(chan turn, 1)}
@@ -81,14 +80,15 @@ func (g *signInGate) enter(ctx context.Context, from signInOrigin) (attempt, tim
 	g.mu.Lock()
 	waits := g.queue.remove(w)
 	g.mu.Unlock()
-	if !waits { // it was told at the same moment
+	if !waits { // another goroutine has removed it from the queue and told it its turn
 		t := <-w.told
 		return w.attempt, t.wait, t.err
 	}
 	return w.attempt, 0, err
 }
 
-// admit puts a sign-in into the queue, unless the limits refuse it already.
+// admit puts a sign-in into the queue, unless the limits already refuse it. The caller
+// holds g.mu.
 func (g *signInGate) admit(w *waiter) {
 	if v, wait := g.limits.judge(w.attempt); v == limited {
 		w.told <- turn{wait: wait}
@@ -100,7 +100,7 @@ func (g *signInGate) admit(w *waiter) {
 	g.next()
 }
 
-// leave ends a turn.
+// leave ends the turn of a sign-in, and counts its outcome.
 func (g *signInGate) leave(a attempt, how outcome) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -109,7 +109,7 @@ func (g *signInGate) leave(a attempt, how outcome) {
 	g.next()
 }
 
-// next gives the turns that are free to those whose turn it is.
+// next gives free turns to the next sign-ins in the queue. The caller holds g.mu.
 func (g *signInGate) next() {
 	for g.running < g.turns {
 		var wait time.Duration

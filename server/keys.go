@@ -9,8 +9,8 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// The key that signs access tokens belongs to package accesstoken. Its names are
-// here as well, so that a program with a server inside need not import that.
+// These aliases let a program that embeds a server use signing keys without importing
+// package accesstoken.
 type (
 	// An Algorithm signs access tokens; see [accesstoken.Algorithm].
 	Algorithm = accesstoken.Algorithm

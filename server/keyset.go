@@ -12,18 +12,19 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A KeySet is what a server signs and checks with at one time: access tokens and
-// refresh tokens. It does not change; [NewKeySet] makes one.
+// A KeySet holds the keys with which a server signs and checks access tokens and refresh
+// tokens. It is immutable; [NewKeySet] makes one.
 type KeySet struct {
 	signing SigningKey
 	public  *accesstoken.KeySet
-	etag    string // of what is published
+	etag    string // of the published JSON
 	codec   *rotation.Codec
 }
 
-// NewKeySet returns a set that signs access tokens with the first key, accepts and
-// publishes those of the others, too, and makes refresh tokens with the first
-// refresh key and accepts those of all.
+// NewKeySet returns a key set. It signs access tokens with signing; it publishes signing
+// and the keys in published, and accepts access tokens of all of them. It makes refresh
+// tokens with the first key in refresh, and accepts refresh tokens of every key there.
+// The error names the [Config] field of the key that is missing, invalid or there twice.
 func NewKeySet(signing SigningKey, published []SigningKey, refresh []rotation.Key) (*KeySet, error) {
 	if signing.IsZero() {
 		return nil, fmt.Errorf("SigningKey: %w", errNoSigningKey)
@@ -53,33 +54,34 @@ func NewKeySet(signing SigningKey, published []SigningKey, refresh []rotation.Ke
 
 var errNoSigningKey = errors.New("is required; make one with GenerateSigningKey or ParseSigningKey")
 
-// A KeySource gives a server its keys where these change while it runs. Package
-// keys has one.
+// A KeySource supplies keys that change while the server runs. Package keys has an
+// implementation.
 type KeySource interface {
-	// KeySet returns what to use now. It is called in every request, by many at once,
-	// and must not wait for anything.
+	// KeySet returns the current keys. The server calls it in every request, from
+	// many goroutines at once; it must not block.
 	KeySet() *KeySet
 
-	// Reload looks for keys that another server has published. It is called when a
-	// token was made with a key that is not in the set; with an error of Reload the
-	// server cannot tell whether the token is good, and says so (503). The context
-	// ends after 5 seconds.
+	// Reload looks for keys that another server has published. The server calls it
+	// when a token was made with a key that is not in the set. If Reload returns an
+	// error, the server cannot tell whether the token is valid, and answers 503. The
+	// context ends after 5 seconds.
 	Reload(ctx context.Context) error
 }
 
-// staticKeys never change.
+// staticKeys are a [KeySource] whose keys never change.
 type staticKeys struct{ set *KeySet }
 
 func (k staticKeys) KeySet() *KeySet              { return k.set }
 func (k staticKeys) Reload(context.Context) error { return nil }
 
-// verifierKeys are the keys of a source that check access tokens.
+// verifierKeys are the keys of a source that check access tokens, as an
+// [accesstoken.KeySource].
 type verifierKeys struct{ KeySource }
 
 func (k verifierKeys) KeySet() *accesstoken.KeySet { return k.KeySource.KeySet().public }
 
-// Reload returns a problem: without the keys nobody can tell whether the token is
-// good.
+// Reload returns its error as a problem of status 503: without the keys the server cannot
+// tell whether the token is valid.
 func (k verifierKeys) Reload(ctx context.Context) error {
 	if err := k.KeySource.Reload(ctx); err != nil {
 		return unavailable("look for the key of an access token", err)
@@ -87,9 +89,10 @@ func (k verifierKeys) Reload(ctx context.Context) error {
 	return nil
 }
 
-// decode returns what a refresh token says, once its MAC is checked, and the keys that it
-// was checked with: its successor is made with the same, so that a refresh which is under
-// way while a key is revoked does not carry the session over to the next key.
+// decode checks the MAC of a refresh token and returns its contents, and the keys that it
+// was checked with: the server makes the token's successor with the same keys, so that a
+// refresh which is under way while a key is revoked does not carry the session over to the
+// next key. If the token's key is unknown, decode reloads the keys first.
 func (s *Server) decode(ctx context.Context, text string) (rotation.Token, *KeySet, error) {
 	set := s.cfg.Keys.KeySet()
 	token, err := set.codec.Decode(text)

@@ -10,19 +10,20 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// What is left over is tried again after leftoverPause, for leftoverTime at most. The
-// number of users is bounded: whose does not fit is told that the sessions go on anyway.
+// The server tries leftovers again after leftoverPause, for at most leftoverTime. If
+// leftoverUsers are already waiting, it does not try again; the caller has received an
+// error in any case.
 const (
 	leftoverPause = time.Second
 	leftoverTime  = 10 * time.Minute
 	leftoverUsers = 1000
-	// leftoversAtOnce is how many sessions are ended at the same time. A store may take
-	// a second for each end, until that is on the disk.
+	// leftoversAtOnce is how many sessions the server ends concurrently. A store may
+	// take up to a second to make each end durable.
 	leftoversAtOnce = 256
 )
 
-// A leftover are the sessions of a user that were to end and did not all end in time:
-// those that began until then.
+// A leftover stands for the sessions of a user that the server failed to end: all that
+// began no later than at.
 type leftover struct {
 	subject string
 	reason  rotation.EndReason
@@ -30,7 +31,7 @@ type leftover struct {
 	until   time.Time // when to give up
 }
 
-// leftovers wait for the one that ends them.
+// leftovers wait for the goroutine that runs endLeftovers.
 type leftovers struct{ queue chan leftover }
 
 func newLeftovers() leftovers { return leftovers{queue: make(chan leftover, leftoverUsers)} }
@@ -43,7 +44,7 @@ func (l leftovers) add(one leftover) {
 	}
 }
 
-// endLeftovers ends what was left over, one user after the other, until ctx ends.
+// endLeftovers ends the sessions of leftovers, one user after the other, until ctx ends.
 func (s *Server) endLeftovers(ctx context.Context) {
 	for {
 		select {
@@ -55,7 +56,8 @@ func (s *Server) endLeftovers(ctx context.Context) {
 	}
 }
 
-// endLeftover tries once. What failed goes to the end of the queue, after a pause.
+// endLeftover tries once to end the sessions of a leftover. If that fails, it waits for a
+// pause and puts the leftover at the end of the queue.
 func (s *Server) endLeftover(ctx context.Context, one leftover) {
 	n, err := s.endBegunBy(ctx, one)
 	log := func(level slog.Level, text string) {
@@ -63,7 +65,7 @@ func (s *Server) endLeftover(ctx context.Context, one leftover) {
 	}
 	switch {
 	case err == nil:
-		log(slog.LevelInfo, "ended the sessions of a user that had not ended in time")
+		log(slog.LevelInfo, "ended the sessions of a user that an earlier attempt had failed to end")
 		return
 	case ctx.Err() != nil:
 		return
@@ -82,8 +84,8 @@ func (s *Server) endLeftover(ctx context.Context, one leftover) {
 	}
 }
 
-// endBegunBy ends the sessions of a user one by one. Those that began since then are
-// not meant.
+// endBegunBy ends the sessions of a user that began no later than one.at, each with a
+// call of its own.
 func (s *Server) endBegunBy(ctx context.Context, one leftover) (n int, _ error) {
 	page := store.Page{Limit: pageOfSessions}
 	for {
@@ -110,8 +112,8 @@ func (s *Server) endBegunBy(ctx context.Context, one leftover) (n int, _ error) 
 	}
 }
 
-// inGroups does something with all, n at a time, and returns the first error
-// of the group that had one.
+// inGroups calls do for all items, n concurrently. After a group with an error it stops
+// and returns the first error of that group.
 func inGroups[T any](all []T, n int, do func(T) error) error {
 	for len(all) > 0 {
 		group := all[:min(len(all), n)]

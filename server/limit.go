@@ -11,34 +11,34 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// familiarFor is how long an address counts as one of a user's own after a
-// sign-in from there.
+// familiarFor is how long after a user's sign-in an address counts as familiar for that
+// user.
 const familiarFor = 30 * 24 * time.Hour
 
-// widest is how much more a /48 network may fail than an address or a /64.
+// widest is how many times as often a /48 network may fail as a /64.
 const widest = 4
 
 // A signInLimiter bounds how often sign-ins may fail and how often they may
-// succeed. What is under way is neither: it only holds up the next one where the
-// limit would be exceeded if all of it failed. Its methods are not safe for
-// concurrent use; a signInGate guards it.
+// succeed. It does not count an attempt under way as either, but holds the next
+// attempt while those under way would use up a limit if they all failed. Its
+// methods are not safe for concurrent use; a signInGate guards it.
 type signInLimiter struct {
 	now    func() time.Time
 	limits SignInLimits
 
 	failures, successes buckets
-	// familiar has the users at the networks that they have signed in from, until
-	// when.
+	// familiar holds pairs of a user and a network from which that user has signed
+	// in, and until when they count.
 	familiar deadlines[limitKey]
-	// underWay counts the attempts that have begun and not ended.
+	// underWay counts, for each bucket, the attempts that have begun and not ended.
 	underWay map[limitKey]int
 }
 
-// A limitKey stands for what a limit applies to, such as a user at a network, in
-// bounded memory.
+// A limitKey is a hash, of fixed size, of what a limit applies to, such as a user and a
+// network.
 type limitKey [16]byte
 
-// A bound is a limit that an attempt must keep, and the bucket that it is kept in.
+// A bound is a limit on an attempt, and the key of the bucket that counts for it.
 type bound struct {
 	key   limitKey
 	limit Limit
@@ -48,9 +48,9 @@ type bound struct {
 type attempt struct {
 	failures []bound
 	success  bound
-	// familiar are the keys of the user at this address.
+	// familiar is the key of the user and this address.
 	familiar limitKey
-	// user and network are whose turn it is, in the queue.
+	// user and network decide the attempt's place in the queue.
 	user, network limitKey
 }
 
@@ -65,17 +65,17 @@ func newSignInLimiter(limits SignInLimits, now func() time.Time) *signInLimiter 
 	}
 }
 
-// A signInOrigin is who wants to sign in, and where from.
+// A signInOrigin says which name, address and device a sign-in comes from.
 type signInOrigin struct {
 	username string
 	addr     netip.Addr
-	// device is the session by which a device has proved that this user has signed in
-	// on it before. Zero if it has not.
+	// device is an earlier session of the user on this device, which the client has
+	// proved with a refresh token. It is zero if the client has not.
 	device rotation.SessionID
 }
 
-// attempt returns what a sign-in is limited by. A device that has signed in before
-// has a bucket of its own, so that what others do does not limit it.
+// attempt returns the bounds of a sign-in. A device that has signed in before has a
+// bucket of its own, so that the failures of others do not limit it.
 func (l *signInLimiter) attempt(from signInOrigin) attempt {
 	user, addr := foldName(from.username), from.addr
 	nets := networks(addr)
@@ -107,8 +107,8 @@ type verdict int
 
 const (
 	begin   verdict = iota
-	hold            // until one that is under way has ended
-	limited         // for a time
+	hold            // wait until an attempt under way has ended
+	limited         // refuse; the client may try again after a time
 )
 
 // judge says whether an attempt may begin and, if it is limited, for how long.
@@ -134,7 +134,7 @@ func (l *signInLimiter) judge(a attempt) (verdict, time.Duration) {
 	return begin, 0
 }
 
-// start makes an attempt one that is under way.
+// start counts an attempt as under way.
 func (l *signInLimiter) start(a attempt) {
 	for _, b := range a.failures {
 		l.underWay[b.key]++
@@ -142,16 +142,16 @@ func (l *signInLimiter) start(a attempt) {
 	l.underWay[a.success.key]++
 }
 
-// An outcome is what has become of an attempt that was under way.
+// An outcome is the result of an attempt that was under way.
 type outcome int
 
 const (
-	undecided outcome = iota // counts for nothing
+	undecided outcome = iota // not counted
 	failed
 	succeeded
 )
 
-// finish counts what has become of an attempt.
+// finish ends an attempt that was under way, and counts its outcome.
 func (l *signInLimiter) finish(a attempt, how outcome) {
 	now := l.now()
 	for _, b := range a.failures {
@@ -178,14 +178,16 @@ func keyOf(parts ...string) limitKey {
 	return limitKey(sum[:16])
 }
 
-// foldName ignores case and how characters are composed, as some directories do:
-// else every spelling of a name would have a bucket of its own.
+// foldName maps names that differ only in case or in the composition of characters to one
+// name. Some directories treat them as one user; otherwise each spelling of a name would
+// have a bucket of its own.
 func foldName(username string) string {
 	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(username)))
 }
 
-// networks returns what one customer may have of addresses, the smallest first: of
-// IPv6 those are a /64, a /56 and a /48. What has no address shares one.
+// networks returns the networks around an address that a provider may give to one
+// customer, the smallest first: the address itself for IPv4, a /64, a /56 and a /48 for
+// IPv6. All clients without an address share the zero prefix.
 func networks(addr netip.Addr) []netip.Prefix {
 	sizes := []int{32}
 	if addr.Is6() {
@@ -202,13 +204,13 @@ func networks(addr netip.Addr) []netip.Prefix {
 	return nets
 }
 
-// times returns a limit that lets n times as much through.
+// times returns a limit with n times the burst, which refills n times as fast.
 func (l Limit) times(n int) Limit {
 	return Limit{Burst: l.Burst * n, Every: max(1, l.Every/time.Duration(n))}
 }
 
-// buckets are token buckets, of which only those that are not full take memory:
-// a bucket is the time at which it will be full again.
+// buckets are token buckets. Each is stored as the time at which it will be full again,
+// so that a full bucket takes no memory.
 type buckets struct {
 	fullAt deadlines[limitKey]
 }
@@ -217,8 +219,8 @@ func newBuckets(entries int) buckets {
 	return buckets{fullAt: newDeadlines[limitKey](entries)}
 }
 
-// free returns how many tokens there are and, if there are none, how long it takes
-// until there is one.
+// free returns how many tokens a bucket has and, if it is empty, how long it takes until
+// it has one.
 func (b *buckets) free(of bound, now time.Time) (int, time.Duration) {
 	fullAt, lacking := b.fullAt.get(of.key, now)
 	if !lacking {

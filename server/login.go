@@ -23,15 +23,16 @@ const (
 )
 
 const (
-	// busyRetryAfter is when to come back where too many wait already.
+	// busyRetryAfter is the Retry-After of an answer to a sign-in that found too many
+	// waiting.
 	busyRetryAfter = 2 * time.Second
-	// findTimeout bounds the question who a user is that an event is about.
+	// findTimeout bounds each call of a [SubjectFinder].
 	findTimeout = time.Second
 )
 
 type credentials struct {
 	username, password, device string
-	// before is a refresh token that the device has of an earlier sign-in, or "".
+	// before is a refresh token of an earlier sign-in on the device, or "".
 	before string
 }
 
@@ -98,8 +99,8 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 	return credentials{username: username, password: password, device: device, before: before}, nil
 }
 
-// authenticate asks the directory when it is this sign-in's turn, unless there have
-// been too many. What it answers must not tell whether the user exists.
+// authenticate waits for the sign-in's turn and asks the directory, unless a limit
+// refuses the sign-in. Its answer must not reveal whether the user exists.
 func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
 	attempt, wait, err := s.gate.enter(r.Context(), signInOrigin{
 		username: given.username,
@@ -126,7 +127,7 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 			retryAfter:  wait,
 		}
 	}
-	outcome := undecided // for a directory that panics, too
+	outcome := undecided // also if the directory panics
 	defer func() { s.gate.leave(attempt, outcome) }()
 
 	ctx, cancel := context.WithTimeout(r.Context(), directoryTimeout)
@@ -138,7 +139,7 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 		s.emitAbout(r, EventSignInFailed, given.username)
 		return Identity{}, s.wrongCredentials()
 	case errors.Is(err, context.Canceled) && r.Context().Err() != nil:
-		outcome = failed // else guesses whose client does not wait would be free
+		outcome = failed // otherwise an attacker who does not wait for the answer guesses for free
 		return Identity{}, unavailable("authenticate", err)
 	case err != nil:
 		return Identity{}, unavailable("authenticate", err)
@@ -151,10 +152,10 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	return identity, nil
 }
 
-// knownDevice returns the session by whose refresh token a device proves that the
-// user has signed in on it before, or zero. The session may have ended, and the token
-// is not used: it only says that this is no stranger. Whatever is wrong with it, the
-// device is a stranger like any other.
+// knownDevice returns the session of the refresh token that the client has sent with its
+// sign-in, if the session is the user's. The token proves that the user has signed in on
+// the device before. The session may have ended, and the token is not used up. If there is
+// no token, or anything is wrong with it, knownDevice returns zero.
 func (s *Server) knownDevice(ctx context.Context, given credentials) rotation.SessionID {
 	if given.before == "" {
 		return rotation.SessionID{}
@@ -170,7 +171,7 @@ func (s *Server) knownDevice(ctx context.Context, given credentials) rotation.Se
 	return session.ID
 }
 
-// isUser reports whether a name is that of a session's user.
+// isUser reports whether username names the user of the session.
 func (s *Server) isUser(ctx context.Context, username string, session store.Session) bool {
 	if finder, ok := s.cfg.Directory.(SubjectFinder); ok {
 		ctx, cancel := context.WithTimeout(ctx, findTimeout)
@@ -181,14 +182,14 @@ func (s *Server) isUser(ctx context.Context, username string, session store.Sess
 	return foldName(username) == foldName(session.Username)
 }
 
-var errNoText = errors.New("the directory returned a user whose subject, username or scope is no text: invalid UTF-8, or a NUL byte in it")
+var errNoText = errors.New("the directory returned a user whose subject, username or scope is not text: it contains invalid UTF-8 or a NUL byte")
 
-// isText reports whether a store can keep a string.
+// isText reports whether every store can keep the string.
 func isText(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
-// revalidate ends a session that has just begun if its user's credentials were
-// changed while they were being checked: whoever changed them may have ended all
-// sessions before this one was there.
+// revalidate ends a session that has just begun if the user's credentials have changed
+// since the directory checked them. Whoever changed them may have ended all sessions of
+// the user just before this one was created.
 func (s *Server) revalidate(r *http.Request, identity Identity, session store.Session) error {
 	directory, ok := s.cfg.Directory.(Revalidator)
 	if !ok {
@@ -210,8 +211,8 @@ func (s *Server) revalidate(r *http.Request, identity Identity, session store.Se
 	return s.wrongCredentials()
 }
 
-// emitAbout tells the program of a sign-in that came to nothing, and of the user
-// whose name it gave if the directory can say who that is.
+// emitAbout emits an event about a failed or refused sign-in. If the directory is a
+// [SubjectFinder], the event carries the subject of the user whose name the client gave.
 func (s *Server) emitAbout(r *http.Request, kind EventKind, username string) {
 	e := Event{Kind: kind}
 	if finder, ok := s.cfg.Directory.(SubjectFinder); ok {
@@ -260,14 +261,14 @@ func (s *Server) newSession(r *http.Request, identity Identity, device string) (
 	}, nil
 }
 
-// sessionEnd is a whole second, so that the "exp" claim of an access token,
-// which is rounded up to one, never lies behind it.
+// sessionEnd returns when a session expires, rounded up to a whole second. The "exp"
+// claim of an access token is rounded up too, and must not be later than that.
 func sessionEnd(now time.Time, ttl time.Duration) time.Time {
 	return now.Add(ttl + time.Second - 1).Truncate(time.Second)
 }
 
-// label makes a short line of text that is safe to show of whatever a client
-// calls itself.
+// label turns a name that a client gives for itself into a short line of text that is
+// safe to show.
 func label(s string) string {
 	s = strings.TrimSpace(visible.Text(strings.ToValidUTF8(s, "")))
 	if len(s) <= maxDevice {

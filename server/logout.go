@@ -7,8 +7,8 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// signOut ends the session of the refresh token in the body or, without a body,
-// of the access token. A session that has ended already is signed out as well.
+// signOut ends the session of the refresh token in the body or, without a body, of the
+// access token. It also succeeds if the session has already ended or is unknown.
 func (s *Server) signOut(w http.ResponseWriter, r *http.Request) error {
 	id, err := s.sessionToEnd(w, r)
 	if err != nil {
@@ -44,7 +44,7 @@ func (s *Server) sessionToEnd(w http.ResponseWriter, r *http.Request) (rotation.
 	}
 	text, err := body.optionalText("refreshToken")
 	if err == nil && text == "" && r.Header.Get("Authorization") != "" {
-		// Front ends send {} where they have nothing to say.
+		// Some front ends send {} in place of an empty body.
 		access, err := s.bearer(r)
 		return access.SessionID, err
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// How many sessions a page of a list has.
+// How many sessions a page of a list has by default, and at most.
 const (
 	defaultPage = 100
 	largestPage = 1000
@@ -31,7 +31,7 @@ func readPage(r *http.Request) (store.Page, error) {
 	if text := query.Get("after"); text != "" {
 		place, err := parsePlace(text)
 		if err != nil {
-			return store.Page{}, invalidRequest("after must be what a page had as next")
+			return store.Page{}, invalidRequest("after must be the value of next in an earlier page")
 		}
 		page.After = place
 	}
@@ -48,7 +48,7 @@ func formatPlace(place store.Place) string {
 func parsePlace(text string) (store.Place, error) {
 	before, after, _ := strings.Cut(text, "-")
 	millis, err := strconv.ParseInt(before, 10, 64)
-	if err != nil || millis <= 0 || millis > 1<<48 { // in ten thousand years
+	if err != nil || millis <= 0 || millis > 1<<48 { // 1<<48 ms is in the year 10889
 		return store.Place{}, errNoPlace
 	}
 	id, err := rotation.ParseSessionID(after)

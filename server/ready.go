@@ -8,17 +8,17 @@ import (
 
 const (
 	pingTimeout = 2 * time.Second
-	// pingEvery is how long an answer of the store is shared: however many ask,
-	// the store is not asked more often.
+	// pingEvery is how long the server reuses an answer of the store, so that it pings
+	// the store no more often, however many requests ask.
 	pingEvery = time.Second
 )
 
-// readiness asks the store whether it can be used, on behalf of all who want to
-// know.
+// readiness pings the store on behalf of all requests that ask whether the server is
+// ready.
 type readiness struct {
 	ping func(context.Context) error
 
-	turn  chan struct{} // holds one token: whoever has it may use what follows
+	turn  chan struct{} // holds one token: the goroutine that put it in may use the fields below
 	asked time.Time     // when the store answered last
 	err   error         // what it answered
 }
@@ -27,9 +27,9 @@ func newReadiness(ping func(context.Context) error) *readiness {
 	return &readiness{ping: ping, turn: make(chan struct{}, 1)}
 }
 
-// check returns what the store has answered within the last second, or asks it.
-// Whoever asks the store waits for its answer even if nobody waits for theirs: a ping
-// that ends early would be one more for those who come next.
+// check returns the store's answer of the last second, or pings the store. It does not
+// abort a ping when the client disconnects, because the next request would have to start
+// another one.
 func (r *readiness) check(ctx context.Context) error {
 	select {
 	case r.turn <- struct{}{}:
@@ -47,7 +47,7 @@ func (r *readiness) check(ctx context.Context) error {
 	return r.err
 }
 
-// ready says whether it is any use to send requests here.
+// ready answers whether the server can handle requests.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
 	if s.draining.Load() {
 		return &problem{

@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// maxToken bounds the field, not the token: what is too long to be one is
-// refused as malformed, as everything else that is none.
+// maxToken bounds the field of a refresh token. It is longer than any token, so that the
+// server refuses a text that is too long as malformed, like any other that is not a token.
 const maxToken = maxBody
 
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
@@ -70,7 +70,8 @@ func readRefreshToken(w http.ResponseWriter, r *http.Request) (string, error) {
 	return body.text("refreshToken", maxToken)
 }
 
-// decodeReason tells what is no token from what is one that we do not know.
+// decodeReason returns the reason on the wire for an error of decode: malformed for a text
+// that is not a refresh token, unknown for a token that this server did not make.
 func decodeReason(err error) string {
 	if errors.Is(err, rotation.ErrMalformed) {
 		return reasonMalformed
@@ -78,8 +79,8 @@ func decodeReason(err error) string {
 	return string(rotation.Unknown)
 }
 
-// rotate decides about a token and carries the decision out. The session it
-// returns is in the state that follows.
+// rotate decides about a token and carries out the decision. It returns the session in
+// the state after that.
 func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Session, rotation.Decision, error) {
 	now := s.now()
 	attempt, err := s.attempt(ctx, token, now)
@@ -103,8 +104,8 @@ func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Sessio
 	return session, decision, err
 }
 
-// attempt has the store confirm the token, unless the token is too old for that. The
-// session's row is read in any case: what to answer depends on it.
+// attempt has the store confirm the token, unless the token is too old for that. It reads
+// the session in either case, because the answer depends on it.
 func (s *Server) attempt(ctx context.Context, token rotation.Token, now time.Time) (store.Confirmation, error) {
 	if s.policy.Outlived(token, now) {
 		session, err := s.cfg.Store.Get(ctx, token.Session)
@@ -113,7 +114,7 @@ func (s *Server) attempt(ctx context.Context, token rotation.Token, now time.Tim
 	return s.cfg.Store.Confirm(ctx, token.Session, token.Position, now)
 }
 
-// report tells the operator about a decision that was carried out.
+// report emits the events of a decision that rotate has carried out.
 func (s *Server) report(r *http.Request, session store.Session, token rotation.Token, decision rotation.Decision) {
 	event := Event{Session: token.Session, Subject: session.Subject}
 	emit := func(kind EventKind, reason rotation.EndReason) {

@@ -36,7 +36,8 @@ const (
 	reasonInvalidCredentials = "invalid_credentials"
 )
 
-// A problem is an error as the client gets to see it. Its cause is for the log.
+// A problem is an error in the form that the client receives. Only the log shows its
+// cause.
 type problem struct {
 	status      int
 	Code        string `json:"error"`
@@ -70,8 +71,8 @@ func notFound(description string) *problem {
 	return &problem{status: http.StatusNotFound, Code: codeNotFound, Description: description}
 }
 
-// unavailable is for what may work a moment later: a store or a directory that
-// failed while doing something.
+// unavailable returns the problem for a store or a directory that failed while doing
+// something. The client may try again a moment later.
 func unavailable(doing string, cause error) *problem {
 	return &problem{
 		status:      http.StatusServiceUnavailable,
@@ -108,7 +109,7 @@ func explain(reason string) string {
 	}
 }
 
-// fail answers with an error and logs what only the operator may know.
+// fail answers with an error, and logs its cause, which only the operator may see.
 func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var p *problem
 	if !errors.As(err, &p) {
@@ -153,11 +154,11 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, status int, bod
 	header.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
 	if _, err := w.Write(append(text, '\n')); err != nil {
-		s.cfg.Logger.DebugContext(r.Context(), "the client did not take its answer", "error", err)
+		s.cfg.Logger.DebugContext(r.Context(), "cannot write an answer to the client", "error", err)
 	}
 }
 
-// done answers that there is nothing to say.
+// done answers with 204 No Content.
 func done(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Cache-Control", "no-store")

@@ -26,21 +26,23 @@ type Server struct {
 	gate     *signInGate
 	handler  http.Handler
 
-	// warnedOfProxy is when the server last warned of one, in nanoseconds.
+	// warnedOfProxy is when the server last warned of a proxy that is not trusted, in
+	// nanoseconds since 1970.
 	warnedOfProxy atomic.Int64
 
 	started   time.Time
 	draining  atomic.Bool
 	readiness *readiness
 
-	// background has what runs beside the requests, until stopBackground.
+	// background waits for the goroutines that run until stopBackground is called.
 	background     sync.WaitGroup
 	stopBackground context.CancelFunc
 	leftovers      leftovers
 }
 
-// New returns a server that is ready to serve, or an error that names the field
-// of the config that is wrong. Close it when the last request is done.
+// New returns a server that is ready to serve, or an error that names the
+// invalid field of the config. The caller closes the server when the last
+// request is done.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -77,26 +79,26 @@ func New(cfg Config) (*Server, error) {
 
 // ServeHTTP serves the endpoints. To mount them under a path of your own, use
 // [http.StripPrefix]. A body must arrive within 10 seconds, whatever the read
-// timeout of the [http.Server] is. A panic of the directory, the store or OnEvent goes
-// through to the caller, as net/http has it.
+// timeout of the [http.Server] is. ServeHTTP does not recover a panic of the
+// directory, the store or OnEvent; [net/http] does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	boundBody(w, r)
 	s.handler.ServeHTTP(w, r)
 }
 
-// Drain makes /readyz answer 503 from now on, so that no new requests are sent
-// here. Those that come are served.
+// Drain makes /readyz answer 503 from now on, so that a load balancer stops
+// sending requests. The server still answers all requests that arrive.
 func (s *Server) Drain() { s.draining.Store(true) }
 
-// Close ends what runs in the background and waits for it. It may be called
-// more than once. The store stays open.
+// Close stops the server's background goroutines and waits for them. It may be
+// called more than once. It does not close the store.
 func (s *Server) Close() error {
 	s.stopBackground()
 	s.background.Wait()
 	return nil
 }
 
-// An endpoint answers, or returns the error that fail is to answer with.
+// An endpoint answers a request, or returns an error for fail to answer with.
 type endpoint func(w http.ResponseWriter, r *http.Request) error
 
 func (s *Server) routes() http.Handler {
@@ -150,7 +152,7 @@ type status struct {
 	Status string `json:"status"`
 }
 
-// health says that the process lives.
+// health answers that the process is running.
 func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
 	s.respond(w, r, http.StatusOK, status{"ok"})
 	return nil
@@ -167,11 +169,11 @@ func (s *Server) serveKeySet(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// now is the time to the millisecond, which is what stores and refresh tokens
-// keep.
+// now returns the time truncated to milliseconds, the precision of stores and refresh
+// tokens.
 func (s *Server) now() time.Time { return s.cfg.Now().Truncate(time.Millisecond) }
 
-// emit tells the program what happened.
+// emit adds the time and the client's address to an event, and passes it to OnEvent.
 func (s *Server) emit(r *http.Request, e Event) {
 	e.Time, e.IP = s.now(), s.ip(r)
 	s.cfg.OnEvent(e)

@@ -21,7 +21,8 @@ type meAnswer struct {
 
 type sessionsAnswer struct {
 	Sessions []sessionAnswer `json:"sessions"`
-	// Next is what to ask for with after, if there may be more.
+	// Next is the value of the query parameter after for the next page. It is empty
+	// if there is no next page.
 	Next string `json:"next,omitempty"`
 }
 
@@ -35,7 +36,7 @@ type sessionAnswer struct {
 	Current       bool      `json:"current"`
 }
 
-// me says whose access token it is.
+// me answers with the user of the access token.
 func (s *Server) me(w http.ResponseWriter, r *http.Request) error {
 	access, err := s.authorize(r)
 	if err != nil {
@@ -92,7 +93,7 @@ func describe(session store.Session, current rotation.SessionID) sessionAnswer {
 	}
 }
 
-// lookUp returns a session, if there is one.
+// lookUp returns a session, ended or not, and whether the store has it.
 func (s *Server) lookUp(ctx context.Context, id rotation.SessionID) (_ store.Session, found bool, _ error) {
 	session, err := s.cfg.Store.Get(ctx, id)
 	switch {
@@ -136,7 +137,7 @@ func (s *Server) endSession(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// endAllSessions signs the user out everywhere, here too.
+// endAllSessions ends all sessions of the user, including that of the request.
 func (s *Server) endAllSessions(w http.ResponseWriter, r *http.Request) error {
 	access, err := s.authorize(r)
 	if err != nil {

@@ -9,17 +9,18 @@ import (
 )
 
 const (
-	// storeTimeout bounds how long a request waits for the store: one that hangs is
-	// answered with 503, as one that is down.
+	// storeTimeout bounds each call of the store. If a store hangs, the server
+	// answers 503, as it does if the store is down.
 	storeTimeout = 5 * time.Second
-	// directoryTimeout bounds how long a sign-in waits for an answer of the
-	// directory, which may look into the store and wait its turn to hash.
+	// directoryTimeout bounds how long a sign-in waits for the directory, which may
+	// read the store and wait for its turn to hash a password.
 	directoryTimeout = 2 * storeTimeout
-	// sweepTimeout bounds a call of Sweep, for which nobody waits.
+	// sweepTimeout bounds a call of Sweep. It is longer because no request waits for
+	// it.
 	sweepTimeout = time.Minute
 )
 
-// boundedKeys bounds the look for new keys, which is one into the store.
+// boundedKeys bounds Reload, which reads the store.
 type boundedKeys struct{ KeySource }
 
 func (k boundedKeys) Reload(ctx context.Context) error {
@@ -28,7 +29,7 @@ func (k boundedKeys) Reload(ctx context.Context) error {
 	return k.KeySource.Reload(ctx)
 }
 
-// A boundedStore bounds each call but Ping, whose caller does.
+// A boundedStore bounds each call of a store, except Ping, which readiness bounds.
 type boundedStore struct{ Store }
 
 func bounded(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -7,8 +7,9 @@ import (
 
 const sweepEvery = time.Hour
 
-// sweep removes sessions that are over, every hour until the context ends. Not at
-// once: a machine that comes up with a wrong clock gets some time to put it right.
+// sweep deletes sessions that ended long ago, every hour until the context ends. The
+// first sweep is an hour after the start, because the machine may have started with a
+// wrong clock.
 func (s *Server) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -22,8 +23,9 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// sweepOnce keeps sessions for RefreshTTL after their end, so that whoever holds
-// a refresh token of one is told what ended it.
+// sweepOnce deletes sessions whose end is more than RefreshTTL ago. It keeps the others,
+// so that the server can tell a client that presents a refresh token what ended its
+// session.
 func (s *Server) sweepOnce(ctx context.Context) {
 	before := s.now().Add(-s.cfg.RefreshTTL)
 	for ctx.Err() == nil {

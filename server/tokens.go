@@ -8,7 +8,7 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// A pair is what a sign-in and a refresh answer with.
+// A pair is the body of the answer to a sign-in or a refresh.
 type pair struct {
 	AccessToken      string `json:"accessToken"`
 	RefreshToken     string `json:"refreshToken"`
@@ -18,11 +18,11 @@ type pair struct {
 	SessionID        string `json:"sessionId"`
 }
 
-// newPair gives a successor of the session's current refresh token, and an
-// access token with it. Neither outlives the session. The refresh token is not
-// issued before the time given, which is that of the one it replaces: a clock that
-// is behind for a while must not give out tokens that have expired once it is put
-// right.
+// newPair returns a successor of the session's current refresh token, with an access
+// token. Neither is valid beyond the session's end. The IssuedAt of the refresh token is
+// not before notBefore, the time of the token that it replaces: while a server's clock is
+// behind, the server must not issue tokens that will have expired once the clock is
+// corrected.
 func (s *Server) newPair(keys *KeySet, session store.Session, now, notBefore time.Time) (pair, error) {
 	branch, err := randomBranch()
 	if err != nil {
