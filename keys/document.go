@@ -12,7 +12,7 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// A use is what a key is for.
+// A use is the purpose of a key.
 type use string
 
 const (
@@ -23,36 +23,37 @@ const (
 // A key is an entry of the document. Its times are to the millisecond.
 type key struct {
 	Use use `json:"use"`
-	// Algorithm is that of a signing key.
+	// Algorithm is set for a signing key only.
 	Algorithm accesstoken.Algorithm `json:"alg,omitempty"`
-	// ID is the "kid" of a signing key, and of a refresh key eight hexadecimal digits.
+	// ID is the "kid" of a signing key, or eight hexadecimal digits for a refresh key.
 	ID string `json:"id"`
-	// ActiveFrom is when it begins to be used. It is accepted before that.
+	// ActiveFrom is when the key begins to make tokens. Servers accept its tokens
+	// before that too.
 	ActiveFrom time.Time `json:"activeFrom"`
-	// KeepUntil is when nothing that it made is good any more; the zero time while
-	// there is no successor.
+	// KeepUntil is when every token that the key made has expired. It is zero while
+	// the key has no successor.
 	KeepUntil time.Time `json:"keepUntil,omitzero"`
-	// RevokedAt is when an operator revoked the key; the zero time for any other. A
-	// revoked key has no secret any more. Its entry stays, so that no server puts the
-	// key back.
+	// RevokedAt is when an operator revoked the key, or zero. The entry of a revoked
+	// key has no secret. It stays in the document so that no server puts the key
+	// back.
 	RevokedAt time.Time `json:"revokedAt,omitzero"`
-	// Secret is PKCS #8 PEM for a signing key, and the bare secret of a refresh key.
+	// Secret is PKCS #8 PEM for a signing key, and the raw bytes for a refresh key.
 	Secret []byte `json:"secret,omitempty"`
 }
 
 func (k key) isRevoked() bool { return !k.RevokedAt.IsZero() }
 
-// revoked returns the entry that stays of a key.
+// revoked returns the entry of the key after its revocation, without the secret.
 func (k key) revoked(at time.Time) key {
 	return key{Use: k.Use, Algorithm: k.Algorithm, ID: k.ID, ActiveFrom: k.ActiveFrom, RevokedAt: toMillisecond(at)}
 }
 
 func toMillisecond(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
 
-// A document is all keys, in no order that means anything.
+// A document holds all keys. Their order has no meaning.
 type document []key
 
-// An envelope is the document as the store has it.
+// An envelope is the sealed form of a document, which the store keeps.
 type envelope struct {
 	Format    int    `json:"format"`
 	MasterKey string `json:"masterKey"` // its fingerprint
@@ -61,11 +62,11 @@ type envelope struct {
 
 const format = 1
 
-// ErrMasterKey is wrapped by the error for a document that was sealed under another
-// master key.
+// ErrMasterKey is wrapped by the errors for a document that is sealed under none of the
+// given master keys.
 var ErrMasterKey = errors.New("the keys in the store were sealed under another master key")
 
-// seal returns the document as it goes to the store.
+// seal returns the document in its sealed form.
 func (d document) seal(master MasterKey) ([]byte, error) {
 	plain, err := json.Marshal(d) //nolint:gosec // to be sealed
 	if err != nil {
@@ -80,11 +81,11 @@ func (d document) seal(master MasterKey) ([]byte, error) {
 	return json.Marshal(e)
 }
 
-// authenticated is what cannot be changed besides the document itself.
+// authenticated returns the additional data that the seal authenticates.
 func (e envelope) authenticated() []byte { return fmt.Appendf(nil, "%d %s", e.Format, e.MasterKey) }
 
-// open is the inverse of seal; any of the master keys may be the one. It reports
-// whether it is the first.
+// open is the inverse of seal. It tries every master key, and reports whether the
+// document is sealed under the first.
 func open(sealed []byte, masters []MasterKey) (_ document, first bool, _ error) {
 	var e envelope
 	if err := json.Unmarshal(sealed, &e); err != nil {
@@ -108,18 +109,18 @@ func open(sealed []byte, masters []MasterKey) (_ document, first bool, _ error) 
 	}
 	var d document
 	if err := json.Unmarshal(plain, &d); err != nil {
-		return nil, false, errors.New("the keys in the store are not as they should be, though they are sealed: put them back from a backup")
+		return nil, false, errors.New("the keys in the store are sealed correctly, but are not valid: put them back from a backup")
 	}
 	return d, i == 0, nil
 }
 
-// keySet returns what a server is to use at a time. Whatever the clock says, there
-// is a key in use if there is one at all.
+// keySet returns the key set for a server at the time now. Even if a wrong clock says that
+// no key is active yet, the set has a key that makes tokens, unless the document has none.
 func (d document) keySet(alg accesstoken.Algorithm, now time.Time) (*server.KeySet, error) {
 	inUse := d.inUse(now, func(k key) bool { return k.Use == signing && k.Algorithm == alg })
 	if inUse == nil || inUse.ActiveFrom.After(now) {
-		// Of another algorithm, until the first of this one has been published for long
-		// enough.
+		// Sign with a key of another algorithm until the first key of this algorithm has
+		// been published for long enough.
 		inUse = d.inUse(now, func(k key) bool { return k.Use == signing })
 	}
 	first := d.inUse(now, func(k key) bool { return k.Use == refresh })
@@ -161,13 +162,14 @@ func (d document) keySet(alg accesstoken.Algorithm, now time.Time) (*server.KeyS
 func (k key) refreshKey() (rotation.Key, error) {
 	var id uint32
 	if _, err := fmt.Sscanf(k.ID, "%08x", &id); err != nil {
-		return rotation.Key{}, fmt.Errorf("the ID %q of a refresh key is no number", k.ID)
+		return rotation.Key{}, fmt.Errorf("the ID %q of a refresh key is not a number", k.ID)
 	}
 	return rotation.Key{ID: id, Secret: k.Secret}, nil
 }
 
-// inUse returns the newest key that is active, or else the one that is so first. A
-// revoked key is neither.
+// inUse returns the newest active key among the wanted ones, or, if none is active, the
+// one that becomes active first. It leaves out revoked keys, and returns nil if none is
+// left.
 func (d document) inUse(now time.Time, wanted func(key) bool) *key {
 	var best *key
 	for i := range d {

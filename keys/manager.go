@@ -21,41 +21,43 @@ const (
 	DefaultPollEvery    = 5 * time.Second
 )
 
-// A Config says where keys are kept and when they change. The zero value of every
-// field that is not required is its default.
+// A Config says where a [Manager] keeps keys and when it changes them. The zero value
+// of every field that is not required is its default.
 type Config struct {
 	// Store keeps the document. Required.
 	Store Store
 
-	// MasterKeys: the first seals the document; it may be sealed under any of them.
-	// To change the master key, give all servers the new one behind the old one, then
-	// in front of it, then alone. Required.
+	// MasterKeys: the manager seals the document under the first, and opens a
+	// document that is sealed under any of them. To change the master key, give all
+	// servers the new one behind the old one, then in front of it, then alone.
+	// Required.
 	MasterKeys []MasterKey
 
-	// Algorithm is what access tokens are signed with. Defaults to [accesstoken.ES256].
-	// After a change, the first key of the new one is published before it is used, as
-	// any other.
+	// Algorithm is the algorithm that signs access tokens. Defaults to
+	// [accesstoken.ES256]. After a change, the manager publishes the first key of the
+	// new algorithm for PublishAhead before its first use, like any other key.
 	Algorithm accesstoken.Algorithm
 
-	// AccessTTL and RefreshTTL are those of the server, with the same defaults: so
-	// long after its last use a key is kept.
+	// AccessTTL and RefreshTTL are those of the server, with the same defaults. The
+	// manager keeps a replaced signing key for AccessTTL, and a replaced refresh key
+	// for RefreshTTL, after its last use, plus an hour.
 	AccessTTL, RefreshTTL time.Duration
 
-	// RotateEvery is how long a key makes tokens before the next one does. Defaults to
-	// [DefaultRotateEvery]. Negative is for ever.
+	// RotateEvery is how long a key makes tokens before the next one takes over.
+	// Defaults to [DefaultRotateEvery]. Negative means for ever.
 	RotateEvery time.Duration
 
-	// PublishAhead is how long a key is published before it is used. It must cover
-	// PollEvery, the five minutes for which the key set may be cached, and differences
-	// between clocks. Defaults to [DefaultPublishAhead], or half of RotateEvery if that is
-	// shorter.
+	// PublishAhead is how long a key is published before its first use. It must be
+	// longer than PollEvery, plus the five minutes for which clients may cache the
+	// key set, plus the differences between clocks. Defaults to
+	// [DefaultPublishAhead], or half of RotateEvery if that is shorter.
 	PublishAhead time.Duration
 
-	// PollEvery is how often the store is asked for keys that other servers have
-	// published and that an [Operator] has revoked. Defaults to [DefaultPollEvery].
+	// PollEvery is how often the manager reads the store for keys that other servers
+	// have published or an [Operator] has revoked. Defaults to [DefaultPollEvery].
 	PollEvery time.Duration
 
-	// Logger is told of new and revoked keys, by their IDs, and of what goes wrong. Defaults to
+	// Logger receives new and revoked keys, by their IDs, and errors. Defaults to
 	// none.
 	Logger *slog.Logger
 
@@ -70,35 +72,38 @@ type Manager struct {
 	schedule schedule
 
 	plan   atomic.Pointer[plan]
-	opened time.Time     // by a clock that only goes forward
+	opened time.Time     // by the monotonic clock
 	reads  atomic.Uint64 // how many reads of the document have begun
 
-	turn    chan struct{} // holds one token: whoever has it may use what follows
+	turn    chan struct{} // holds one token: the goroutine that put it in may use the fields below
 	known   document
-	text    []byte    // of known, as the store has it
-	began   time.Time // the last read, by the same clock
-	failure error     // of that read
+	text    []byte    // the sealed form of known
+	began   time.Time // when the last read began, by the monotonic clock
+	failure error     // the error of the last read
 
 	stop    context.CancelFunc
 	stopped sync.WaitGroup
 }
 
 const (
-	// saveAttempts bounds how often a save may lose against other servers.
+	// saveAttempts bounds how often save tries again after another server has
+	// replaced the document first.
 	saveAttempts = 10
-	// reloadEvery bounds how often tokens with unknown keys have the store read.
+	// reloadEvery is the shortest time between a read of the store and one that Reload
+	// starts.
 	reloadEvery = 200 * time.Millisecond
-	// updateTimeout bounds a read of the store, and reloadTimeout the wait for one that
-	// is under way.
+	// updateTimeout bounds an update from the store. reloadTimeout bounds Reload, which
+	// may have to wait for an update under way first.
 	updateTimeout = 3 * time.Second
 	reloadTimeout = 5 * time.Second
-	// forgetAfter is how long a server has to put its clock right before it forgets
-	// keys by it.
+	// forgetAfter is how long after its start a server deletes no keys, because the
+	// machine may have started with a wrong clock.
 	forgetAfter = time.Hour
 )
 
-// Open reads the keys, or makes them if the store has none. Close the manager when
-// the server is closed.
+// Open reads the keys, or makes them if the store has none. The caller closes the manager
+// after the server. The error names the invalid field of the config, or is the store's, or
+// wraps [ErrMasterKey].
 func Open(ctx context.Context, config Config) (*Manager, error) {
 	config, err := config.withDefaults()
 	if err != nil {
@@ -167,14 +172,14 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
-// KeySet returns the keys to use now: a key that is known makes tokens from its first
-// instant on, whenever the store was last read.
+// KeySet returns the current keys. A key that the manager knows makes tokens from its
+// ActiveFrom on, even if the store cannot be read at that time.
 func (m *Manager) KeySet() *server.KeySet { return m.plan.Load().at(m.config.Now()) }
 
 // Reload reads the store for keys that other servers have published. It returns after a
-// read that began after the call: many calls share one, and one read follows another
-// after 200 ms at the earliest. What it takes is bounded by seconds. An error says that
-// the store could not be read.
+// read that began after the call. Concurrent calls share one read, and Reload starts a
+// read no earlier than 200 ms after the previous one began. It takes at most about 8
+// seconds. If it returns an error, the store could not be read in time.
 func (m *Manager) Reload(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
@@ -186,11 +191,11 @@ func (m *Manager) Reload(ctx context.Context) error {
 		if err := sleep(ctx, time.Until(m.began.Add(reloadEvery))); err != nil {
 			return err
 		}
-		return m.updateInTurn(context.WithoutCancel(ctx)) // others wait for it, too
+		return m.updateInTurn(context.WithoutCancel(ctx)) // other calls wait for the same read
 	})
 }
 
-// sleep returns after the time given, or with an error when the context ends.
+// sleep waits for d, or returns the context's error when the context ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	if d <= 0 {
 		return ctx.Err()
@@ -205,7 +210,7 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Close ends what runs in the background and waits for it. It may be called twice.
+// Close stops the goroutine that polls the store, and waits for it. It may be called twice.
 func (m *Manager) Close() error {
 	m.stop()
 	m.stopped.Wait()
@@ -239,7 +244,8 @@ func (m *Manager) update(ctx context.Context) error {
 	return m.withTurn(ctx, func() error { return m.updateInTurn(ctx) })
 }
 
-// withTurn waits for its turn, as long as the context allows.
+// withTurn calls do when no other goroutine has the turn, or returns the context's error
+// when the context ends first.
 func (m *Manager) withTurn(ctx context.Context, do func() error) error {
 	select {
 	case m.turn <- struct{}{}:
@@ -250,8 +256,9 @@ func (m *Manager) withTurn(ctx context.Context, do func() error) error {
 	return do()
 }
 
-// updateInTurn reads the document, brings it up to date if it is not, and takes
-// over what it says. It takes no longer than updateTimeout.
+// updateInTurn reads the document, saves the changes that the schedule requires, and
+// makes its keys the manager's own. It takes no longer than updateTimeout. The caller has
+// the turn.
 func (m *Manager) updateInTurn(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, updateTimeout)
 	defer cancel()
@@ -261,8 +268,9 @@ func (m *Manager) updateInTurn(ctx context.Context) error {
 	return m.failure
 }
 
-// save attempts until the attempt is done: one that is not has lost against another
-// server's success, after which there is often nothing left to do.
+// save repeats attempt until it is done or fails. An attempt that is not done has found
+// that another server replaced the document first; the next attempt often finds nothing
+// left to change.
 func save(attempt func() (done bool, _ error)) error {
 	for range saveAttempts {
 		done, err := attempt()
@@ -273,7 +281,8 @@ func save(attempt func() (done bool, _ error)) error {
 	return fmt.Errorf("save the keys: lost against other servers %d times", saveAttempts)
 }
 
-// attempt reports whether it is done; if not, another server was faster.
+// attempt tries once to bring the document up to date. It reports false if another server
+// has replaced the document in the meantime.
 func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
 	text, version, err := m.config.Store.LoadKeys(ctx)
 	if err != nil {
@@ -316,7 +325,7 @@ func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
 	return true, nil
 }
 
-// tell logs what is new in a document.
+// tell logs the keys that are new or newly revoked in a document.
 func (m *Manager) tell(ctx context.Context, d document, made []key) {
 	for _, k := range made {
 		m.config.Logger.InfoContext(ctx, "made a key", "use", string(k.Use), "id", k.ID, "active_from", k.ActiveFrom)

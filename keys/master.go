@@ -28,9 +28,9 @@ func NewMasterKey() (MasterKey, error) {
 	return key, err
 }
 
-// ParseMasterKeys reads keys as [MasterKey.Marshal] writes them, one a line; empty
-// lines and those that begin with # are left out. The error shows nothing of the
-// text.
+// ParseMasterKeys reads keys in the form of [MasterKey.Marshal], one per line. It
+// ignores empty lines and lines that begin with #. It fails if there is no key.
+// The error contains no part of the text.
 func ParseMasterKeys(text []byte) ([]MasterKey, error) {
 	var found []MasterKey
 	for i, line := range bytes.Split(text, []byte("\n")) {
@@ -50,12 +50,13 @@ func ParseMasterKeys(text []byte) ([]MasterKey, error) {
 	return found, nil
 }
 
-// Marshal returns the key in base64, with a newline. It is a secret.
+// Marshal returns the key in base64, with a newline. The result is a secret.
 func (k MasterKey) Marshal() []byte {
 	return append(base64.StdEncoding.AppendEncode(nil, k.secret[:]), '\n')
 }
 
-// Fingerprint tells master keys apart, and says nothing else about them.
+// Fingerprint returns 16 hexadecimal digits that identify the key and reveal nothing
+// else about it.
 func (k MasterKey) Fingerprint() string { return hex.EncodeToString(k.derive("fingerprint", 8)) }
 
 // String hides the key.
@@ -67,7 +68,7 @@ func (k MasterKey) GoString() string { return k.String() }
 func (k MasterKey) derive(purpose string, length int) []byte {
 	derived, err := hkdf.Key(sha256.New, k.secret[:], nil, "tandem keys v1: "+purpose, length)
 	if err != nil {
-		panic(err) // the length is ours
+		panic(err) // impossible: HKDF fails only for a length that is too long
 	}
 	return derived
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/tandem-auth/tandem/accesstoken"
 )
 
-// An Operator looks at the keys in a store and changes them by hand, while servers run
-// on it or not. The servers take over what it does within their [Config] PollEvery.
+// An Operator lists and changes the keys in a store by hand, whether or not servers are
+// running on the store. The servers notice its changes within their [Config] PollEvery.
 type Operator struct {
 	// Store keeps the document. Required.
 	Store Store
@@ -21,48 +21,50 @@ type Operator struct {
 	// MasterKeys are those of the servers. Required.
 	MasterKeys []MasterKey
 
-	// PublishAhead is how long [Operator.Rotate] has a key published before it is used.
-	// Defaults to [DefaultPublishAhead].
+	// PublishAhead is how long a key that [Operator.Rotate] makes is published before
+	// its first use. Defaults to [DefaultPublishAhead].
 	PublishAhead time.Duration
 
 	// Now is the clock. Defaults to [time.Now].
 	Now func() time.Time
 }
 
-// What a [Key] is for.
+// The values of [Key] Use.
 const (
 	SigningKey = "signing"
 	RefreshKey = "refresh"
 )
 
-// A Key says all of a key but its secret. Times that do not apply are zero.
+// A Key describes a key without its secret. Times that do not apply are zero.
 type Key struct {
-	// ID is the "kid" of a signing key, and eight hexadecimal digits of a refresh key.
+	// ID is the "kid" of a signing key, or eight hexadecimal digits for a refresh key.
 	ID string
 	// Use is [SigningKey] or [RefreshKey].
 	Use string
-	// Algorithm is that of a signing key.
+	// Algorithm is set for a signing key only.
 	Algorithm accesstoken.Algorithm
-	// InUse reports whether it makes tokens now. Where servers sign with different
-	// algorithms, a key of each does.
+	// InUse reports whether the key makes tokens now. If servers sign with different
+	// algorithms, one key of each algorithm is in use.
 	InUse bool
-	// ActiveFrom is when it begins to make tokens; it is published before that.
+	// ActiveFrom is when the key begins to make tokens. It is published before that.
 	ActiveFrom time.Time
-	// KeepUntil is when nothing that it made is good any more, if it has a successor.
+	// KeepUntil is when every token that the key made has expired. It is zero while
+	// the key has no successor.
 	KeepUntil time.Time
-	// RevokedAt is when it was revoked.
+	// RevokedAt is when the key was revoked.
 	RevokedAt time.Time
 }
 
-// ErrNoKeys is wrapped by the errors of an [Operator] for a store without keys: the
-// first server makes them.
+// ErrNoKeys is wrapped by the errors of an [Operator] for a store without keys. The
+// first server that opens the store makes them.
 var ErrNoKeys = errors.New("there are no keys in the store yet; the first server makes them")
 
-// ErrUnknownKey is wrapped by the error for an ID that no key has.
+// ErrUnknownKey is wrapped by the errors of [Operator.Revoke] and [Operator.Find] for an
+// ID that no key has, or that more than one key begins with.
 var ErrUnknownKey = errors.New("there is no such key")
 
-// List returns the keys: by their use, the newest first. An error is the store's, or
-// wraps [ErrNoKeys] or [ErrMasterKey].
+// List returns the keys: first the signing keys, then the refresh keys, the newest first
+// in each group. An error is the store's, or wraps [ErrNoKeys] or [ErrMasterKey].
 func (o Operator) List(ctx context.Context) ([]Key, error) {
 	d, _, err := o.load(ctx)
 	if err != nil {
@@ -71,10 +73,11 @@ func (o Operator) List(ctx context.Context) ([]Key, error) {
 	return d.public(o.now()), nil
 }
 
-// Rotate makes the next key of every kind ahead of the schedule, and returns those. They
-// are used after PublishAhead, and the ones before them are kept until nothing that they
-// made is good any more: nobody notices. A key that is published already and not yet used
-// is returned in place of a new one. The errors are those of [Operator.List].
+// Rotate makes the next key of every use and algorithm ahead of the schedule, and returns
+// these keys. The servers use them after PublishAhead, and keep the keys before them until
+// every token that those made has expired; users and clients notice nothing. If a key is
+// already published but not yet in use, Rotate returns that key and makes no new one. The
+// errors are those of [Operator.List].
 func (o Operator) Rotate(ctx context.Context) ([]Key, error) {
 	var next document
 	now := o.now()
@@ -99,14 +102,15 @@ func (o Operator) Rotate(ctx context.Context) ([]Key, error) {
 	return next.public(now), nil
 }
 
-// Revoke takes a key out of use for good, and returns what has become of it. id is its
-// ID, or so much of the beginning that only one key has it.
+// Revoke takes a key out of use permanently, and returns its new description. id is the
+// key's ID, or a beginning of it that no other key has.
 //
-// A revoked signing key is out of the key set: access tokens that it signed are refused,
-// and their clients refresh. A revoked refresh key ends what it made: the clients whose
-// last refresh token was made with it have to sign in again. The key that takes its place
-// is used at once: it is the next one if there is one, or else a new one. No server puts
-// a revoked key back. Revoking a revoked key changes nothing.
+// The servers remove a revoked signing key from the key set and refuse the access tokens
+// that it signed; the clients refresh. The servers refuse the refresh tokens that a
+// revoked refresh key made; users whose client holds such a token have to sign in again.
+// If the key was in use, another takes its place at once: the next key if it is already
+// published, otherwise a new one. No server puts a revoked key back. Revoking a revoked
+// key changes nothing.
 //
 // The error wraps [ErrUnknownKey] if no key or more than one has the ID; the others are
 // those of [Operator.List].
@@ -132,7 +136,8 @@ func (o Operator) Revoke(ctx context.Context, id string) (Key, error) {
 	return revoked.public(now)[0], nil
 }
 
-// Find returns the key that [Operator.Revoke] would revoke; the errors are the same.
+// Find returns the key that [Operator.Revoke] would revoke for the same id. The errors
+// are the same.
 func (o Operator) Find(ctx context.Context, id string) (Key, error) {
 	d, _, err := o.load(ctx)
 	if err != nil {
@@ -172,7 +177,8 @@ func (o Operator) load(ctx context.Context) (_ document, version int64, _ error)
 	return d, version, err
 }
 
-// change replaces the document by what do makes of it.
+// change replaces the document by the result of do. It calls do again if a server has
+// replaced the document in the meantime.
 func (o Operator) change(ctx context.Context, do func(document) (document, error)) error {
 	return save(func() (done bool, _ error) {
 		d, version, err := o.load(ctx)
@@ -190,7 +196,8 @@ func (o Operator) change(ctx context.Context, do func(document) (document, error
 	})
 }
 
-// revoke revokes the key at i. If it made tokens, another one does so from now on.
+// revoke revokes the key at i. If the key was in use, revoke puts another one in its
+// place.
 func (d document) revoke(i int, now time.Time) (document, error) {
 	k := d[i]
 	line := sameLine(k.Use, k.Algorithm)
@@ -227,7 +234,7 @@ func (d document) find(id string) (int, error) {
 	return found, nil
 }
 
-// lines returns a key of each line that has one.
+// lines returns one key of each line (see sameLine) that has a key which is not revoked.
 func (d document) lines() document {
 	var lines document
 	for _, k := range d {

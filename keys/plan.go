@@ -8,8 +8,8 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// A plan is the key sets that a document leads to, one after the other: each is used
-// until the next one begins. It has at least one.
+// A plan is the sequence of key sets that follows from a document. Each is used until the
+// next one begins. A plan has at least one key set.
 type plan []stage
 
 type stage struct {
@@ -17,8 +17,7 @@ type stage struct {
 	set  *server.KeySet
 }
 
-// newPlan makes a set for each instant at which a key of the document begins to be
-// used.
+// newPlan makes a key set for each instant at which a key of the document becomes active.
 func newPlan(d document, alg accesstoken.Algorithm) (plan, error) {
 	begins := []time.Time{{}}
 	for _, k := range d {
@@ -36,7 +35,7 @@ func newPlan(d document, alg accesstoken.Algorithm) (plan, error) {
 	return p, nil
 }
 
-// at returns the set to use at a time.
+// at returns the key set to use at the time now.
 func (p plan) at(now time.Time) *server.KeySet {
 	for _, s := range slices.Backward(p) {
 		if !s.from.After(now) {

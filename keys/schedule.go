@@ -9,20 +9,21 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// slack is added to how long a retired key is kept: for clocks that differ.
+// slack is added to the time for which a replaced key is kept, because clocks differ.
 const slack = time.Hour
 
-// A schedule says when keys come and go.
+// A schedule decides when keys are made and when they are deleted.
 type schedule struct {
 	algorithm             accesstoken.Algorithm
 	every, ahead          time.Duration // every is 0 for never
 	accessTTL, refreshTTL time.Duration
 }
 
-// maintain returns the document as it should be at a time, and whether that is
-// another one. known are the keys that this server has seen: what of them has got lost
-// though it may still be needed is put back, and what was revoked is revoked again. Keys
-// are forgotten only if forget says so.
+// maintain returns the document with the changes that are due at the time now, the keys
+// that it has made, and whether anything has changed. known are the keys that this server
+// has seen. If the store has gone back in time, maintain puts keys from known that may
+// still be needed back into the document, and revokes again those that were revoked.
+// maintain deletes keys only if forget is true.
 func (s schedule) maintain(d, known document, now time.Time, forget bool) (_ document, made []key, changed bool, _ error) {
 	d = slices.Clone(d)
 	for _, k := range known {
@@ -32,7 +33,7 @@ func (s schedule) maintain(d, known document, now time.Time, forget bool) (_ doc
 		case i >= 0 && k.isRevoked() && !d[i].isRevoked():
 			d[i], changed = k, true
 		case i >= 0 && !d[i].isRevoked() && k.ActiveFrom.Before(d[i].ActiveFrom):
-			// An operator had it take the place of a revoked key.
+			// An operator had moved the key's ActiveFrom forward, to replace a revoked key.
 			d[i].ActiveFrom, changed = k.ActiveFrom, true
 		}
 	}
@@ -61,7 +62,7 @@ func (d document) index(k key) int {
 	return slices.IndexFunc(d, func(other key) bool { return other.Use == k.Use && other.ID == k.ID })
 }
 
-// newest returns the key of a kind that is or will be active last, and is not revoked.
+// newest returns the wanted key with the latest ActiveFrom that is not revoked, or nil.
 func (d document) newest(wanted func(key) bool) *key {
 	var newest *key
 	for i := range d {
@@ -72,18 +73,19 @@ func (d document) newest(wanted func(key) bool) *key {
 	return newest
 }
 
-// sameLine returns what tells the keys that follow one another.
+// sameLine returns a function that reports whether a key belongs to the line of a use and
+// an algorithm. The keys of a line succeed one another. All refresh keys are one line.
 func sameLine(u use, alg accesstoken.Algorithm) func(key) bool {
 	return func(k key) bool { return k.Use == u && (u == refresh || k.Algorithm == alg) }
 }
 
-// next makes the next key for a use, if it is time to publish it.
+// next makes the next key for a use if it is time to publish it. Otherwise it returns nil.
 func (s schedule) next(d document, u use, now time.Time) (*key, error) {
 	last := d.newest(sameLine(u, s.algorithm))
 	var from time.Time
 	switch {
 	case last == nil && d.newest(func(k key) bool { return k.Use == u }) == nil:
-		from = now // nobody has cached anything yet
+		from = now // no server or client has cached a key set yet
 	case last == nil:
 		from = now.Add(s.ahead)
 	case s.every == 0 || now.Before(last.ActiveFrom.Add(s.every-s.ahead)):
@@ -98,7 +100,7 @@ func (s schedule) next(d document, u use, now time.Time) (*key, error) {
 	return &k, err
 }
 
-// newKey makes a key that is used from a time on.
+// newKey makes a key that becomes active at from.
 func newKey(u use, alg accesstoken.Algorithm, from time.Time) (key, error) {
 	k := key{Use: u, ActiveFrom: toMillisecond(from)}
 	if u == refresh {
@@ -115,8 +117,8 @@ func newKey(u use, alg accesstoken.Algorithm, from time.Time) (key, error) {
 	return k, err
 }
 
-// setEnds sets until when the keys are kept that have a successor: as long as what
-// they made is good by the settings of the server with the longest ones.
+// setEnds sets KeepUntil of each key that has a successor to when the key's last token has
+// expired. It never shortens KeepUntil, because another server may have longer TTLs.
 func (s schedule) setEnds(d document) (changed bool) {
 	for i := range d {
 		k := &d[i]
@@ -139,16 +141,16 @@ func (s schedule) setEnds(d document) (changed bool) {
 			if until := successor.ActiveFrom.Add(ttl + slack); until.After(k.KeepUntil) {
 				k.KeepUntil, changed = until, true
 			}
-		case !k.KeepUntil.IsZero(): // its successor has got lost
+		case !k.KeepUntil.IsZero(): // the store has lost the successor
 			k.KeepUntil, changed = time.Time{}, true
 		}
 	}
 	return changed
 }
 
-// isOver reports whether a key is needed no more: nothing that it made is good, or
-// it is of an algorithm that no server has in use, or they would have made the next
-// one.
+// isOver reports whether a key is no longer needed: every token that it made has expired,
+// or no server uses its algorithm any more. (A server that did would have made the key's
+// successor by now.) A revoked key is never over, because its entry must stay.
 func (s schedule) isOver(k key, now time.Time) bool {
 	if k.isRevoked() {
 		return false
