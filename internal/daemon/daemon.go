@@ -1,5 +1,6 @@
-// Package daemon is the server as a program: a listener, the handler of package
-// server with its store, directory and keys, and an orderly end.
+// Package daemon runs the server as a program: it opens the store, the directory
+// and the keys, listens, serves the handler of package server, and shuts all of
+// them down in order.
 package daemon
 
 import (
@@ -22,17 +23,20 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// Config says how a daemon runs. Store and Listen are needed; the zero value of the
-// rest is the default of [server.Config].
+// Config says how a daemon runs. Store and Listen are required. The zero value of
+// any other field is the default that the field documents, or else that of
+// [server.Config].
 type Config struct {
-	// Store is where sessions, users and keys are; a SQLite file is made if need be.
+	// Store names the store of sessions, users and keys. Open creates a SQLite file
+	// that does not exist.
 	Store storage.Location
-	// MasterKeys seal the keys in the store. Default to those in the file beside a
-	// SQLite file.
+	// MasterKeys seal the keys in the store. Default to those in the key file beside
+	// a SQLite file.
 	MasterKeys []keys.MasterKey
 	// RotateKeys and PublishKeys are those of [keys.Config].
 	RotateKeys, PublishKeys time.Duration
-	// Listen is the TCP address, such as "localhost:8080"; port 0 takes a free one.
+	// Listen is the TCP address, such as "localhost:8080"; port 0 selects a free
+	// port.
 	Listen string
 	// Issuer defaults to the address of the listener as an http URL.
 	Issuer   string
@@ -48,23 +52,24 @@ type Config struct {
 	AllowedOrigins, AllowedHeaders []string
 	AllowCredentials               bool
 	TrustedProxies                 []netip.Prefix
-	// Prefix is what the paths of the endpoints begin with, such as "/api"; what is for
-	// machines, as /healthz, is without it, too. Defaults to none.
+	// Prefix is a path in front of the endpoints' paths, such as "/api". The daemon
+	// serves /healthz, /readyz and /.well-known both with and without it. Defaults
+	// to none.
 	Prefix string
 
-	// DrainDelay is how long /readyz says no, once the daemon is to stop, before it
-	// takes no more requests: so long may a load balancer go on sending some.
+	// DrainDelay is how long a stopping daemon still accepts requests while /readyz
+	// answers 503, so that a load balancer notices and stops sending requests.
 	// Defaults to none.
 	DrainDelay time.Duration
-	// DrainTimeout bounds how long requests under way may take once the daemon is
-	// to stop. Defaults to 20 seconds.
+	// DrainTimeout is how long, after DrainDelay, a stopping daemon lets requests
+	// under way go on. Defaults to 20 seconds.
 	DrainTimeout time.Duration
 
-	// Users says what passwords must be, and what hashing them costs.
+	// Users sets the rules for passwords and the cost of their hashes.
 	Users directory.Config
 
-	// Site, if it is set, answers what the server itself has no answer for: the
-	// pages and the API of try-it mode.
+	// Site, if it is set, handles all paths that are not the server's: the pages and
+	// the API of try-it mode.
 	Site func(*server.Server) http.Handler
 
 	// Logger defaults to none.
@@ -75,7 +80,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// A Daemon is a server that listens. Requests are answered once Serve is called.
+// A Daemon is a server that listens. It answers requests once Serve is called.
 type Daemon struct {
 	config    Config
 	place     *storage.Place
@@ -96,8 +101,8 @@ const (
 	drainTimeout      = 20 * time.Second
 )
 
-// Open makes everything ready and listens. The error names the file, the
-// address or the setting that is wrong, and nothing is left open.
+// Open opens the store and listens. If it fails, the error names the file, the
+// address or the setting that is wrong, and Open has closed everything again.
 func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
@@ -188,7 +193,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	return d, nil
 }
 
-// handler puts the site beneath the server's own paths.
+// handler serves the server's paths, with the prefix, and the site on all others.
 func (d *Daemon) handler() http.Handler {
 	if d.config.Site == nil && d.config.Prefix == "" {
 		return d.server
@@ -208,7 +213,8 @@ func (d *Daemon) handler() http.Handler {
 	return mux
 }
 
-// URL returns the address to reach the daemon at from this machine, with its prefix.
+// URL returns the http URL, with the prefix, at which programs on this machine reach the
+// daemon.
 func (d *Daemon) URL() string {
 	addr := d.listener.Addr().(*net.TCPAddr)
 	host := addr.IP.String()
@@ -218,20 +224,20 @@ func (d *Daemon) URL() string {
 	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)), d.config.Prefix)
 }
 
-// isClearText reports whether other machines may talk to the daemon without TLS.
+// isClearText reports whether other machines can probably reach the daemon without TLS:
+// it listens beyond localhost, trusts no proxy, and its issuer is not an https URL.
 func (d *Daemon) isClearText(issuer string) bool {
 	return !d.listener.Addr().(*net.TCPAddr).IP.IsLoopback() && len(d.config.TrustedProxies) == 0 && !strings.HasPrefix(strings.ToLower(issuer), "https:")
 }
 
-// Address returns where the daemon listens, port and all.
+// Address returns the host and port on which the daemon listens.
 func (d *Daemon) Address() string { return d.listener.Addr().String() }
 
 // Directory returns the daemon's users.
 func (d *Daemon) Directory() *directory.Directory { return d.directory }
 
-// Serve answers requests until ctx ends; then it is not ready any more, takes no
-// new requests after the drain delay, lets those under way finish, and closes the
-// daemon.
+// Serve answers requests until ctx ends. Then it makes /readyz answer 503, waits for
+// DrainDelay, stops listening, lets requests under way finish, and closes the daemon.
 func (d *Daemon) Serve(ctx context.Context) error {
 	failed := make(chan error, 1)
 	go func() { failed <- d.http.Serve(d.listener) }()
@@ -259,7 +265,8 @@ func (d *Daemon) drain() error {
 	return nil
 }
 
-// Close stops at once. It may be called twice, and before Serve.
+// Close stops the daemon at once, without waiting for requests under way. It may be
+// called twice, and before Serve.
 func (d *Daemon) Close() error {
 	var errs []error
 	if d.http != nil {
