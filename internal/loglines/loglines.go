@@ -1,5 +1,6 @@
-// Package loglines writes the log of a program that must go on whatever becomes of its
-// log: a reader that stalls or has gone away costs lines, and no request waits for it.
+// Package loglines writes a log without ever blocking the program. If the reader of the
+// log (the other end of a pipe) stalls or goes away, the writer drops lines, and no
+// request waits.
 package loglines
 
 import (
@@ -9,14 +10,15 @@ import (
 )
 
 const (
-	// maxWaiting bounds the memory of the lines that the reader has not taken yet.
+	// maxWaiting bounds the size of the lines that the reader has not read yet, in
+	// bytes.
 	maxWaiting = 1 << 20
-	// closeTimeout bounds how long Close waits for a reader that stalls.
+	// closeTimeout bounds how long Close waits for a stalled reader.
 	closeTimeout = time.Second
 )
 
-// A Writer passes on what is written to it, in order, in a goroutine of its own that the
-// first Write starts. It is safe for concurrent use.
+// A Writer passes lines on to another writer, in order, in a goroutine of its own that
+// the first Write starts. It is safe for concurrent use.
 type Writer struct {
 	to   io.Writer
 	note func(dropped int) []byte
@@ -25,22 +27,22 @@ type Writer struct {
 	waiting [][]byte
 	size    int  // of waiting, in bytes
 	dropped int  // lines, since the last note
-	passed  bool // the last write to the reader succeeded
+	passed  bool // the last write to the underlying writer succeeded
 	started bool
 	closed  bool
 	wake    chan struct{} // holds one token
 	done    chan struct{} // closed when the goroutine has ended
 }
 
-// New returns a writer that passes lines on to another one. Once lines have been dropped
-// and the reader takes some again, it is told what note returns.
+// New returns a writer that passes lines on to to. After it has dropped lines, and to
+// accepts lines again, it writes the result of note with the number of dropped lines.
 func New(to io.Writer, note func(dropped int) []byte) *Writer {
 	return &Writer{to: to, note: note, wake: make(chan struct{}, 1), done: make(chan struct{})}
 }
 
-// Write takes one call's lines. It never waits and never fails: they are dropped, and
-// counted as one line, if a megabyte is waiting already, if the reader has gone away, and
-// after Close.
+// Write queues the lines of one call. It never blocks and never fails. The writer drops
+// the lines, and counts them as one, if a mebibyte is already waiting, if writing them to
+// the underlying writer fails, or after Close.
 func (w *Writer) Write(lines []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,16 +60,16 @@ func (w *Writer) Write(lines []byte) (int, error) {
 	return len(lines), nil
 }
 
-// Used reports whether anything has been written.
+// Used reports whether Write has queued any lines.
 func (w *Writer) Used() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.started
 }
 
-// Close waits until all is passed on, for a second at most: a goroutine that waits for a
-// reader that stalls cannot be ended, and lives until that reader goes away. Close may be
-// called twice.
+// Close waits until all lines have been passed on, for at most a second. Close cannot stop
+// a goroutine that is blocked by a stalled reader; the goroutine ends when the reader reads
+// again or goes away. Close may be called twice.
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	w.closed = true
@@ -93,7 +95,7 @@ func (w *Writer) signal() {
 	}
 }
 
-// passOn passes lines on until Close.
+// passOn passes lines on until the writer is closed and no lines are left.
 func (w *Writer) passOn() {
 	defer close(w.done)
 	for {
@@ -113,8 +115,8 @@ func (w *Writer) passOn() {
 	}
 }
 
-// next returns the next line or, when there is none and the reader takes lines, how many
-// were dropped.
+// next returns the next line. If there is none, and the last write succeeded or the writer
+// is closed, it returns how many lines were dropped, and resets the number.
 func (w *Writer) next() (line []byte, dropped int, closed bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -130,7 +132,7 @@ func (w *Writer) next() (line []byte, dropped int, closed bool) {
 	return nil, dropped, w.closed
 }
 
-// pass writes what stands for a number of lines.
+// pass writes text to the underlying writer. If that fails, it counts lines as dropped.
 func (w *Writer) pass(text []byte, lines int) {
 	_, err := w.to.Write(text)
 	w.mu.Lock()
