@@ -1,5 +1,5 @@
-// Package visible makes text of somebody else's fit to be shown to people: what they see
-// is all there is, in the order in which it is.
+// Package visible makes untrusted text safe to show: it removes characters that are
+// invisible or that change the order in which others appear.
 package visible
 
 import (
@@ -7,18 +7,18 @@ import (
 	"unicode"
 )
 
-// braille is the blank of Braille, which counts as a symbol.
+// braille is the blank Braille pattern. Unicode classifies it as a symbol, not a space.
 const braille = '\u2800'
 
-// IsHidden reports whether a character is not seen, or changes how others are: a control
-// character, one that changes the direction of writing, a space of no width, a tag, a
-// variation selector. Spaces of other widths than that of ' ' count.
+// IsHidden reports whether a character is invisible or changes how others appear: a
+// control character, a change of the writing direction, a zero-width space, a tag, a
+// variation selector, or any space other than ' '.
 func IsHidden(r rune) bool {
 	return !unicode.IsPrint(r) || r == braille || unicode.In(r, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
-// Text returns one line of text without hidden characters. Spaces of any width become ' '.
-// What is not UTF-8 becomes U+FFFD.
+// Text returns one line of text without hidden characters. It replaces each space,
+// whatever its width, by ' ', and each byte of invalid UTF-8 by U+FFFD.
 func Text(s string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
@@ -31,7 +31,7 @@ func Text(s string) string {
 	}, s)
 }
 
-// Lines is [Text] for text of several lines.
+// Lines applies [Text] to each line of a text, and keeps the line breaks.
 func Lines(s string) string {
 	lines := strings.Split(s, "\n")
 	for i, line := range lines {
