@@ -13,16 +13,17 @@ import (
 	"github.com/tandem-auth/tandem/internal/wholefile"
 )
 
-// A backup is a tar file of the database and its master key. The database is the
-// last file in it, so that nothing looks restored until all is there.
+// A backup is a tar file of the master key and the database. The database is the last
+// file in it, so that an interrupted restore leaves no database behind.
 const (
 	databaseEntry = "tandem.db"
 	keyEntry      = databaseEntry + keySuffix
 )
 
 // Backup writes a backup of the database at path to a new file that only its owner
-// may read. copyDatabase makes a consistent copy of the database, which may be in
-// use. The master key is in the backup if it is in the file beside the database.
+// may read. It fails if the file exists. copyDatabase makes a consistent copy of
+// the database, which a server may be using. The backup includes the master key if
+// there is a key file beside the database.
 func Backup(ctx context.Context, path, file string, copyDatabase func(ctx context.Context, to string) error) (err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already; a backup overwrites nothing", file)
@@ -50,9 +51,9 @@ func Backup(ctx context.Context, path, file string, copyDatabase func(ctx contex
 	return wholefile.SyncFolder(filepath.Dir(file))
 }
 
-// place gives a file its name, unless something of that name is there. link fails on file
-// systems without hard links, such as FAT and many that are mounted over the network:
-// there the name is taken with an empty file first.
+// place moves the file whole to the name file, unless a file of that name exists. link
+// fails on file systems without hard links, such as FAT and many network file systems;
+// there place first reserves the name with an empty file.
 func place(whole, file string, link func(from, to string) error) error {
 	if err := link(whole, file); err == nil || errors.Is(err, fs.ErrExist) {
 		return err
@@ -71,7 +72,7 @@ func place(whole, file string, link func(from, to string) error) error {
 	return nil
 }
 
-// An entry is a file, and its name in the backup.
+// An entry is the path of a file, and its name in the backup.
 type entry struct{ name, path string }
 
 func pack(to string, entries []entry) (err error) {
@@ -110,8 +111,8 @@ func packFile(archive *tar.Writer, e entry) error {
 	return err
 }
 
-// Restore makes the database at path from a backup. A database that is there is left
-// alone.
+// Restore creates the database at path from a backup. It fails if there is a database
+// already, and leaves that unchanged.
 func Restore(path, file string) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -163,7 +164,7 @@ func unpack(path string, archive *tar.Reader) error {
 	}
 }
 
-// unpackFile makes a file, whole or not at all.
+// unpackFile creates a file, either complete or not at all.
 func unpackFile(path string, content io.Reader) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already", path)

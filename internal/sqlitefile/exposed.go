@@ -8,8 +8,9 @@ import (
 	"runtime"
 )
 
-// Exposed says what others on the machine can do to the database at path and to its
-// folder: nothing, if all is as [NewLock] and the store make it.
+// Exposed describes what other users of the machine can do to the database at path and to
+// its folder. The result is empty if the permissions are those that [NewLock] and the
+// store set.
 func Exposed(path string) []string {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -55,7 +56,7 @@ func exposedFile(path string) string {
 	return ""
 }
 
-// isStrangers reports whether a file is neither this process's nor root's.
+// isStrangers reports whether a file belongs to neither this process's user nor root.
 func isStrangers(info fs.FileInfo) bool {
 	owner := ownerOf(info)
 	return owner > 0 && owner != os.Geteuid()

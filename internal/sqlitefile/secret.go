@@ -11,11 +11,11 @@ import (
 	"slices"
 )
 
-// maxSecret bounds what is read of a file of master keys.
+// maxSecret bounds how many bytes readSecret reads.
 const maxSecret = 64 << 10
 
-// readSecret reads a file that nobody else on the machine can read. It does not wait for
-// a writer of a pipe.
+// readSecret reads a file, and fails if other users of the machine can read it too. If
+// the file is a pipe, it does not wait for a writer.
 func readSecret(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0)
 	if err != nil {
@@ -36,7 +36,7 @@ func readSecret(path string) ([]byte, error) {
 	return text, err
 }
 
-// checkSecret refuses a file that others can read, or put another in place of.
+// checkSecret fails for a file that other users can read or write.
 func checkSecret(f *os.File, info fs.FileInfo) error {
 	if runtime.GOOS == "windows" {
 		return nil
@@ -54,7 +54,7 @@ func checkSecret(f *os.File, info fs.FileInfo) error {
 	return s.check()
 }
 
-// isShut reports whether neither the group nor others get to what is in a folder.
+// isShut reports whether neither the group nor others can reach the files in a folder.
 func isShut(folder string) bool {
 	for {
 		if info, err := os.Lstat(folder); err == nil && info.Mode().Perm()&0o011 == 0 {
@@ -68,26 +68,27 @@ func isShut(folder string) bool {
 	}
 }
 
-// A secret is a file with a secret in it, and where it is.
+// A secret describes the permissions and the place of a file that contains a secret.
 type secret struct {
 	path        string
 	mode        fs.FileMode
-	owner, self int  // user IDs
-	onReadOnly  bool // mounted so that nobody can write it, as platforms mount secrets
-	inSecrets   bool // where containers have their secrets
-	shut        bool // in a folder that others do not get into
+	owner, self int  // IDs of the file's user and of this process's user
+	onReadOnly  bool // on a read-only mount, as platforms mount secrets
+	inSecrets   bool // in the folder in which containers get their secrets
+	shut        bool // in a folder that others cannot enter
 }
 
-// check follows how secrets come: a file of one's own is for oneself alone. One that a
-// platform mounts has the mode that the platform likes: mode 0444 (Docker), 0440 with the
-// group of the process (Kubernetes with fsGroup, systemd), or 0644 (Kubernetes).
+// check returns an error if other users can read or write the file; the error says what to
+// do. A file that this process's user owns must be accessible to that user only. The mode of
+// a file that a platform mounts is the platform's choice: 0444 (Docker), 0440 with the group
+// of the process (Kubernetes with fsGroup, systemd), or 0644 (Kubernetes).
 func (s secret) check() error {
 	open := s.mode & 0o077
 	switch {
 	case open == 0, s.onReadOnly, s.shut && s.owner != s.self:
 		return nil
 	case s.owner == 0 && open&^0o040 == 0 && (s.self != 0 || s.mode&0o222 == 0):
-		return nil // root has given it to this group
+		return nil // root has given the file to a group of this process
 	case s.inSecrets && s.owner == 0 && s.mode&0o222 == 0:
 		return nil
 	case s.owner == s.self:

@@ -1,4 +1,4 @@
-// Package sqlitefile is what there is around the database file of a server: its
+// Package sqlitefile manages the files around a server's SQLite database: the
 // folder, the lock that keeps a second server out, the file of the master key, and
 // backups.
 package sqlitefile
@@ -16,21 +16,20 @@ import (
 	"github.com/tandem-auth/tandem/keys"
 )
 
-// What the names of the files beside the database end in.
+// The suffixes of the files beside the database.
 const (
 	lockSuffix = ".lock"
 	keySuffix  = ".key"
 )
 
-// A Lock is a database file that this process has for itself: no second server
-// works on it.
+// A Lock is this process's exclusive right to run a server on a database file.
 type Lock struct {
 	path string
 	lock *flock.Flock
 }
 
-// MakeFolder makes the folder of the database at path if it is not there, for its
-// owner alone.
+// MakeFolder creates the folder of the database at path, accessible to its owner only,
+// unless it exists.
 func MakeFolder(path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make the data folder: %w", err)
@@ -38,14 +37,14 @@ func MakeFolder(path string) error {
 	return nil
 }
 
-// NewLock locks the database at path for a server. The file need not be there, and
-// its folder is made. The error names the folder or the file.
+// NewLock locks the database at path for a server. It creates the folder if need be;
+// the database file need not exist. The error names the folder or the file.
 func NewLock(path string) (*Lock, error) {
 	if err := MakeFolder(path); err != nil {
 		return nil, err
 	}
-	// The lock file stays when the lock goes: deleting it would let two servers
-	// each lock a file of that name.
+	// Close does not delete the lock file: otherwise two servers could each lock a
+	// different file of that name.
 	lock := flock.New(path+lockSuffix, flock.SetPermissions(0o600))
 	locked, err := lock.TryLock()
 	switch {
@@ -59,12 +58,12 @@ func NewLock(path string) (*Lock, error) {
 	return &Lock{path: path, lock: lock}, nil
 }
 
-// Close lets the lock go. It may be called twice.
+// Close releases the lock. It may be called twice.
 func (l *Lock) Close() error { return l.lock.Unlock() }
 
-// MasterKeys returns the master keys in the file beside the database. If there is
-// no such file, one is made with a new key, provided that mayMake says that nothing
-// has been sealed yet.
+// MasterKeys returns the master keys in the file beside the database. If there is no such
+// file and mayMake is true, it creates the file with a new key. The caller sets mayMake
+// only if the database contains no keys sealed under an older master key.
 func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
 	path := l.path + keySuffix
 	found, err := ReadMasterKeys(path)
@@ -85,12 +84,13 @@ func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
 	return []keys.MasterKey{made}, nil
 }
 
-// MasterKeysBeside returns the master keys in the file beside the database at path, which
-// a server may be running on.
+// MasterKeysBeside returns the master keys in the file beside the database at path. It
+// takes no lock: a server may be running on the database.
 func MasterKeysBeside(path string) ([]keys.MasterKey, error) { return ReadMasterKeys(path + keySuffix) }
 
-// ReadMasterKeys reads a file of master keys that nobody else on the machine may read: one
-// of mode 0600, or a secret as platforms mount them. A missing file is an fs.ErrNotExist.
+// ReadMasterKeys reads a file of master keys. It fails if other users of the machine can
+// read the file, unless a platform (Docker, Kubernetes, systemd) has mounted it as a
+// secret. The error wraps [fs.ErrNotExist] if there is no such file.
 func ReadMasterKeys(path string) ([]keys.MasterKey, error) {
 	text, err := readSecret(path)
 	if err != nil {
@@ -103,8 +103,8 @@ func ReadMasterKeys(path string) ([]keys.MasterKey, error) {
 	return found, nil
 }
 
-// WriteMasterKey writes a new master key to a file that is not there yet, and that
-// only its owner may read.
+// WriteMasterKey writes a master key to a new file that only its owner may read. It fails
+// if the file exists.
 func WriteMasterKey(path string, key keys.MasterKey) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already; a master key overwrites nothing", path)

@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// nonBlocking opens a pipe without waiting for its other end.
+// nonBlocking is the flag to open a pipe without waiting for its other end.
 const nonBlocking = syscall.O_NONBLOCK
 
 func isReadOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
 
-// ownerOf returns the ID of the user whose file it is, or -1.
+// ownerOf returns the ID of the file's owner, or -1 if the system does not tell.
 func ownerOf(info fs.FileInfo) int {
 	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
 		return int(stat.Uid)
