@@ -1,5 +1,5 @@
-// Package storage opens the place that a server keeps its sessions, users and keys
-// in, by its name: a SQLite file, a PostgreSQL database or a Redis.
+// Package storage opens a server's store of sessions, users and keys by its name: a
+// SQLite file, a PostgreSQL database or a Redis server.
 package storage
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
-// A Store keeps all that a server needs to be kept.
+// A Store keeps a server's sessions, users and keys.
 type Store interface {
 	server.Store
 	directory.Users
@@ -29,7 +29,7 @@ type Store interface {
 	Close() error
 }
 
-// A Location names a place. It prints without a password.
+// A Location names a store. It prints without a password.
 type Location struct {
 	scheme string
 	// rest is a path for sqlite, and the whole URL for the others.
@@ -42,8 +42,8 @@ const (
 	redis    = "redis"
 )
 
-// Parse reads sqlite:PATH, postgres://… or redis://…. The error shows nothing but
-// the scheme.
+// Parse reads sqlite:PATH, postgres://…, redis://… or valkey://…. The error contains no
+// part of the text but its scheme.
 func Parse(text string) (Location, error) {
 	scheme, rest, _ := strings.Cut(text, ":")
 	switch scheme {
@@ -60,10 +60,10 @@ func Parse(text string) (Location, error) {
 	return Location{}, errors.New("a store is named sqlite:PATH, postgres://USER@HOST/DATABASE or redis://HOST:PORT/NUMBER")
 }
 
-// Folder is the SQLite file tandem.db in a folder.
+// Folder returns the location of the SQLite file tandem.db in a folder.
 func Folder(path string) Location { return Location{sqlite, filepath.Join(path, "tandem.db")} }
 
-// Path returns the path of a SQLite file, or "" for another store.
+// Path returns the path of the SQLite file, or "" for another store.
 func (l Location) Path() string {
 	if l.scheme == sqlite {
 		return l.rest
@@ -71,20 +71,20 @@ func (l Location) Path() string {
 	return ""
 }
 
-// HasPassword reports whether the URL has a password in it.
+// HasPassword reports whether the URL contains a password, or cannot be parsed.
 func (l Location) HasPassword() bool {
 	if l.scheme == sqlite {
 		return false
 	}
 	u, err := url.Parse(l.rest)
 	if err != nil {
-		return true // it may well have
+		return true // it may contain one
 	}
 	_, has := u.User.Password()
 	return has || u.Query().Has("password")
 }
 
-// String leaves out whatever may be a secret.
+// String returns the location without user, password and parameters, which may be secret.
 func (l Location) String() string {
 	if l.scheme == sqlite {
 		return sqlite + ":" + l.rest
@@ -95,8 +95,8 @@ func (l Location) String() string {
 	return l.scheme
 }
 
-// Exists reports whether there is anything at the place: of a database server, it
-// is not asked.
+// Exists reports whether the SQLite file exists. For a database server it returns true
+// without asking the server.
 func (l Location) Exists() bool {
 	if l.scheme != sqlite {
 		return true
@@ -105,8 +105,8 @@ func (l Location) Exists() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// Open opens the place, makes it if there is nothing, and brings it up to date. A
-// server may be running on it.
+// Open opens the store. It creates a store that does not exist, and migrates one of an
+// older version. A server may be running on the store.
 func (l Location) Open(ctx context.Context) (Store, error) {
 	switch l.scheme {
 	case sqlite:
@@ -122,7 +122,7 @@ func (l Location) Open(ctx context.Context) (Store, error) {
 	return nil, errors.New("no store was named")
 }
 
-// typed keeps a nil pointer from becoming a store that is not nil.
+// typed prevents a nil pointer from becoming a non-nil interface value.
 func typed[S Store](s S, err error) (Store, error) {
 	if err != nil {
 		return nil, err
@@ -130,20 +130,22 @@ func typed[S Store](s S, err error) (Store, error) {
 	return s, nil
 }
 
-// A Place is what a server holds while it runs.
+// A Place is a store that a server has opened, with its master keys and, for a SQLite
+// file, the lock.
 type Place struct {
 	Store      Store
 	MasterKeys []keys.MasterKey
 	lock       *sqlitefile.Lock
 }
 
-// ErrNoMasterKey is for a store without a file to keep a master key beside it.
+// ErrNoMasterKey is returned by OpenForServer if the caller gives no master keys for a
+// store that is not a SQLite file.
 var ErrNoMasterKey = errors.New("a master key is needed, the same on all servers that share the store: make one with " +
 	"tandem master-key FILE, and name it with --master-key-file or put it into TANDEM_MASTER_KEY")
 
-// OpenForServer opens the place for a server: a SQLite file for it alone. Without
-// master keys, those are taken that are in the file beside a SQLite file, which is
-// made if there is none.
+// OpenForServer opens the store for a server, and locks a SQLite file against a second
+// server. If masters is empty, it reads the master keys from the file beside the SQLite
+// file, and creates that file if the store has no keys yet.
 func (l Location) OpenForServer(ctx context.Context, masters []keys.MasterKey) (_ *Place, err error) {
 	p := &Place{MasterKeys: masters}
 	defer func() {
@@ -173,7 +175,7 @@ func (l Location) OpenForServer(ctx context.Context, masters []keys.MasterKey) (
 	return p, err
 }
 
-// Warning says what an operator should know of the store's settings, or nothing.
+// Warning returns what an operator should know about the store's settings, or "".
 func (p *Place) Warning() string {
 	if s, ok := p.Store.(interface{ Warning() string }); ok {
 		return s.Warning()
@@ -181,7 +183,7 @@ func (p *Place) Warning() string {
 	return ""
 }
 
-// Close closes the store and gives the file free. It may be called twice.
+// Close closes the store and releases the lock. It may be called twice.
 func (p *Place) Close() error {
 	var errs []error
 	if p.Store != nil {
