@@ -163,7 +163,7 @@ func TestAPasswordIsChangedAndAUserRemoved(t *testing.T) {
 		}
 	}
 
-	// Someone else of that name is someone else.
+	// A new user of the same name is not the user of the session.
 	add(t, d, "ann", right)
 	if ann, _ := d.Authenticate(t.Context(), "ann", right); ann.Subject == before.Subject {
 		t.Error("a new user has the subject of a removed one")

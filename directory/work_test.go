@@ -33,7 +33,7 @@ func TestWrongPasswordsTakeEquallyLong(t *testing.T) {
 				return result.worked
 			}
 			before, after := hash(old), hash(d)
-			worked(before, true) // the first one of a higher cost is how the directory learns of it
+			worked(before, true) // the directory learns of a higher cost only from the first hash that has it
 			first, second, nobody := worked(before, true), worked(after, true), worked("", false)
 			most := max(first, second, nobody)
 			if least := min(first, second, nobody); most-least > leastMemory {

@@ -339,7 +339,7 @@ func TestAnotherAlgorithm(t *testing.T) {
 				t.Fatalf("the other server signs with %s", got)
 			}
 		}
-		// Once no server uses it, it goes.
+		// Servers delete the key once none of them uses its algorithm.
 		if err := before.keys.Close(); err != nil {
 			t.Fatal(err)
 		}

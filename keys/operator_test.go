@@ -130,7 +130,7 @@ func TestARevokedRefreshKey(t *testing.T) {
 			}
 		}
 		p = s.nodes[0].signIn(t)
-		s.revoke(t, leaked) // once more
+		s.revoke(t, leaked) // revoking it again changes nothing
 		p = s.nodes[1].refresh(t, p)
 		s.nodes[0].refresh(t, p)
 		if now := s.inUse(t, keys.RefreshKey); now == leaked {

@@ -42,7 +42,7 @@ func TestDecide(t *testing.T) {
 	minute := func(p *rotation.Policy) { p.RetryWindow = time.Minute }
 	noLeeway := func(p *rotation.Policy) { p.Leeway = 0 }
 	reach := func(p *rotation.Policy) { p.LeewayReach = 2 }
-	const issuedBefore = time.Minute // than noon, as token has it
+	const issuedBefore = time.Minute // how long before noon the function token issues its tokens
 
 	for _, c := range []struct {
 		name     string

@@ -146,7 +146,7 @@ func TestForgedAccessTokens(t *testing.T) {
 		claims[name] = value
 		again := jwt.NewWithClaims(jwt.SigningMethodES256, claims)
 		again.Header = token.Header
-		for { // until its signature is of the kind that the server makes: with a low s
+		for { // until the signature has the lower s, as the server makes it
 			signed, err := again.SignedString(private)
 			if err != nil {
 				t.Fatal(err)

@@ -38,7 +38,7 @@ func TestAChangedScopeIsInTheNextAccessToken(t *testing.T) {
 		}
 		return server.Identity{Subject: "u-1", Username: "alice.l", Scope: "read"}, nil
 	}
-	for range 2 { // the second time, the current token again
+	for range 2 { // the second time with the current token again
 		b := h.refresh(a.RefreshToken)
 		b.want(t, 200, "", "")
 		if me := h.call("GET", "/auth/me", b.AccessToken); me.Scope != "read" || me.Username != "alice.l" {
@@ -55,7 +55,7 @@ func TestADisabledUsersSessionEndsAtTheNextRefresh(t *testing.T) {
 	}
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "revoked")
 	h.wantKinds(server.EventRefreshed, server.EventSessionEnded)
-	people.now = nil // is not asked again
+	people.now = nil // the server must not ask the directory again
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "revoked")
 	h.call("GET", "/auth/me", a.AccessToken).want(t, 401, "invalid_token", "revoked")
 }

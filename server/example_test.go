@@ -38,7 +38,7 @@ func Example() {
 	}
 	defer func() { _ = sessions.Close() }()
 
-	// In earnest, keep both keys: who loses them signs everybody out.
+	// In production, store both keys: a server without them signs everybody out.
 	signingKey, err := server.GenerateSigningKey(server.ES256)
 	if err != nil {
 		log.Fatal(err)

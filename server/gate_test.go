@@ -157,7 +157,7 @@ func TestNetworksTakeTurns(t *testing.T) {
 		done := make(chan answer, 1)
 		all.Go(func() { done <- from("203.0.113.1", "bob", "builder") })
 		synctest.Wait()
-		for range 3 { // the one that is under way, one of the many, and bob
+		for range 3 { // the sign-in under way, one of the waiting ones, and bob's
 			directory.let <- struct{}{}
 			synctest.Wait()
 		}

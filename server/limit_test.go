@@ -185,7 +185,7 @@ func TestOneIPv6NetworkCannotLockAUserOut(t *testing.T) {
 			l, clock := newTestLimiter(t, SignInLimits{})
 			failures := 0
 			for range 120 {
-				for n := range min(1<<(64-bits), 64) { // more only take longer
+				for n := range min(1<<(64-bits), 64) { // more addresses would only take longer
 					addr := [16]byte{0x20, 0x01, 0x0d, 0xb8}
 					addr[6], addr[7] = byte(n<<2), byte(n)
 					if bits > 48 {

@@ -322,7 +322,7 @@ func TestAnOwnerWhoComesBackTooLateEndsTheThiefsSession(t *testing.T) {
 	}
 	h.advance(time.Second)
 	back := h.refresh(owner.RefreshToken)
-	for tries := 0; back.status == 409 && tries < 20; tries++ { // for as long as it may be a delayed duplicate
+	for tries := 0; back.status == 409 && tries < 20; tries++ { // while it counts as a delayed duplicate
 		goOn()
 		back = h.refresh(owner.RefreshToken)
 	}

@@ -167,7 +167,7 @@ type countingStore struct {
 
 func (s countingStore) Ping(ctx context.Context) error {
 	s.pings.Add(1)
-	time.Sleep(100 * time.Millisecond) // the time of the bubble
+	time.Sleep(100 * time.Millisecond) // synctest time
 	return s.Store.Ping(ctx)
 }
 

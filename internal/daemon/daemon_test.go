@@ -89,7 +89,7 @@ func TestASessionSurvivesARestart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	session.Invalidate(token) // so that the next one is refreshed
+	session.Invalidate(token) // so that the next call refreshes
 	if refreshed, err := session.Token(t.Context()); err != nil || refreshed == token {
 		t.Errorf("after the restart: %v", err)
 	}

@@ -28,8 +28,8 @@ type site struct {
 	config daemon.Config
 	daemon *daemon.Daemon
 	stop   func() error
-	// save keeps a copy of the store as it is; goBack puts it in the store's place.
-	// takeAway and bringBack are nil where the store is part of the daemon.
+	// save copies the store; goBack replaces the store by that copy. takeAway and
+	// bringBack are nil for a store that is part of the daemon.
 	save, goBack, takeAway, bringBack func()
 
 	mu     sync.Mutex
@@ -225,7 +225,7 @@ func TestAStoreThatGoesBack(t *testing.T) {
 func TestAStoreThatIsAwayForAWhile(t *testing.T) {
 	sites(t, func(s *site) {
 		if s.takeAway == nil {
-			return // a file is not away
+			return // the daemon always reaches a file
 		}
 		ann, annStore := s.signIn()
 		token, err := ann.Token(s.Context())

@@ -67,7 +67,7 @@ func TestAReaderThatStalls(t *testing.T) {
 		for range written {
 			write(t, w, line)
 		}
-		synctest.Wait() // one line is on its way, the others wait
+		synctest.Wait() // the goroutine is writing one line, the others wait
 		lines := bufio.NewReader(read)
 		passed := 0
 		for {

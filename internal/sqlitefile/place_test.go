@@ -27,7 +27,7 @@ func TestABackupWithoutHardLinks(t *testing.T) {
 			if text, err := os.ReadFile(file); err != nil || string(text) != "backup" {
 				t.Errorf("%q, %v", text, err)
 			}
-			_ = os.Remove(whole) // with a link, it is the same file
+			_ = os.Remove(whole) // after a hard link, whole is a second name of the file
 			if err := os.WriteFile(whole, []byte("another"), 0o600); err != nil {
 				t.Fatal(err)
 			}

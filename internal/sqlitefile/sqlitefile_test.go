@@ -44,7 +44,7 @@ func TestTheMasterKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 		}
 	}
 	if runtime.GOOS == "windows" {
-		return // no such modes
+		return // the system has no such modes
 	}
 	for file, want := range map[string]os.FileMode{filepath.Dir(path): 0o700, path + ".key": 0o600, path + ".lock": 0o600} {
 		if info, err := os.Stat(file); err != nil || info.Mode().Perm() != want {
