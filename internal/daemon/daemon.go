@@ -121,11 +121,11 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		return nil, err
 	}
 	if warning := d.place.Warning(); warning != "" {
-		config.Logger.WarnContext(ctx, "the store may lose what was answered", "why", warning)
+		config.Logger.WarnContext(ctx, "the store may lose changes that the server has confirmed", "why", warning)
 	}
 	if path := config.Store.Path(); path != "" {
 		for _, problem := range sqlitefile.Exposed(path) {
-			config.Logger.WarnContext(ctx, "others on this machine can get at the data", "problem", problem)
+			config.Logger.WarnContext(ctx, "other users of this machine can access the data", "problem", problem)
 		}
 	}
 	d.keys, err = keys.Open(ctx, keys.Config{
