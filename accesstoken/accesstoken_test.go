@@ -74,7 +74,7 @@ func keySet(t testing.TB, keys ...accesstoken.SigningKey) *accesstoken.KeySet {
 	return set
 }
 
-// A source has a key set, and after a Reload another, or an error.
+// A source is a KeySource. Reload replaces its key set by another one, or fails.
 type source struct {
 	set, reloaded *accesstoken.KeySet
 	err           error
@@ -238,7 +238,7 @@ func TestTheZeroKeySignsNothing(t *testing.T) {
 	}
 }
 
-// A token is good until the second that its expiry names has begun.
+// The verifier accepts a token until the second of its expiry begins.
 func TestExpiry(t *testing.T) {
 	key := generate(t, accesstoken.ES256)
 	text := sign(t, key, alice())
@@ -254,7 +254,7 @@ func TestExpiry(t *testing.T) {
 	}
 }
 
-// Signing keys change: a verifier that meets a new one looks for it, once.
+// A verifier that gets a token with an unknown key reloads the key set, once.
 func TestAVerifierLooksForAKeyThatItDoesNotKnow(t *testing.T) {
 	known, unknown := generate(t, accesstoken.ES256), generate(t, accesstoken.EdDSA)
 	old := keySet(t, known)
@@ -308,7 +308,7 @@ func TestNewVerifierNamesTheMissingField(t *testing.T) {
 }
 
 // withS returns the token with the other value of s that its ES256 signature can have, if
-// the one that it has is to be changed. It leaves other signatures alone.
+// change is true for the current one. It does not change signatures of other algorithms.
 func withS(t *testing.T, token string, change func(s, half *big.Int) bool) string {
 	t.Helper()
 	head, encoded := token[:strings.LastIndex(token, ".")], token[strings.LastIndex(token, ".")+1:]
@@ -327,8 +327,8 @@ func withS(t *testing.T, token string, change func(s, half *big.Int) bool) strin
 	return head + "." + base64.RawURLEncoding.EncodeToString(signature)
 }
 
-// A good token is taken apart and put together wrongly, with the right key where
-// that makes the forgery harder to see.
+// The test changes a valid token, and signs the result with the right key where that makes
+// the forgery harder to detect.
 func TestForgedTokens(t *testing.T) {
 	key := generate(t, accesstoken.ES256)
 	v := verifier(t, &source{set: keySet(t, key)}, now)

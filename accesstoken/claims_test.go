@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The names that are found in an object are those that encoding/json finds.
+// memberNames finds the names that encoding/json finds.
 func FuzzMemberNames(f *testing.F) {
 	for _, s := range []string{
 		`{}`, `{"a":1}`, `{"a":{"b":1},"c":["d",{"e":"f"}],"g":"h"}`, `{"a\"b":"c\\","d":"\\\""}`, `{"":[],"a" : "," }`, `{"{":"}","[":"]"}`,

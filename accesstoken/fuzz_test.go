@@ -7,8 +7,7 @@ import (
 	"github.com/tandem-auth/tandem/accesstoken"
 )
 
-// Whatever the text is, a verifier answers with an error, unless it is a token
-// that its key has signed.
+// A verifier returns an error for every text that is not a token signed by its key.
 func FuzzVerify(f *testing.F) {
 	key := generate(f, accesstoken.EdDSA)
 	good := sign(f, key, alice())
@@ -27,7 +26,7 @@ func FuzzVerify(f *testing.F) {
 	})
 }
 
-// Whatever the PEM is, what is parsed signs and survives a round trip.
+// Every key that ParseSigningKey accepts can sign and survives a round trip.
 func FuzzParseSigningKey(f *testing.F) {
 	for _, alg := range []accesstoken.Algorithm{accesstoken.ES256, accesstoken.EdDSA} {
 		text, err := generate(f, alg).MarshalPEM()

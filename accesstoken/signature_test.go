@@ -36,7 +36,7 @@ func TestES256SignaturesAreDeterministic(t *testing.T) {
 	}
 }
 
-// Numbers that are short have zeros before them: among so many signatures, some have.
+// sign pads short numbers with zeros. Among so many signatures, some have short numbers.
 func TestEveryES256SignatureHolds(t *testing.T) {
 	key, err := GenerateSigningKey(ES256)
 	if err != nil {

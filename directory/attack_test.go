@@ -18,9 +18,9 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// Two accounts of an attacker sign in correctly, over 20 connections, all the time
-// and at once again when they are refused. Thirty strangers then sign in once each,
-// at the attacker's address or at addresses of their own: every one gets in.
+// An attacker with two accounts signs in correctly over 20 connections without pause, and
+// retries at once when refused. Meanwhile thirty other users sign in once each, from the
+// attacker's address or from their own: all of them succeed.
 func TestTwoAccountsKeepNobodyElseOut(t *testing.T) {
 	for name, own := range map[string]bool{"from one address": false, "from addresses of their own": true} {
 		t.Run(name, func(t *testing.T) {

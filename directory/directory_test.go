@@ -106,7 +106,7 @@ func TestNamesAndPasswordsThatAreRefused(t *testing.T) {
 	}
 }
 
-// Whoever pastes a name or has a keyboard that completes it sends a space with it.
+// A user who pastes a name, or whose keyboard completes it, may send a space with it.
 func TestSpacesAroundANameDoNotCount(t *testing.T) {
 	d, _ := newDirectory(t, cheap)
 	add(t, d, "ann", right)
@@ -217,7 +217,7 @@ func TestWhoWaitsForATurnMayGiveUp(t *testing.T) {
 	all.Wait()
 }
 
-// A flood of sign-ins is turned away, and does not queue for minutes.
+// The directory refuses excess sign-ins at once instead of queueing them for minutes.
 func TestTheQueueIsBounded(t *testing.T) {
 	d, _ := newDirectory(t, directory.Config{Concurrency: 1})
 	add(t, d, "ann", right)
@@ -245,8 +245,8 @@ func TestTheQueueIsBounded(t *testing.T) {
 	}
 }
 
-// A sign-in that has seen the old password is no good once there is a new one, or
-// another user of that name. A hash of another cost changes nothing.
+// The identity from a sign-in is no longer valid after a change of the password, or if
+// another user has the name. Replacing a hash by one of another cost keeps it valid.
 func TestWhetherASignInIsStillValid(t *testing.T) {
 	d, users := newDirectory(t, cheap)
 	add(t, d, "ann", right)
@@ -281,7 +281,7 @@ func TestWhetherASignInIsStillValid(t *testing.T) {
 	want(false, "with another user of that name")
 }
 
-// A name that nobody has costs what a wrong password costs: compare the two.
+// Compare the two: an unknown name must cost as much as a wrong password.
 func BenchmarkAuthenticate(b *testing.B) {
 	d, _ := newDirectory(b, directory.Config{})
 	add(b, d, "ann", right)

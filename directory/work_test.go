@@ -6,8 +6,8 @@ import (
 	"github.com/alexedwards/argon2id"
 )
 
-// The cost of hashes was changed. A wrong password for a user whose hash is of before,
-// for one whose hash is of after and for nobody take equally long.
+// An operator has changed the cost of hashes. A wrong password takes equally long for a
+// user with an older hash, for a user with a newer one and for an unknown user.
 func TestWrongPasswordsTakeEquallyLong(t *testing.T) {
 	for name, c := range map[string]struct{ before, after Config }{
 		"the cost is the same":       {Config{Memory: 64, Iterations: 2}, Config{Memory: 64, Iterations: 2}},
@@ -49,7 +49,7 @@ func TestWrongPasswordsTakeEquallyLong(t *testing.T) {
 	}
 }
 
-// What fills up does not take more memory than a hash does.
+// fill uses no more memory than a hash does.
 func TestFillingUpTakesNoMoreMemoryThanAHash(t *testing.T) {
 	e := evenWork{params: argon2id.Params{Memory: 64, Iterations: 1, SaltLength: 16, KeyLength: 32}}
 	dear := argon2id.Params{Memory: 1024, Iterations: 3}

@@ -66,7 +66,7 @@ func manager(t testing.TB, config keys.Config) *keys.Manager {
 	return m
 }
 
-// anybody may sign in.
+// anybody is a directory that lets every user sign in.
 type anybody struct{}
 
 func (anybody) Authenticate(_ context.Context, name, _ string) (server.Identity, error) {
@@ -177,9 +177,9 @@ func kid(t testing.TB, p pair) string {
 	return h.Kid
 }
 
-// Three servers, a session that hops between them for half a year, and keys that
-// change every 30 days: every server takes at once what any other made, a key is
-// published for a day before it makes a token, each is made once, and old ones go.
+// One session uses three servers by turns for half a year, while keys change every 30
+// days. Every server accepts the tokens of the others at once; each key is published for
+// a day before it makes a token, is made by one server only, and is deleted in the end.
 func TestHalfAYearOnThreeServers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const day = 24 * time.Hour
@@ -248,7 +248,7 @@ func TestAServerThatWasAway(t *testing.T) {
 
 var errBroken = errors.New("the database is away")
 
-// A token whose key cannot be looked for ends no session.
+// A token with an unknown key ends no session while the server cannot reload the keys.
 func TestAStoreThatIsAwayEndsNoSession(t *testing.T) {
 	store, master := newStore(t), newMaster(t)
 	p := newNode(t, store, keys.Config{MasterKeys: []keys.MasterKey{master}}).signIn(t)
@@ -278,8 +278,8 @@ type switching struct {
 
 func (s *switching) Reload(context.Context) error { return s.err }
 
-// A store that has gone back to before a key was made is given it again by the
-// servers that run.
+// After the store has gone back to a time before a key was made, the running servers put
+// the key back into it.
 func TestAStoreThatGoesBackLosesNoKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, master := newStore(t), newMaster(t)
@@ -312,8 +312,8 @@ func TestAStoreThatGoesBackLosesNoKey(t *testing.T) {
 	})
 }
 
-// The first key of another algorithm is published before it is used, and servers with
-// different ones get along.
+// The first key of another algorithm is published before its first use, and servers with
+// different algorithms accept each other's tokens.
 func TestAnotherAlgorithm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, master := newStore(t), newMaster(t)
@@ -353,8 +353,8 @@ func TestAnotherAlgorithm(t *testing.T) {
 	})
 }
 
-// A key makes tokens from its instant on, whether or not the server has looked into the
-// store since.
+// A key makes tokens from its ActiveFrom on, even if the server has not read the store
+// since.
 func TestAKeyIsUsedFromItsInstantOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store, master := newStore(t), newMaster(t)

@@ -69,9 +69,9 @@ func (n node) status(p pair) int {
 	return w.Code
 }
 
-// Within seconds no server signs with a revoked key, publishes it or takes what it
-// signed; sessions go on; and no server puts the key back, not even into a store that
-// has gone back to before.
+// Within seconds of a revocation no server signs with the key, publishes it or accepts its
+// tokens. Sessions go on. No server puts the key back, even after the store has gone back
+// to a time before the revocation.
 func TestARevokedSigningKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, 3, keys.DefaultPollEvery)
@@ -116,7 +116,7 @@ func TestARevokedSigningKey(t *testing.T) {
 	})
 }
 
-// A revoked refresh key ends what it made, and only that.
+// After the revocation of a refresh key, the servers refuse its tokens, and no others.
 func TestARevokedRefreshKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, 2, keys.DefaultPollEvery)
@@ -139,8 +139,8 @@ func TestARevokedRefreshKey(t *testing.T) {
 	})
 }
 
-// The next key takes the place of a revoked one, and what the one before it made stays
-// good: an old key makes no token again.
+// The next key, and never an older one, replaces a revoked key. The tokens of the key
+// before the revoked one stay valid.
 func TestTheNextKeyTakesThePlaceOfARevokedOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, 2, time.Hour)
@@ -174,7 +174,7 @@ func TestTheNextKeyTakesThePlaceOfARevokedOne(t *testing.T) {
 	})
 }
 
-// A key that was rotated by hand is published before it is used, and nobody notices.
+// A key that Rotate makes is published before its first use, and every session goes on.
 func TestRotatingByHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, 2, keys.DefaultPollEvery)
@@ -195,8 +195,8 @@ func TestRotatingByHand(t *testing.T) {
 	})
 }
 
-// A token is not called unknown because the store was read a moment before its key got
-// there.
+// A server does not refuse a token as unknown because it read the store just before the
+// token's key was saved.
 func TestAKeyThatIsNewerThanTheLastRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, 1, time.Hour)
@@ -214,7 +214,7 @@ func TestAKeyThatIsNewerThanTheLastRead(t *testing.T) {
 	})
 }
 
-// countingStore counts the reads, and fails them if it is told to.
+// countingStore counts the reads, and fails them if the test says so.
 type countingStore struct {
 	keys.Store
 	reads atomic.Int64
@@ -230,8 +230,7 @@ func (s *countingStore) LoadKeys(ctx context.Context) ([]byte, int64, error) {
 	return s.Store.LoadKeys(ctx)
 }
 
-// Tokens with unknown keys share the reads that they cause, and the wait for a store
-// that hangs.
+// Concurrent tokens with unknown keys share one read of the store, even if it hangs.
 func TestUnknownKeysShareAReadOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &countingStore{Store: newStore(t)}

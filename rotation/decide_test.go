@@ -8,8 +8,8 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// The tables below take their names from this little story: the session's
-// current token is generation 5, branch 50, confirmed at noon.
+// In the tables below, the session's current token is generation 5, branch 50,
+// confirmed at noon.
 var (
 	noon    = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	current = rotation.Position{Generation: 5, Branch: 50}
@@ -151,8 +151,8 @@ func TestDecideRefusesWhateverTheTokenOnce(t *testing.T) {
 	}
 }
 
-// The sliding lifetime needs no write: a token is good for RefreshTTL from its
-// own issue, whenever the session began.
+// The lifetime slides without a write: a token is valid for RefreshTTL from its own
+// issue, whenever the session began.
 func TestEachTokenSlidesTheLifetime(t *testing.T) {
 	s, p := state(), policy()
 	now := noon
@@ -171,8 +171,8 @@ func TestEachTokenSlidesTheLifetime(t *testing.T) {
 	}
 }
 
-// A delayed duplicate does no harm however old the token is: the session has been
-// refreshed a moment ago.
+// A delayed duplicate does not end the session, however old the token is, if another
+// token was confirmed within the leeway.
 func TestWithinTheLeewayAnOlderTokenIsStaleWhateverItsAge(t *testing.T) {
 	s := state()
 	s.ConfirmedAt = noon.Add(30 * 24 * time.Hour)
@@ -183,8 +183,9 @@ func TestWithinTheLeewayAnOlderTokenIsStaleWhateverItsAge(t *testing.T) {
 	}
 }
 
-// The server's clock was behind when the current token was confirmed, and is right
-// now. No token is issued earlier than the one that it replaces, so its issue tells.
+// The server's clock was behind when the current token was confirmed, and is right now.
+// The server issues no token earlier than the one that it replaces, so Decide counts the
+// token's age from its issue.
 func TestTheCurrentTokenIsNoOlderThanItsIssue(t *testing.T) {
 	s := state()
 	s.ConfirmedAt = noon.Add(-365 * 24 * time.Hour)
@@ -202,9 +203,8 @@ func TestATokenFarAheadOfTheStoreIsNotMistakenForAnOlderOne(t *testing.T) {
 	}
 }
 
-// Whatever is presented whenever: a session that has ended stays as it is, a session
-// that somebody is told has ended has ended, and nothing else changes a state than
-// the verdict says.
+// For every sequence of tokens and times: an ended session does not change, a session
+// whose end a client is told has ended, and a state changes only as the verdict says.
 func FuzzDecide(f *testing.F) {
 	f.Add(uint32(5), uint64(50), uint32(6), uint64(60), int64(0), int64(0), int64(time.Second), int64(10*time.Second), int64(-1), uint32(16), false)
 	f.Add(uint32(5), uint64(50), uint32(5), uint64(51), int64(-1), int64(lifetime), int64(lifetime), int64(0), int64(0), uint32(0), false)

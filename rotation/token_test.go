@@ -164,8 +164,7 @@ func TestCodecIsSafeForConcurrentUse(t *testing.T) {
 	wg.Wait()
 }
 
-// Whatever is presented, Decode either refuses it or it is, to the character,
-// what Encode makes of the result.
+// Decode refuses every text that differs from what Encode returns for the decoded token.
 func FuzzDecode(f *testing.F) {
 	codec := newCodec(f, key(7, 'a'))
 	f.Add(codec.Encode(sampleToken()))

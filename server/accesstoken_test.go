@@ -124,8 +124,8 @@ func TestSigningKeysRotate(t *testing.T) {
 	h.call("GET", "/auth/me", old.AccessToken).want(t, 401, "invalid_token", "")
 }
 
-// What a forged token may look like, the tests of package accesstoken go through.
-// Here are the answers to some, and tokens that only the store shows to be bad.
+// The tests of package accesstoken cover forged tokens. This one checks the server's
+// answers to some of them, and to tokens that only the store shows to be invalid.
 func TestForgedAccessTokens(t *testing.T) {
 	h := newHarness(t)
 	good := h.signedIn().AccessToken

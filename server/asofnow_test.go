@@ -60,8 +60,8 @@ func TestADisabledUsersSessionEndsAtTheNextRefresh(t *testing.T) {
 	h.call("GET", "/auth/me", a.AccessToken).want(t, 401, "invalid_token", "revoked")
 }
 
-// Whatever is wrong with the directory, the session lives, and the same token is good
-// when the directory is well again.
+// While the directory fails, the session goes on, and the server accepts the same token
+// when the directory works again.
 func TestADirectoryThatFailsEndsNoSession(t *testing.T) {
 	for name, now := range map[string]func(context.Context, server.Identity) (server.Identity, error){
 		"it is down": func(context.Context, server.Identity) (server.Identity, error) {
@@ -104,7 +104,7 @@ func TestADirectoryThatFailsEndsNoSession(t *testing.T) {
 	}
 }
 
-// Tokens that are refused anyway ask nobody.
+// The server does not ask the directory about a token that it refuses anyway.
 func TestARefusedRefreshDoesNotAskTheDirectory(t *testing.T) {
 	h, people := newChangingPeople(t, func(*server.Config) {})
 	a := h.signedIn()

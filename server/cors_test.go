@@ -89,8 +89,8 @@ func TestOriginsAsPeopleWriteThem(t *testing.T) {
 	}
 }
 
-// What front ends and their libraries add to a request does not make the browser hold it
-// back, unless the operator says so.
+// A browser sends a request with headers that front ends and their libraries add, unless
+// the operator has limited the headers.
 func TestPreflightsForTheHeadersOfFrontEnds(t *testing.T) {
 	const headers = "authorization,baggage,content-type,sentry-trace,traceparent,tracestate,x-request-id,x-requested-with,x-tenant-id"
 	for _, c := range []struct {

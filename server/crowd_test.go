@@ -68,7 +68,7 @@ func TestHowManySessionsAUserMayHave(t *testing.T) {
 	}
 }
 
-// A database of before has more: sign-ins end them some at a time.
+// An older database has more sessions per user: each sign-in ends some of them.
 func TestFarTooManySessions(t *testing.T) {
 	h := newHarness(t, func(c *server.Config) { c.MaxSessions = -1 })
 	for range 150 {
@@ -115,9 +115,9 @@ func TestTheListComesInPages(t *testing.T) {
 	}
 }
 
-// A session that nobody can refresh any more is not shown, and one that somebody can is,
-// though it was idle for longer than a refresh token lasts: its current token was
-// presented again meanwhile, as when a reply is lost, and the successor of then is good.
+// The server does not list a session that no client can refresh any more. It lists one
+// that was confirmed longer ago than a refresh token lives if a client has presented the
+// current token again since, because the successor from that reply is still valid.
 func TestDeadSessionsAreNotListed(t *testing.T) {
 	h := newHarness(t)
 	never, once, again := h.signedIn(), h.signedIn(), h.signedIn()
@@ -143,7 +143,7 @@ func TestDeadSessionsAreNotListed(t *testing.T) {
 	}
 }
 
-// What is dead for sure ends when its user next signs in, and is swept thereafter.
+// A session that is dead for sure ends at its user's next sign-in, and is swept later.
 func TestDeadSessionsAreNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })
@@ -160,8 +160,8 @@ func TestDeadSessionsAreNotKept(t *testing.T) {
 	})
 }
 
-// A machine that comes up with the clock ahead has an hour to put it right: a sign-in
-// meanwhile ends no sessions that only look dead.
+// A machine has started with its clock ahead. For an hour, sign-ins end no sessions that
+// only look dead.
 func TestAClockThatIsAheadEndsNoSessions(t *testing.T) {
 	h := newHarness(t)
 	a := h.signedIn()
@@ -189,8 +189,8 @@ func (s *slowStore) End(ctx context.Context, id rotation.SessionID, reason rotat
 	return s.Store.End(ctx, id, reason, at)
 }
 
-// What does not end in time goes on to end by itself. A session that begins meanwhile
-// is not meant.
+// The server ends in the background the sessions that it could not end in time, but not a
+// session that began later.
 func TestSigningOutEverywhereGoesOnByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := &slowStore{}

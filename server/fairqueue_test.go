@@ -60,8 +60,8 @@ func TestWhoIsNotReadyKeepsThePlace(t *testing.T) {
 	}
 }
 
-// Where there is no room, the longest line has to make some, and nobody who has
-// less than the one who comes.
+// When the queue is full, a new sign-in displaces one from the longest line, but never one
+// of a user or a network that has fewer than the new sign-in's own.
 func TestRoomInTheQueue(t *testing.T) {
 	for _, c := range []struct{ name, there, comes, loses string }{
 		{"a user has a line of their own", "a1 a1 a1", "a1", "a1"},

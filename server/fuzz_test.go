@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// Whatever the header says, the outcome is a token that a header could carry,
-// or one of two errors.
+// For every header, parseBearer returns a token that a header can carry, or one of two
+// errors.
 func FuzzParseBearer(f *testing.F) {
 	for _, s := range []string{
 		"", "Bearer", "Bearer ", "Bearer abc", "bearer  abc== ", "BEARER a.b-c_d~e+f/g", "Basic YTpi",
@@ -63,7 +63,7 @@ func TestParseBearer(t *testing.T) {
 	}
 }
 
-// Whatever the body is, the outcome is fields, or an answer below 500.
+// For every body, parsing returns fields, or an answer with a status below 500.
 func FuzzBody(f *testing.F) {
 	for _, s := range []string{
 		`{"refreshToken":"x"}`, `{"refreshToken":null}`, `{"refreshToken":1}`, `{"refreshToken":"\ud800"}`,

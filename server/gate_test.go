@@ -35,8 +35,8 @@ func (d *slowDirectory) Authenticate(ctx context.Context, username, password str
 	return d.people.Authenticate(ctx, username, password)
 }
 
-// A sign-in that is under way has not failed. Ten passwords of a user may be wrong,
-// so that no more are checked at once, but the others wait for the first ones.
+// A sign-in under way does not count as failed. Ten passwords of a user may be wrong, so
+// the directory checks no more than ten at once; the other sign-ins wait for those.
 func TestManySignInsOfAUserAtTheSameMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		directory := newSlowDirectory()
@@ -54,7 +54,7 @@ func TestManySignInsOfAUserAtTheSameMoment(t *testing.T) {
 	})
 }
 
-// Twelve wrong passwords at the same moment: ten are looked at.
+// Of twelve wrong passwords at the same moment the directory checks ten.
 func TestManyGuessesAtTheSameMoment(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		directory := newSlowDirectory()
@@ -82,7 +82,7 @@ func TestManyGuessesAtTheSameMoment(t *testing.T) {
 	})
 }
 
-// The wait for a turn is bounded, and ends with the client.
+// The wait for a turn is bounded, and ends when the client disconnects.
 func TestWaitingForATurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		directory := newSlowDirectory()

@@ -51,7 +51,7 @@ func TestFromContextOutsideOfAGuard(t *testing.T) {
 	}
 }
 
-// TestAPanicOfTheProgramWedgesNothing: the next request is served as ever.
+// After a panic of the program the server answers the next request as usual.
 func TestAPanicOfTheProgramWedgesNothing(t *testing.T) {
 	h := newHarness(t)
 	boom := true

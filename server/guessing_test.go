@@ -14,8 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// An operator sees whom somebody tries to be, where from, and never the name that
-// was typed.
+// An event shows the operator which user a failed sign-in was for and its address, and
+// never the name that the client sent.
 func TestGuessingIsSeen(t *testing.T) {
 	h := newHarness(t)
 	for range 10 {
@@ -54,8 +54,8 @@ func TestASignInThatThereIsNoRoomForIsSeen(t *testing.T) {
 	})
 }
 
-// Behind a proxy that is not trusted all clients share one address: its operator is
-// told, now and then.
+// Behind a proxy that is not trusted, all clients share one address. The server warns the
+// operator of that, but not for every request.
 func TestAProxyThatIsNotTrusted(t *testing.T) {
 	for name, c := range map[string]struct {
 		remote    string
@@ -99,9 +99,9 @@ func TestAProxyThatIsNotTrusted(t *testing.T) {
 	}
 }
 
-// Many addresses guess at alice's password. A device that she has signed in on before
-// shows a refresh token of then, though its session has ended, and gets through from
-// an address that she never was at. Nobody else's token helps, nor a forged one.
+// Many addresses guess alice's password. A device on which she has signed in before sends
+// a refresh token of that session, which has ended, and can sign in from an address that
+// is new for her. A token of another user does not help, nor does a forged one.
 func TestADeviceThatHasSignedInBeforeGetsThrough(t *testing.T) {
 	h := newHarness(t)
 	hers, his := h.signedIn(), h.signIn("bob", "builder")

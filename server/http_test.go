@@ -229,7 +229,7 @@ func TestAClientThatHangsUpIsNoError(t *testing.T) {
 	h.refresh(a.RefreshToken).want(t, 200, "", "")
 }
 
-// A refusingStore confirms nothing, whatever it is asked.
+// A refusingStore never confirms a token.
 type refusingStore struct{ server.Store }
 
 func (s refusingStore) Confirm(ctx context.Context, id rotation.SessionID, _ rotation.Position, _ time.Time) (store.Confirmation, error) {
@@ -237,7 +237,7 @@ func (s refusingStore) Confirm(ctx context.Context, id rotation.SessionID, _ rot
 	return store.Confirmation{Session: session}, err
 }
 
-// A store that does not do as it should costs no session, and gives no token.
+// With a store that breaks its contract, the server ends no session and issues no token.
 func TestAStoreThatBreaksItsContract(t *testing.T) {
 	var log strings.Builder
 	h := newHarness(t, func(c *server.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })

@@ -97,7 +97,7 @@ func TestOneUserFromManyAddresses(t *testing.T) {
 	}
 }
 
-// A success costs a failure nothing, and has a bucket of its own.
+// Successful sign-ins have a bucket of their own, and take nothing from that of failures.
 func TestSuccessesCountApart(t *testing.T) {
 	l, clock := newTestLimiter(t, SignInLimits{})
 	for n := range 300 {
@@ -117,7 +117,8 @@ func TestSuccessesCountApart(t *testing.T) {
 	}
 }
 
-// Ten passwords may be wrong: more are not checked at once, though none has failed.
+// Ten passwords may be wrong. Therefore no more than ten are checked at once, even if none
+// has failed yet.
 func TestGuessesAtTheSameTimeCannotExceedTheBurst(t *testing.T) {
 	l, _ := newTestLimiter(t, SignInLimits{})
 	a := l.attempt(signInOrigin{username: "alice", addr: home})
@@ -177,8 +178,8 @@ func TestABotnetCannotLockAUserOutOfTheirOwnAddress(t *testing.T) {
 	}
 }
 
-// What one customer of a provider has of IPv6 addresses does not lock a user out, be
-// it a /64, a /60, a /56 or a /48, for as long as it goes on.
+// One customer of a provider, with a /64, a /60, a /56 or a /48 of IPv6 addresses, cannot
+// lock a user out, however long the attack lasts.
 func TestOneIPv6NetworkCannotLockAUserOut(t *testing.T) {
 	for _, bits := range []int{64, 60, 56, 48} {
 		t.Run(fmt.Sprint("/", bits), func(t *testing.T) {
@@ -203,8 +204,8 @@ func TestOneIPv6NetworkCannotLockAUserOut(t *testing.T) {
 	}
 }
 
-// A device that has signed in before is known by a token of then: it has a bucket of
-// its own, wherever it is and whatever others do.
+// A device that proves with a token that its user has signed in on it before has a bucket
+// of its own, independent of its address and of other clients.
 func TestABotnetCannotLockAKnownDeviceOut(t *testing.T) {
 	l, _ := newTestLimiter(t, SignInLimits{})
 	for n := range 200 {

@@ -31,7 +31,7 @@ func TestSignOutWithTheAccessToken(t *testing.T) {
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "signed_out")
 }
 
-// Front ends send an empty object where they have nothing to say.
+// Some front ends send an empty object in place of an empty body.
 func TestSignOutWithTheAccessTokenAndABodyThatSaysNothing(t *testing.T) {
 	for _, body := range []string{`{}`, `{"refreshToken":null}`, `{"refreshToken":""}`} {
 		h := newHarness(t)

@@ -2,7 +2,7 @@ package server_test
 
 import "testing"
 
-// Names in any script sign in, and come back as they were typed.
+// Users with names in any script can sign in, and the server returns the names unchanged.
 func TestNamesInAnyScript(t *testing.T) {
 	people := somePeople()
 	for _, name := range []string{"小明", "Żółć", "مريم", "🚲"} {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// What is taken for an origin is written in one way only, in ASCII, and without anything
-// behind the host and port.
+// canonicalOrigin returns the same text for each form of an origin, in ASCII, and with
+// nothing after the host and port.
 func FuzzCanonicalOrigin(f *testing.F) {
 	for _, s := range []string{
 		"https://app.example.com", "HTTPS://App.Example.Com:443", "https://b\u00fccher.example", "capacitor://localhost", "http://[::1]:5173",

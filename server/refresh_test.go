@@ -89,8 +89,8 @@ func TestTheft(t *testing.T) {
 	h.call("GET", "/auth/me", thief.AccessToken).want(t, 401, "invalid_token", "reuse_detected")
 }
 
-// A thief who refreshes more often than every leeway would have every token of the
-// victim's look like a delayed duplicate. It only looks so for a while.
+// A thief refreshes more often than once per leeway. The server takes the victim's tokens
+// for delayed duplicates only for a limited number of generations.
 func TestAThiefWhoNeverRestsIsSeen(t *testing.T) {
 	h := newHarness(t)
 	stolen := h.signedIn().RefreshToken
@@ -109,7 +109,7 @@ func TestAThiefWhoNeverRestsIsSeen(t *testing.T) {
 	h.refresh(thief.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
 }
 
-// A machine comes up with the clock of another year, and puts it right later.
+// A machine starts with the clock of another year, and corrects it later.
 func TestAClockThatWasBehindSignsNobodyOut(t *testing.T) {
 	h := newHarness(t)
 	a := h.signedIn()
@@ -122,8 +122,8 @@ func TestAClockThatWasBehindSignsNobodyOut(t *testing.T) {
 	h.refresh(a.RefreshToken).want(t, 200, "", "")
 }
 
-// With a leeway of a minute and access tokens of two seconds, an honest client is
-// far ahead of what a minute's delay holds back.
+// With a leeway of a minute and access tokens of two seconds, an honest client refreshes
+// many times while the network holds a request back for almost a minute.
 func TestALongLeewayReachesFurtherBack(t *testing.T) {
 	h := newHarness(t, func(c *server.Config) { c.Leeway, c.AccessTTL = time.Minute, 2*time.Second })
 	first := h.signedIn()
@@ -255,7 +255,7 @@ func TestEveryRefreshSlidesTheLifetime(t *testing.T) {
 	h.wantKinds(server.EventRefreshRefused, server.EventSessionEnded)
 }
 
-// A request that was sent in time may arrive a moment late.
+// The server accepts a request that was sent in time and arrives within the leeway.
 func TestTheLifetimeEndsWithALeeway(t *testing.T) {
 	const lifetime = 7 * 24 * time.Hour
 	h := newHarness(t)
@@ -271,8 +271,8 @@ func TestTheLifetimeEndsWithALeeway(t *testing.T) {
 	h.refresh(newer).want(t, 200, "", "")
 }
 
-// Whoever is told that the session has expired can rely on it: it has ended, for
-// those too who hold a younger token.
+// When the server tells a client that the session has expired, the session has ended, for
+// clients with a newer token too.
 func TestWhatIsRefusedAsExpiredEndsTheSession(t *testing.T) {
 	for _, c := range []struct {
 		name    string
@@ -306,8 +306,9 @@ func shortLived(c *server.Config) {
 	c.AccessTTL, c.RefreshTTL, c.Leeway = time.Second, 6*time.Second, 2*time.Second
 }
 
-// The owner comes back after the refresh lifetime. A thief has gone on meanwhile. An
-// owner who is told that the session has ended must not leave it to the thief.
+// The owner presents a token after the refresh lifetime, and a thief has used the session
+// meanwhile. When the server tells the owner that the session has ended, it must have
+// ended for the thief too.
 func TestAnOwnerWhoComesBackTooLateEndsTheThiefsSession(t *testing.T) {
 	h := newHarness(t, shortLived)
 	owner := h.signedIn()
@@ -330,8 +331,8 @@ func TestAnOwnerWhoComesBackTooLateEndsTheThiefsSession(t *testing.T) {
 	h.refresh(thief.RefreshToken).want(t, 400, "invalid_grant", "reuse_detected")
 }
 
-// The thief has successors of the stolen token made for as long as the owner is away,
-// and uses the last of them after the owner's has outlived the policy.
+// While the owner is away, the thief keeps getting successors of the stolen token, and
+// presents the last of them after the owner's token has expired.
 func TestAThiefWhoOnlyRetriesDoesNotOutliveTheOwner(t *testing.T) {
 	h := newHarness(t, shortLived)
 	shared := h.signedIn()

@@ -73,9 +73,8 @@ func ofAnotherKey(t *testing.T) (access, refresh string) {
 	return access, codec.Encode(rotation.Token{IssuedAt: time.Now()})
 }
 
-// Whatever is asked of a server whose store is away or hangs, the answer is 503 and
-// comes within seconds; a token whose key is not known is not called a bad one
-// either.
+// While the store is down or hangs, the server answers every request with 503 within
+// seconds, also one with a token whose key it does not know.
 func TestEveryAnswerWhileTheStoreIsAway(t *testing.T) {
 	e := enginetest.Postgres(t, "fsync=off")
 	url := enginetest.Database(t, e)
@@ -171,8 +170,8 @@ func (s countingStore) Ping(ctx context.Context) error {
 	return s.Store.Ping(ctx)
 }
 
-// /readyz cannot be used to load the store: however many ask, and hang up before
-// they are answered, the store is asked once a second.
+// Requests to /readyz cannot overload the store: the server pings it once a second,
+// however many clients ask, and disconnect before the answer.
 func TestReadyAsksTheStoreOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var pings atomic.Int64

@@ -11,8 +11,8 @@ import (
 	"github.com/tandem-auth/tandem/store"
 )
 
-// Sessions that are over stay for RefreshTTL, so that the holders of their
-// refresh tokens are told why, and are swept within the hour after that.
+// The server keeps ended sessions for RefreshTTL, so that it can tell clients with their
+// refresh tokens why they ended, and sweeps them within an hour after that.
 func TestSessionsAreSwept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })
@@ -34,7 +34,7 @@ func TestSessionsAreSwept(t *testing.T) {
 	})
 }
 
-// A machine that comes up with the clock ahead has an hour to put it right.
+// A machine has started with its clock ahead: the server sweeps nothing for an hour.
 func TestAStartSweepsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })

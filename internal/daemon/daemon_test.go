@@ -131,7 +131,8 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 	}
 }
 
-// An address that other machines reach is warned of, unless something with TLS is before it.
+// The daemon warns if other machines can reach its address, unless a proxy with TLS is in
+// front of it.
 func TestClearTextIsWarnedOf(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*daemon.Config)
@@ -161,7 +162,8 @@ func TestClearTextIsWarnedOf(t *testing.T) {
 	}
 }
 
-// The address that is printed answers: localhost is not every address of this machine.
+// The daemon answers at the URL that it prints. localhost is not every address of this
+// machine.
 func TestTheAddressThatIsPrintedAnswers(t *testing.T) {
 	for listen, want := range map[string]string{
 		"127.0.0.1:0": "http://localhost:", ":0": "http://localhost:", "127.0.1.1:0": "http://127.0.1.1:",
@@ -186,7 +188,7 @@ func TestTheAddressThatIsPrintedAnswers(t *testing.T) {
 	}
 }
 
-// slow is a page that takes until it is told to go on.
+// slow is a page that does not answer until the test tells it to.
 func slow(began chan<- struct{}, goOn <-chan struct{}) func(*server.Server) http.Handler {
 	return func(*server.Server) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -219,7 +221,7 @@ func TestRequestsUnderWayAreFinished(t *testing.T) {
 	}
 }
 
-// A load balancer goes on sending requests until it has asked /readyz.
+// A load balancer sends requests until it has read the 503 of /readyz.
 func TestTheDrainDelayGivesALoadBalancerTime(t *testing.T) {
 	c := config(t.TempDir())
 	c.DrainDelay = 2 * time.Second

@@ -22,7 +22,7 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// A site is a store, the daemon on it, and what befalls the store.
+// A site is a store, the daemon on it, and functions that make the store fail.
 type site struct {
 	*testing.T
 	config daemon.Config
@@ -50,7 +50,7 @@ func (s *site) halt() {
 	}
 }
 
-// An engine is what enginetest starts.
+// An engine is a database server that package enginetest starts.
 type engine interface {
 	Start() error
 	Stop() error
@@ -132,7 +132,7 @@ func (s *site) note(e server.Event) {
 	s.events = append(s.events, e.Kind)
 }
 
-// signIn returns a session of the real client, and where it keeps its pair.
+// signIn returns a session of the real client, and the store that keeps its pair.
 func (s *site) signIn() (*tandem.Session, *tandem.MemoryStore) {
 	s.Helper()
 	transport := &http.Transport{}
@@ -180,8 +180,8 @@ func (s *site) post(path, body string) *http.Response {
 	return resp
 }
 
-// A store that is put back to an earlier state costs nobody a session, and brings
-// none back that had ended before the copy was made; the operator is told.
+// After a store has gone back to an earlier state, every session goes on, except those
+// that had ended before the copy was made. The daemon tells the operator.
 func TestAStoreThatGoesBack(t *testing.T) {
 	sites(t, func(s *site) {
 		ann, _ := s.signIn()
@@ -220,8 +220,8 @@ func TestAStoreThatGoesBack(t *testing.T) {
 	})
 }
 
-// While the store is away the server says so, and when to come again; once it is
-// back all goes on, without a restart and without a sign-in.
+// While the store is down, the server answers 503 with Retry-After. When the store is
+// back, the client's session goes on without a restart and without a sign-in.
 func TestAStoreThatIsAwayForAWhile(t *testing.T) {
 	sites(t, func(s *site) {
 		if s.takeAway == nil {

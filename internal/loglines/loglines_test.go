@@ -56,8 +56,8 @@ func TestLinesArriveInOrder(t *testing.T) {
 	closeTwice(t, loglines.New(&got, note))
 }
 
-// While nobody reads, no writer waits. Once somebody does, the first megabyte arrives, and
-// how much is missing.
+// While the reader is stalled, Write does not block. When the reader reads again, it gets
+// the first megabyte, and the number of dropped lines.
 func TestAReaderThatStalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		read, to := io.Pipe()
@@ -106,7 +106,7 @@ func TestAReaderThatStallsAtTheEnd(t *testing.T) {
 	})
 }
 
-// away fails while its reader is away.
+// away is a writer whose writes fail while its reader is away.
 type away struct {
 	mu   sync.Mutex
 	away bool

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// A backup gets its name on file systems without hard links, too, and replaces nothing.
+// place also works on file systems without hard links, and replaces no file.
 func TestABackupWithoutHardLinks(t *testing.T) {
 	noLinks := func(from, to string) error {
 		return &os.LinkError{Op: "link", Old: from, New: to, Err: syscall.EPERM}

@@ -12,7 +12,8 @@ import (
 	"github.com/tandem-auth/tandem/keys"
 )
 
-// Secrets as people and platforms have them, and what is said of those that are open.
+// The permissions that people and platforms give to secrets, and the error for each
+// that is too open.
 func TestModesOfSecrets(t *testing.T) {
 	const root, us, somebody = 0, 1000, 1001
 	for name, c := range map[string]struct {
@@ -62,8 +63,8 @@ func masterKeyText(t *testing.T) []byte {
 	return key.Marshal()
 }
 
-// A secret that is mounted read-only is read, whatever its mode, and through the links
-// that Kubernetes makes.
+// ReadMasterKeys accepts a secret on a read-only mount, whatever its mode, and follows the
+// links that Kubernetes makes.
 func TestASecretThatIsMountedReadOnly(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("mounts, as root on Linux")
@@ -96,7 +97,8 @@ func TestASecretThatIsMountedReadOnly(t *testing.T) {
 	}
 }
 
-// What is no file does not hang, and a pipe from a shell's <(…) is read.
+// ReadMasterKeys does not hang for a path that is not a regular file, and reads a pipe
+// from a shell's <(…).
 func TestASecretFromAPipe(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "fifo")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

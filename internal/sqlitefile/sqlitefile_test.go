@@ -53,7 +53,8 @@ func TestTheMasterKeyIsMadeOnceAndForItsOwnerAlone(t *testing.T) {
 	}
 }
 
-// What others can read or write is named, with the cure; what is made here is nobody else's.
+// Exposed names each file that others can read or write, and the command that corrects it.
+// Files that the package itself makes are not among them.
 func TestWhatOthersCanGetAt(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows has no such modes")
@@ -115,8 +116,8 @@ func TestASecondServerIsKeptOut(t *testing.T) {
 	lock(t, path)
 }
 
-// Whatever is wrong with the file of the master key, it is named, shown nothing of,
-// and stays as it is.
+// If the file of the master key is invalid, the error names the file and contains nothing
+// of it, and the file stays unchanged.
 func TestMasterKeyFilesThatAreRefused(t *testing.T) {
 	for name, c := range map[string]struct {
 		content string
@@ -150,7 +151,7 @@ func TestMasterKeyFilesThatAreRefused(t *testing.T) {
 	}
 }
 
-// A file that only looks like a backup reaches nothing outside of the folder.
+// Restoring a forged backup writes nothing outside of the folder.
 func TestRestoreTakesNothingButABackup(t *testing.T) {
 	for name, entries := range map[string]map[string]string{
 		"a path upwards":  {"../tandem.db": "x"},

@@ -35,7 +35,7 @@ func TestText(t *testing.T) {
 	}
 }
 
-// Whatever comes in, what comes out has nothing hidden in it, and stays as it is.
+// The result of Text never contains hidden characters, and Text does not change it again.
 func FuzzText(f *testing.F) {
 	f.Add("a\u202eb\x1b\xff 小明")
 	f.Fuzz(func(t *testing.T, in string) {
