@@ -17,7 +17,7 @@ import (
 )
 
 type proxyCommand struct {
-	Listen    string   `default:"127.0.0.1:8099" env:"TANDEM_PROXY_LISTEN" placeholder:"ADDR" help:"Address to listen on (default ${default}); port 0 takes a free one."`
+	Listen    string   `default:"127.0.0.1:8099" env:"TANDEM_PROXY_LISTEN" placeholder:"ADDR" help:"Address to listen on (default ${default}); port 0 takes a free one. unix:PATH is a socket that only you can connect to, and needs no secret."`
 	AnyListen bool     `name:"insecure-listen-anywhere" env:"-" help:"Allow an address that other machines can reach, and answer to any host name. There is no TLS."`
 	Target    string   `env:"-" placeholder:"URL" help:"Where requests go: the profile's server, or one of its origins, with a path if need be. Defaults to the server."`
 	Origins   []string `name:"allow-origin" env:"-" placeholder:"ORIGIN" help:"Origin whose pages may make requests, such as http://localhost:5173; repeatable."`
@@ -47,24 +47,31 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	secret, err := cmd.secret()
-	if err != nil {
-		return err
+	socket, private := strings.CutPrefix(cmd.Listen, "unix:")
+	answer := proxyAnswer{Target: target.String(), Username: s.Status().Username}
+	if !private {
+		if answer.Secret, err = cmd.secret(); err != nil {
+			return err
+		}
 	}
-	listener, err := cmd.listen(ctx)
+	listener, err := cmd.listen(ctx, socket, private)
 	if err != nil {
 		return err
 	}
 	proxy := sidecar.New(sidecar.Config{
-		Session: s.Session, Reload: s.reload, Target: target, Secret: secret,
+		Session: s.Session, Reload: s.reload, Target: target, Secret: answer.Secret, Private: private,
 		Origins: cmd.Origins, AnyHost: cmd.AnyListen, Logger: logger,
 	})
-	answer := proxyAnswer{
-		URL:     fmt.Sprintf("http://%s/%s/", listener.Addr(), secret),
-		Address: listener.Addr().String(), Secret: secret,
-		Target: target.String(), Username: s.Status().Username,
+	where, who := "", "Only you can connect to it."
+	if private {
+		answer.URL, answer.Address = "http://localhost/", cmd.Listen
+		where = answer.Address
+	} else {
+		answer.Address = listener.Addr().String()
+		answer.URL = fmt.Sprintf("http://%s/%s/", answer.Address, answer.Secret)
+		where, who = answer.URL, "Whoever knows it can make them:\nkeep it to yourself."
 	}
-	if err := c.print(answer, "%s\n", answer.URL); err != nil {
+	if err := c.print(answer, "%s\n", where); err != nil {
 		return errors.Join(err, listener.Close())
 	}
 	if !c.json {
@@ -72,7 +79,7 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 		if answer.Username == "" {
 			name = "once somebody has signed in"
 		}
-		fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. Whoever knows it can make them:\nkeep it to yourself. Press Ctrl-C to stop.\n", target, name)
+		fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. %s Press Ctrl-C to stop.\n", target, name, who)
 	}
 	return serveUntil(ctx, &http.Server{
 		Handler:           proxy,
@@ -102,11 +109,12 @@ var errMovedAway = errors.New("the profile's session has moved between file and 
 
 // A proxyAnswer is what --json prints once the proxy listens.
 type proxyAnswer struct {
-	// URL has the secret in its path.
-	URL     string `json:"url"`
+	// URL has the secret in its path. On a socket there is none.
+	URL string `json:"url"`
+	// Address is HOST:PORT or unix:PATH.
 	Address string `json:"address"`
 	// Secret may be in the header Tandem-Proxy-Secret instead.
-	Secret   string `json:"secret"`
+	Secret   string `json:"secret,omitempty"`
 	Target   string `json:"target"`
 	Username string `json:"username"`
 }
@@ -157,10 +165,17 @@ func (cmd *proxyCommand) secret() (string, error) {
 	return secret, nil
 }
 
-func (cmd *proxyCommand) listen(ctx context.Context) (net.Listener, error) {
+func (cmd *proxyCommand) listen(ctx context.Context, socket string, private bool) (net.Listener, error) {
+	if private {
+		listener, err := sidecar.ListenPrivate(ctx, socket)
+		if err != nil {
+			return nil, fmt.Errorf("--listen: %w", err)
+		}
+		return listener, nil
+	}
 	host, _, err := net.SplitHostPort(cmd.Listen)
 	if err != nil {
-		return nil, fmt.Errorf("--listen: %q is not HOST:PORT", cmd.Listen)
+		return nil, fmt.Errorf("--listen: %q is neither HOST:PORT nor unix:PATH", cmd.Listen)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !cmd.AnyListen {
 		return nil, fmt.Errorf("--listen: other machines can reach %s, and there is no TLS: take 127.0.0.1, or say --insecure-listen-anywhere", cmd.Listen)

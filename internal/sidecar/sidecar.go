@@ -5,9 +5,6 @@ package sidecar
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/subtle"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
@@ -23,20 +20,8 @@ import (
 	"github.com/tandem-auth/tandem/internal/retryafter"
 )
 
-// SecretHeader has the secret, for clients that do not have it in the path.
-const SecretHeader = "Tandem-Proxy-Secret"
-
-// NewSecret returns a random secret that fits into a path.
-func NewSecret() (string, error) {
-	var random [24]byte
-	if _, err := rand.Read(random[:]); err != nil {
-		return "", err
-	}
-	return base64.RawURLEncoding.EncodeToString(random[:]), nil
-}
-
-// A Config says whose requests are made, and where. Session, Target and Secret are
-// needed.
+// A Config says whose requests are made, and where. Session and Target are needed, and
+// Secret unless the proxy is Private.
 type Config struct {
 	Session *tandem.Session
 	// Reload is called before every request, and takes up what other processes have done to
@@ -49,6 +34,9 @@ type Config struct {
 	// Secret keeps out other users of the machine, and pages in a browser: it is the
 	// first element of the path, or in the SecretHeader.
 	Secret string
+	// Private is of a listener that only the session's owner can reach, such as that of
+	// [ListenPrivate]: the proxy asks for no secret, and answers to any host name.
+	Private bool
 	// Origins are those whose pages may make requests, such as
 	// "http://localhost:5173", besides pages that came through the proxy. Defaults to
 	// none.
@@ -78,7 +66,7 @@ func New(config Config) http.Handler {
 	session := &watched{reload: config.Reload, logger: config.Logger}
 	proxy := &httputil.ReverseProxy{
 		Rewrite:        func(r *httputil.ProxyRequest) { rewrite(r, config) },
-		ModifyResponse: func(resp *http.Response) error { adapt(resp, config.Target); return nil },
+		ModifyResponse: func(resp *http.Response) error { return adapt(resp, config) },
 		Transport:      config.Session.Transport(nil),
 		FlushInterval:  -1,
 		ErrorLog:       slog.NewLogLogger(config.Logger.Handler(), slog.LevelDebug),
@@ -90,7 +78,10 @@ func New(config Config) http.Handler {
 		},
 	}
 	return guard(config, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r, ok := admit(r, config.Secret)
+		if leave(w, r, config) {
+			return
+		}
+		r, ok := admit(r, config)
 		if !ok {
 			refuse(w)
 			return
@@ -107,33 +98,13 @@ func New(config Config) http.Handler {
 	}))
 }
 
-// mount is the key of a context that has where the proxy is for a client: the part of
-// the path that has the secret, or nothing.
-type mount struct{}
-
-// admit reports whether a request has the secret, and takes it off.
-func admit(r *http.Request, secret string) (*http.Request, bool) {
-	given, at := r.Header.Get(SecretHeader), ""
-	r.Header.Del(SecretHeader)
-	if given == "" {
-		first, rest, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-		given, at = first, "/"+first
-		r.URL.Path = "/" + rest
-		if r.URL.RawPath != "" {
-			_, rawRest, _ := strings.Cut(strings.TrimPrefix(r.URL.RawPath, "/"), "/")
-			r.URL.RawPath = "/" + rawRest
-		}
-	}
-	r = r.WithContext(context.WithValue(r.Context(), mount{}, at))
-	return r, subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
-}
-
 func rewrite(r *httputil.ProxyRequest, config Config) {
 	r.SetURL(config.Target)
 	// A page that came through here has the secret in its address.
 	if from, err := url.Parse(r.Out.Header.Get("Referer")); err != nil || from.Host == r.In.Host {
 		r.Out.Header.Del("Referer")
 	}
+	withholdSecret(r.Out.Header, config.Secret)
 	// The session's is to go out, whatever placeholder the program has put in.
 	r.Out.Header.Del("Authorization")
 	// Whether a page may ask has been decided here: to the target it is a program that
@@ -145,35 +116,6 @@ func rewrite(r *httputil.ProxyRequest, config Config) {
 	}
 	if _, ok := r.Out.Header["User-Agent"]; !ok {
 		r.Out.Header.Set("User-Agent", "") // not Go's own
-	}
-}
-
-// adapt makes an answer one of the proxy's: where it points to the target it points
-// here, and who may read it is not the target's business.
-func adapt(resp *http.Response, target *url.URL) {
-	for name := range resp.Header {
-		if strings.HasPrefix(name, "Access-Control-") {
-			resp.Header.Del(name)
-		}
-	}
-	at, _ := resp.Request.Context().Value(mount{}).(string)
-	for _, name := range []string{"Location", "Content-Location"} {
-		u, err := resp.Request.URL.Parse(resp.Header.Get(name))
-		if resp.Header.Get(name) == "" || err != nil || u.Scheme != target.Scheme || u.Host != target.Host {
-			continue
-		}
-		rest, inside := strings.CutPrefix(u.EscapedPath(), strings.TrimSuffix(target.EscapedPath(), "/"))
-		if !inside || rest != "" && rest[0] != '/' {
-			continue
-		}
-		here := at + "/" + strings.TrimPrefix(rest, "/")
-		if u.RawQuery != "" {
-			here += "?" + u.RawQuery
-		}
-		if u.Fragment != "" {
-			here += "#" + u.EscapedFragment()
-		}
-		resp.Header.Set(name, here)
 	}
 }
 
@@ -195,6 +137,8 @@ func answer(w http.ResponseWriter, err error) {
 		temporary *tandem.TemporaryError
 	)
 	switch {
+	case errors.Is(err, errElsewhere):
+		write(w, http.StatusBadGateway, "redirect_elsewhere", "the target has redirected to another place, and a program that follows takes the secret in its header along: put the secret into the path instead")
 	case errors.As(err, &once): // the token is fresh now: the program's own retry works
 		forward(w, once.Response)
 	case errors.As(err, &ended):
