@@ -81,8 +81,12 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 		}
 		fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. %s Press Ctrl-C to stop.\n", target, name, who)
 	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // gRPC knows no other
 	return serveUntil(ctx, &http.Server{
 		Handler:           proxy,
+		Protocols:         protocols,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 	}, listener)

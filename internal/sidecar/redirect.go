@@ -18,16 +18,18 @@ var errElsewhere = errors.New("the target has redirected to another place")
 // adapt makes an answer one of the proxy's: where it points to the target it points
 // here, and who may read it is not the target's business.
 func adapt(resp *http.Response, config Config) error {
-	for name := range resp.Header {
-		if strings.HasPrefix(name, "Access-Control-") {
-			resp.Header.Del(name)
-		}
-	}
 	v := visitOf(resp.Request.Context())
+	v.restore()
+	readers(resp.Header, v)
+	if resp.Header["Content-Type"] == nil {
+		v.writer.Header()["Content-Type"] = nil // or else the server would guess one
+	}
+	resp.Header.Del("Alt-Svc") // the target's other addresses are none of the proxy's
 	if v.page && v.mount != "" {
 		keepAddress(resp.Header)
 	}
-	base := resp.Request.URL
+	base := *resp.Request.URL
+	base.Opaque = ""
 	if text := resp.Header.Get("Content-Location"); text != "" {
 		if u, err := base.Parse(text); err == nil {
 			if here, ok := locate(u, config.Target); ok {
@@ -56,6 +58,18 @@ func adapt(resp *http.Response, config Config) error {
 	}
 	resp.Header.Set("Location", text)
 	return nil
+}
+
+// readers takes off who may read an answer to a page: that has been decided here.
+func readers(header http.Header, v visit) {
+	if !v.page {
+		return
+	}
+	for name := range header {
+		if strings.HasPrefix(name, "Access-Control-") {
+			header.Del(name)
+		}
+	}
 }
 
 // locate returns where something at the target is for a client of the proxy, from the

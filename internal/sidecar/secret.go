@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -31,6 +32,17 @@ type visit struct {
 	inHeader bool
 	// page is of a request that a page in a browser has made.
 	page bool
+	// path is what the client has asked for, behind the mount, to the byte.
+	path string
+
+	writer http.ResponseWriter
+	header http.Header // of the answer, before the target has answered
+}
+
+// restore puts back the header of the answer, which ReverseProxy clears after each
+// informational answer.
+func (v visit) restore() {
+	maps.Copy(v.writer.Header(), v.header)
 }
 
 // at returns the address of a path for the client, relative to the proxy's. Without a
@@ -51,8 +63,8 @@ func visitOf(ctx context.Context) visit {
 }
 
 // admit reports whether a request has the secret, and takes it off.
-func admit(r *http.Request, config Config) (*http.Request, bool) {
-	v := visit{page: isOfPage(r)}
+func admit(w http.ResponseWriter, r *http.Request, config Config) (*http.Request, bool) {
+	v := visit{page: isOfPage(r), path: rawPath(r), writer: w, header: w.Header().Clone()}
 	given := r.Header.Get(SecretHeader)
 	r.Header.Del(SecretHeader)
 	if config.Private {
@@ -68,6 +80,7 @@ func admit(r *http.Request, config Config) (*http.Request, bool) {
 	}
 	if isSecret(first, config.Secret) {
 		v.mount = "/" + first
+		v.path = withoutFirst(v.path)
 		r.URL.Path = withoutFirst(r.URL.Path)
 		if r.URL.RawPath != "" {
 			r.URL.RawPath = withoutFirst(r.URL.RawPath)

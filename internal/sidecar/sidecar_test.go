@@ -54,7 +54,9 @@ func newScene(t *testing.T, changes ...func(*sidecar.Config)) *scene {
 	if err != nil {
 		t.Fatal(err)
 	}
-	config := sidecar.Config{Session: s.session, Target: u, Secret: secret}
+	way := sidecar.NewTransport(transport)
+	t.Cleanup(func() { (&http.Client{Transport: way}).CloseIdleConnections() })
+	config := sidecar.Config{Session: s.session, Target: u, Secret: secret, Transport: way}
 	for _, change := range changes {
 		change(&config)
 	}

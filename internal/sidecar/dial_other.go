@@ -1,0 +1,8 @@
+//go:build !linux
+
+package sidecar
+
+import "syscall"
+
+// boundSilence does nothing: the system's own limit stays.
+func boundSilence(_, _ string, _ syscall.RawConn) error { return nil }
