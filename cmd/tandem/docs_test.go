@@ -54,6 +54,8 @@ func TestThePageOnTheCommand(t *testing.T) {
 		&tandem.OtherServerError{},
 		&tandem.BodyNotReplayableError{},
 		statusError{404},
+		redirectError{},
+		&wrongServerError{err: errors.New("no JSON")},
 		&net.OpError{Op: "dial", Err: errors.New("refused")}, errors.New("another"),
 	} {
 		f := newFailure(fmt.Errorf("doing something: %w", err))

@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/url"
 	"time"
 
 	"github.com/tandem-auth/tandem"
@@ -21,7 +25,8 @@ const (
 	// exitTemporary: the server could not be reached, or was busy. The session lives;
 	// try again.
 	exitTemporary = 4
-	// exitStatus: tandem fetch was answered with 400 or above.
+	// exitStatus: tandem fetch was answered with 400 or above, or with a redirect that it
+	// has not followed.
 	exitStatus = 5
 	// exitInterrupted is what shells expect of a command that SIGINT has ended.
 	exitInterrupted = 130
@@ -29,7 +34,7 @@ const (
 
 // exitCodes is part of the help.
 const exitCodes = "Exit codes: 0; 1 failed; 2 wrong arguments; 3 not signed in, or the session has ended; " +
-	"4 the server is away or busy, try again; 5 tandem fetch was answered with 400 or above; 130 interrupted."
+	"4 the server is away or busy, try again; 5 tandem fetch was answered with 400 or above, or with a redirect that it could not follow; 130 interrupted."
 
 // A failure is how a command has failed, as --json prints it.
 type failure struct {
@@ -54,6 +59,59 @@ type wordedError struct {
 func (e *wordedError) Error() string { return e.text }
 func (e *wordedError) Unwrap() error { return e.err }
 
+// A wrongServerError says that what answers at an address is not the server that is meant.
+type wrongServerError struct {
+	url string
+	err error
+}
+
+func (e *wrongServerError) Error() string {
+	if isCertificateTrouble(e.err) {
+		return fmt.Sprintf("what answers at %s is not proven to be that server: %v", e.url, e.err)
+	}
+	return fmt.Sprintf("what answers at %s is no Tandem server; is the address right? %v", e.url, e.err)
+}
+
+func (e *wrongServerError) Unwrap() error { return e.err }
+
+// isCertificateTrouble reports whether a server's certificate is not valid for it, or the
+// server does not speak TLS.
+func isCertificateTrouble(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		plain       tls.RecordHeaderError
+	)
+	return errors.As(err, &certificate) || errors.As(err, &plain)
+}
+
+// isAway reports whether an error of a call to the server may pass: no whole answer has
+// arrived, or one that says so.
+func isAway(err error) bool {
+	var (
+		said   *tandem.ServerError
+		status statusError
+		call   *url.Error
+		wire   net.Error
+	)
+	switch {
+	case isCertificateTrouble(err):
+		return false
+	case errors.As(err, &said):
+		return mayPass(said.Status)
+	case errors.As(err, &status):
+		return mayPass(status.status)
+	}
+	return errors.As(err, &call) || errors.As(err, &wire) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func mayPass(status int) bool {
+	switch status {
+	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
+		return true
+	}
+	return status >= http.StatusInternalServerError
+}
+
 // newFailure says of an error what a script wants to know.
 func newFailure(err error) failure {
 	var (
@@ -62,6 +120,8 @@ func newFailure(err error) failure {
 		temporary *tandem.TemporaryError
 		once      *tandem.BodyNotReplayableError
 		status    statusError
+		redirect  redirectError
+		wrong     *wrongServerError
 		network   *net.OpError
 	)
 	f := failure{Message: err.Error()}
@@ -76,6 +136,10 @@ func newFailure(err error) failure {
 		f.Code, f.Exit, f.Reason = "session_ended", exitNotSignedIn, string(ended.Reason)
 	case errors.As(err, &other):
 		f.Code, f.Exit = "other_server", exitNotSignedIn
+	case errors.As(err, &wrong) || isCertificateTrouble(err): // another try would not help
+		f.Code, f.Exit = "wrong_server", exitFailed
+	case isKeyringTrouble(err): // which is none of the network, though it may be a socket
+		f.Code, f.Exit = "failed", exitFailed
 	case errors.As(err, &temporary):
 		f.Code, f.Exit = "temporary", exitTemporary
 		if at := temporary.RetryAt.UTC().Truncate(time.Second); at.After(time.Now()) {
@@ -86,6 +150,8 @@ func newFailure(err error) failure {
 		f.Message = "the access token was refused, and the body could be read only once; there is a fresh token now: run the command again"
 	case errors.As(err, &status):
 		f.Code, f.Exit, f.Status = "status", exitStatus, status.status
+	case errors.As(err, &redirect):
+		f.Code, f.Exit, f.Status = "redirect", exitStatus, redirect.status
 	case errors.As(err, &network) && network.Op == "dial": // nothing has been sent
 		f.Code, f.Exit = "unreachable", exitTemporary
 	default:

@@ -42,16 +42,50 @@ func (cmd *fetchCommand) Run(ctx context.Context, c console) error {
 		if file != nil {
 			defer func() { _ = file.Abort() }()
 		}
-		resp, err := s.Client().Do(req)
+		client := s.Client()
+		client.CheckRedirect = follow
+		resp, err := client.Do(req)
 		if err != nil {
 			return err
 		}
 		defer resp.Body.Close()
-		if resp.StatusCode >= http.StatusBadRequest {
+		switch {
+		case resp.StatusCode >= http.StatusBadRequest:
 			return errors.Join(cmd.show(resp, c, nil), statusError{resp.StatusCode})
+		case resp.StatusCode == http.StatusNotModified: // the file is as it should be
+			return cmd.show(resp, c, nil)
+		case resp.StatusCode >= http.StatusMultipleChoices:
+			return errors.Join(cmd.show(resp, c, nil), redirectError{resp.StatusCode, resp.Header.Get("Location")})
 		}
 		return cmd.show(resp, c, file)
 	})
+}
+
+// follow is for [http.Client]: a redirect that would leave out the method and the body of
+// what was asked is not followed. 303 says that the request was carried out.
+func follow(req *http.Request, via []*http.Request) error {
+	const most = 10
+	switch before := via[len(via)-1].Method; {
+	case len(via) >= most:
+		return fmt.Errorf("stopped after %d redirects", most)
+	case req.Method != before && req.Response.StatusCode != http.StatusSeeOther:
+		return http.ErrUseLastResponse
+	}
+	return nil
+}
+
+// A redirectError is a redirect that was not followed.
+type redirectError struct {
+	status   int
+	location string
+}
+
+func (e redirectError) Error() string {
+	text := fmt.Sprintf("the server answered %d %s", e.status, http.StatusText(e.status))
+	if e.location == "" {
+		return text
+	}
+	return fmt.Sprintf("%s and points to %q, where the request was not sent again, with its body: ask there, if that is right", text, e.location)
 }
 
 // create begins the file for the answer, if there is to be one.
@@ -149,27 +183,53 @@ func (cmd *fetchCommand) show(resp *http.Response, c console, file *wholefile.Fi
 		return cmd.showJSON(resp, c, file)
 	}
 	if cmd.Include {
-		fmt.Fprintf(c.out, "%s %s\n", resp.Proto, resp.Status)
-		if err := resp.Header.Write(c.out); err != nil {
-			return err
+		var head strings.Builder
+		fmt.Fprintf(&head, "%s %s\n", resp.Proto, resp.Status)
+		_ = resp.Header.Write(&head)
+		if _, err := fmt.Fprintln(c.out, head.String()); err != nil {
+			return fmt.Errorf("write the answer: %w", err)
 		}
-		fmt.Fprintln(c.out)
 	}
 	if file != nil {
 		_, err := save(resp, file)
 		return err
 	}
-	if _, err := io.Copy(c.out, resp.Body); err != nil {
-		return fmt.Errorf("read the answer: %w", err)
+	_, err := copyBody(c.out, resp)
+	return err
+}
+
+// copyBody writes the body of an answer, and says which of the two ends has failed.
+func copyBody(to io.Writer, resp *http.Response) (int64, error) {
+	out := &sink{Writer: to}
+	n, err := io.Copy(out, resp.Body)
+	switch {
+	case out.err != nil:
+		return n, fmt.Errorf("write the answer: %w", out.err)
+	case err != nil:
+		return n, fmt.Errorf("read the answer: %w", err)
 	}
-	return nil
+	return n, nil
+}
+
+// A sink remembers why it could not be written to.
+type sink struct {
+	io.Writer
+	err error
+}
+
+func (s *sink) Write(p []byte) (int, error) {
+	n, err := s.Writer.Write(p)
+	if err != nil {
+		s.err = err
+	}
+	return n, err
 }
 
 // save writes the body to the file, and returns how long it is.
 func save(resp *http.Response, file *wholefile.File) (int64, error) {
-	n, err := io.Copy(file, resp.Body)
+	n, err := copyBody(file, resp)
 	if err != nil {
-		return 0, fmt.Errorf("read the answer: %w", err)
+		return 0, err
 	}
 	if err := file.Commit(); err != nil {
 		return 0, fmt.Errorf("write the answer: %w", err)

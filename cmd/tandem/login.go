@@ -183,10 +183,14 @@ func signOutOf(ctx context.Context, c console, p *profile.Profile) error {
 }
 
 func explainSignIn(err error, url string) error {
-	if temporary, ok := errors.AsType[*tandem.TemporaryError](err); ok {
-		return &wordedError{text: fmt.Sprintf("cannot sign in at %s just now; is that the address of a Tandem server? %v", url, temporary.Err), err: err}
+	temporary, ok := errors.AsType[*tandem.TemporaryError](err)
+	switch {
+	case !ok:
+		return err
+	case !isAway(temporary.Err):
+		return &wrongServerError{url: url, err: temporary.Err}
 	}
-	return err
+	return &wordedError{text: fmt.Sprintf("cannot sign in at %s just now; is that the address of a Tandem server? %v", url, temporary.Err), err: err}
 }
 
 // ask asks for a line that may be seen.

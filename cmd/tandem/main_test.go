@@ -46,6 +46,8 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"private":   private,
 			"terminate": terminate,
 			"target":    target,
+			"tlstarget": tlsTarget,
+			"impostor":  impostor,
 			"zeros":     zeros,
 			"hold":      hold,
 			"entry":     entry,

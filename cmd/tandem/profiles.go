@@ -38,8 +38,8 @@ func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
 	case c.json:
 		return printJSON(c.out, list)
 	case len(list) == 0:
-		fmt.Fprintln(c.out, "There is no profile yet; tandem login URL makes one.")
-		return nil
+		_, err := fmt.Fprintln(c.out, "There is no profile yet; tandem login URL makes one.")
+		return err
 	}
 	table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "  NAME\tSERVER\tUSER\tKEPT IN")

@@ -153,7 +153,10 @@ func (s *signedIn) get(ctx context.Context, path string, answer any) error {
 	}
 	defer resp.Body.Close()
 	if err := json.NewDecoder(io.LimitReader(resp.Body, 1<<20)).Decode(answer); err != nil {
-		return fmt.Errorf("%s answered with something else than JSON; is it a Tandem server?", s.profile.URL)
+		if isAway(err) {
+			return err
+		}
+		return &wrongServerError{url: s.profile.URL, err: errors.New("it answers with something else than JSON")}
 	}
 	return nil
 }

@@ -26,23 +26,28 @@ func (cmd *statusCommand) Run(ctx context.Context, c console) error {
 			return errors.Join(printJSON(c.out, answer), err)
 		}
 		if answer.SignedIn {
-			fmt.Fprintf(c.out, "Signed in to %s as %s.\n%s\n", answer.URL, answer.Username, access(*answer.AccessExpiresAt))
+			if _, failed := fmt.Fprintf(c.out, "Signed in to %s as %s.\n%s\n", answer.URL, answer.Username, access(*answer.AccessExpiresAt)); failed != nil {
+				return errors.Join(failed, err)
+			}
 		}
-		if answer.Problem != "" {
+		if answer.Problem != "" && err == nil {
 			fmt.Fprintf(c.err, "tandem: the server could not be asked: %s\n", answer.Problem)
 		}
 		return err
 	})
 }
 
-// look returns an error if nobody is signed in.
+// look returns an error if nobody is signed in, or something else than the server has
+// answered.
 func (cmd *statusCommand) look(ctx context.Context, s *signedIn) (sessionAnswer, error) {
 	var problem error
 	if !cmd.Offline && s.Status().SignedIn {
 		ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 		defer cancel()
-		var me struct{}
-		problem = s.get(ctx, "/auth/me", &me)
+		var me struct{ Username string }
+		if problem = s.get(ctx, "/auth/me", &me); problem == nil && me.Username == "" {
+			problem = errors.New("it does not know who is signed in")
+		}
 	}
 	answer := s.answer()
 	if ended, ok := errors.AsType[*tandem.EndedError](problem); ok {
@@ -54,6 +59,15 @@ func (cmd *statusCommand) look(ctx context.Context, s *signedIn) (sessionAnswer,
 	}
 	if !answer.SignedIn {
 		return answer, errSignIn
+	}
+	if temporary, ok := errors.AsType[*tandem.TemporaryError](problem); ok {
+		problem = temporary.Err
+		if problem == nil || !isCertificateTrouble(problem) {
+			return answer, nil // the session has been asked after, and lives as far as is known
+		}
+	}
+	if problem != nil && !isAway(problem) {
+		return answer, &wrongServerError{url: s.profile.URL, err: problem}
 	}
 	return answer, nil
 }

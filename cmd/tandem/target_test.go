@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +21,24 @@ func target(ts *testscript.TestScript, _ bool, args []string) {
 	s := httptest.NewServer(newTarget())
 	ts.Defer(s.Close)
 	ts.Setenv(args[0], s.URL)
+}
+
+// tlsTarget is target with a certificate that nobody knows: tlstarget NAME.
+func tlsTarget(ts *testscript.TestScript, _ bool, args []string) {
+	s := httptest.NewUnstartedServer(newTarget())
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	ts.Defer(s.Close)
+	ts.Setenv(args[0], s.URL)
+}
+
+// impostor starts a target where another server was: impostor ADDR.
+func impostor(ts *testscript.TestScript, _ bool, args []string) {
+	listener, err := net.Listen("tcp", args[0])
+	ts.Check(err)
+	s := &httptest.Server{Listener: listener, Config: &http.Server{Handler: newTarget()}}
+	s.Start()
+	ts.Defer(s.Close)
 }
 
 // newTarget returns an API for anybody: what comes of a request is what it shows.
@@ -41,6 +61,22 @@ func newTarget() http.Handler {
 			_, _ = w.Write(chunk)
 		}
 	})
+	mux.HandleFunc("/redirect/{status}", func(w http.ResponseWriter, r *http.Request) {
+		status, _ := strconv.Atoi(r.PathValue("status"))
+		_, _ = io.Copy(io.Discard, r.Body)
+		if status != http.StatusNotModified {
+			w.Header().Set("Location", "/echo")
+		}
+		w.WriteHeader(status)
+	})
+	// Three servers that are none of Tandem's.
+	mux.HandleFunc("/html/", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = io.WriteString(w, "<html>Welcome")
+	})
+	mux.HandleFunc("/moved/", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/html/", http.StatusFound) })
+	mux.HandleFunc("/busy/", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) })
+	mux.HandleFunc("/auth/me", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
 	mux.HandleFunc("/cut", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		_, _ = io.WriteString(w, "half")
