@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +19,11 @@ import (
 type configFile map[string]any
 
 func loadConfigFile(r io.Reader) (kong.Resolver, error) {
-	decoder := json.NewDecoder(r)
+	text := bufio.NewReader(r)
+	if start, err := text.Peek(len(byteOrderMark)); err == nil && string(start) == byteOrderMark {
+		_, _ = text.Discard(len(byteOrderMark))
+	}
+	decoder := json.NewDecoder(text)
 	var values configFile
 	if err := decoder.Decode(&values); err != nil {
 		return nil, fmt.Errorf("the configuration file must be a JSON object such as {\"listen\": \":8080\"}: %w", err)

@@ -2,8 +2,12 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tandem-auth/tandem"
@@ -18,6 +22,10 @@ type tokenCommand struct {
 
 // Run prints an access token that is good now, and nothing else. It is a secret.
 func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
+	version, err := execVersion(os.Getenv(execVariable))
+	if err != nil && cmd.Format == "exec-credential" {
+		return err
+	}
 	return cmd.with(ctx, c, func(s *signedIn) error {
 		token, until, err := cmd.token(ctx, s)
 		if err != nil {
@@ -26,7 +34,7 @@ func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
 		switch {
 		case cmd.Format == "exec-credential":
 			return printJSON(c.out, execCredential{
-				APIVersion: "client.authentication.k8s.io/v1",
+				APIVersion: version,
 				Kind:       "ExecCredential",
 				Status:     execStatus{Token: token, ExpirationTimestamp: until},
 			})
@@ -68,8 +76,33 @@ type tokenAnswer struct {
 	ExpiresAt   time.Time `json:"expiresAt"`
 }
 
+// execVariable has what Kubernetes tells a credential plugin.
+const execVariable = "KUBERNETES_EXEC_INFO"
+
+// execVersions are those of an execCredential that are known, and alike in what is
+// printed; the first is that of whoever names none.
+var execVersions = []string{"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"}
+
+// execVersion returns the version of an execCredential that Kubernetes asks for: it takes
+// no other.
+func execVersion(info string) (string, error) {
+	if info == "" {
+		return execVersions[0], nil
+	}
+	var asked struct {
+		APIVersion string `json:"apiVersion"`
+	}
+	if err := json.Unmarshal([]byte(info), &asked); err != nil {
+		return "", fmt.Errorf("%s: %w", execVariable, err)
+	}
+	if !slices.Contains(execVersions, asked.APIVersion) {
+		return "", fmt.Errorf("%s asks for the version %q; tandem token knows %s", execVariable, asked.APIVersion, strings.Join(execVersions, " and "))
+	}
+	return asked.APIVersion, nil
+}
+
 // An execCredential is what a credential plugin of Kubernetes prints
-// (client.authentication.k8s.io/v1).
+// (client.authentication.k8s.io).
 type execCredential struct {
 	APIVersion string     `json:"apiVersion"`
 	Kind       string     `json:"kind"`

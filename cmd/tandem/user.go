@@ -212,12 +212,15 @@ func readOnePassword(ctx context.Context, c console) (string, error) {
 	return prompt(ctx, c, "Password: ")
 }
 
+// byteOrderMark is what Windows puts before a text in UTF-8.
+const byteOrderMark = "\ufeff"
+
 func readLine(c console) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(c.in, 64<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read the password from standard input: %w", err)
 	}
-	line = strings.TrimRight(line, "\r\n")
+	line = strings.TrimPrefix(strings.TrimRight(line, "\r\n"), byteOrderMark)
 	if line == "" {
 		return "", errors.New("no password on standard input")
 	}
