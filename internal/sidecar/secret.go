@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -111,12 +112,14 @@ func withholdSecret(header http.Header, secret string) {
 		return
 	}
 	for name, values := range header {
-		for _, value := range values {
-			plain, err := url.PathUnescape(value)
-			if strings.Contains(value, secret) || err == nil && strings.Contains(plain, secret) {
-				delete(header, name)
-				break
-			}
+		if slices.ContainsFunc(values, func(value string) bool { return hasSecret(value, secret) }) {
+			delete(header, name)
 		}
 	}
+}
+
+// hasSecret reports whether the secret is in a text, escaped or not.
+func hasSecret(text, secret string) bool {
+	plain, err := url.PathUnescape(text)
+	return secret != "" && (strings.Contains(text, secret) || err == nil && strings.Contains(plain, secret))
 }

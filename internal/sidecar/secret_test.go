@@ -142,6 +142,10 @@ func TestTheTargetDoesNotGetTheSecret(t *testing.T) {
 			r.Header.Set(name, value)
 		}
 	})
+	for _, again := range []string{"/" + secret + "/x", "/x?from=http%3A%2F%2F127.0.0.1%2F" + secret + "%2F", "//" + strings.Replace(secret, "a", "%61", 1)} {
+		resp, text := s.send(http.MethodGet, s.proxy+again, "", nil)
+		s.want(resp, text, 403, "once more")
+	}
 	for policy, want := range map[string]string{
 		"":                           "strict-origin-when-cross-origin",
 		"unsafe-url":                 "strict-origin-when-cross-origin",

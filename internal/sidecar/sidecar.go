@@ -86,6 +86,10 @@ func New(config Config) http.Handler {
 			refuse(w)
 			return
 		}
+		if hasSecret(visitOf(r.Context()).path, config.Secret) || hasSecret(r.URL.RawQuery, config.Secret) {
+			write(w, http.StatusForbidden, "forbidden", "the secret is in the path or the query once more, and would go to the target")
+			return
+		}
 		if r.ContentLength < 0 || r.ContentLength > replayLimit {
 			// The target may answer before it has read everything.
 			_ = http.NewResponseController(w).EnableFullDuplex()

@@ -30,8 +30,8 @@ func NewTransport(base *http.Transport) http.RoundTripper {
 		}
 		base.DialContext = dialer.DialContext
 	}
-	t := &transport{any: base.Clone(), upgrades: base.Clone()}
-	t.any.DisableCompression = true
+	t := &transport{usual: base.Clone(), upgrades: base.Clone()}
+	t.usual.DisableCompression = true
 	t.upgrades.DisableCompression = true
 	t.upgrades.ForceAttemptHTTP2 = false
 	if t.upgrades.TLSClientConfig != nil {
@@ -43,18 +43,18 @@ func NewTransport(base *http.Transport) http.RoundTripper {
 	return t
 }
 
-type transport struct{ any, upgrades *http.Transport }
+type transport struct{ usual, upgrades *http.Transport }
 
 // RoundTrip is described at [NewTransport].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("Upgrade") != "" {
 		return t.upgrades.RoundTrip(r)
 	}
-	return t.any.RoundTrip(r)
+	return t.usual.RoundTrip(r)
 }
 
 // CloseIdleConnections is for [http.Client.CloseIdleConnections].
 func (t *transport) CloseIdleConnections() {
-	t.any.CloseIdleConnections()
+	t.usual.CloseIdleConnections()
 	t.upgrades.CloseIdleConnections()
 }
