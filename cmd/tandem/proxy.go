@@ -62,10 +62,10 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 		Session: s.Session, Reload: s.reload, Target: target, Secret: answer.Secret, Private: private,
 		Origins: cmd.Origins, AnyHost: cmd.AnyListen, Logger: logger,
 	})
-	where, who := "", "Only you can connect to it."
+	var where, who string
 	if private {
 		answer.URL, answer.Address = "http://localhost/", cmd.Listen
-		where = answer.Address
+		where, who = answer.Address, "Only you can connect to it."
 	} else {
 		answer.Address = listener.Addr().String()
 		answer.URL = fmt.Sprintf("http://%s/%s/", answer.Address, answer.Secret)
