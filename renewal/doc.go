@@ -19,6 +19,10 @@
 // as current, for another process may have presented it. Stored is what the store had when
 // the client read it for this decision.
 //
+// A pair without a revision was stored before clients recorded one. It counts as newer than
+// any other, for nothing tells that it is old; unless it is Behind, which is what the store
+// had when it failed to keep live.
+//
 // # Before a refresh
 //
 // The client reads its store, then [Before] says what to do:

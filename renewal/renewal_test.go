@@ -57,28 +57,29 @@ func TestBefore(t *testing.T) {
 		view renewal.View
 		want renewal.Step
 	}{
-		"nothing is live or stored":                               {renewal.View{}, renewal.NotSignedIn},
-		"another process signed in":                               {renewal.View{Stored: live}, renewal.Adopt},
-		"the session that ended here is still stored":             {renewal.View{Stored: live, EndedSessionID: "ann"}, renewal.NotSignedIn},
-		"another process signed out":                              {renewal.View{Live: live, Base: base}, renewal.SignedOut},
-		"live is stored":                                          {renewal.View{Live: live, Base: base, Stored: live}, renewal.PresentLive},
-		"another process refreshed":                               {renewal.View{Live: live, Base: live, Stored: newer}, renewal.Adopt},
-		"another process refreshed from the same pair":            {renewal.View{Live: live, Base: base, Stored: sibling}, renewal.Adopt},
-		"another user signed in":                                  {renewal.View{Live: live, Base: base, Stored: of("bob", older)}, renewal.Adopt},
-		"the store went back to a session that ended here":        {renewal.View{Live: live, Base: base, Stored: of("bob", newer), EndedSessionID: "bob"}, renewal.PresentLive},
-		"the store failed to keep live":                           {renewal.View{Live: live, Base: base, Stored: base}, renewal.PresentBase},
-		"the store went back to base":                             {renewal.View{Live: live, Base: base, Stored: base}, renewal.PresentBase},
-		"the store went back further than base":                   {renewal.View{Live: live, Base: base, Stored: older}, renewal.PresentLive},
-		"the store went back, and live was presented last":        {renewal.View{Live: live, Base: live, Stored: older}, renewal.PresentLive},
-		"the store went back before anything was presented":       {renewal.View{Live: live, Stored: older}, renewal.PresentLive},
-		"the store has failed for less than half the lifetime":    {renewal.View{Live: live, Base: base, Stored: base, BasePresentedAt: now.Add(-3 * day)}, renewal.PresentBase},
-		"the store has failed for half the lifetime":              {renewal.View{Live: live, Base: base, Stored: base, BasePresentedAt: now.Add(-7 * day / 2)}, renewal.PresentLive},
-		"somebody signed in at another server":                    {renewal.View{Live: live, Base: base, Stored: from(theirs, newer)}, renewal.Foreign},
-		"somebody signed in at another server before we did":      {renewal.View{Stored: from(theirs, newer)}, renewal.Foreign},
-		"our server had another name before":                      {renewal.View{Stored: from(theirs, newer), FormerIssuers: []string{theirs}}, renewal.Adopt},
-		"the stored pair has no issuer":                           {renewal.View{Stored: from("", newer)}, renewal.Adopt},
-		"the stored pair has no revision":                         {renewal.View{Live: live, Base: base, Stored: unnumbered}, renewal.Adopt},
-		"the store failed to replace a pair that has no revision": {renewal.View{Live: older, Base: unnumbered, Stored: unnumbered}, renewal.PresentBase},
+		"nothing is live or stored":                                           {renewal.View{}, renewal.NotSignedIn},
+		"another process signed in":                                           {renewal.View{Stored: live}, renewal.Adopt},
+		"the session that ended here is still stored":                         {renewal.View{Stored: live, EndedSessionID: "ann"}, renewal.NotSignedIn},
+		"another process signed out":                                          {renewal.View{Live: live, Base: base}, renewal.SignedOut},
+		"live is stored":                                                      {renewal.View{Live: live, Base: base, Stored: live}, renewal.PresentLive},
+		"another process refreshed":                                           {renewal.View{Live: live, Base: live, Stored: newer}, renewal.Adopt},
+		"another process refreshed from the same pair":                        {renewal.View{Live: live, Base: base, Stored: sibling}, renewal.Adopt},
+		"another user signed in":                                              {renewal.View{Live: live, Base: base, Stored: of("bob", older)}, renewal.Adopt},
+		"the store went back to a session that ended here":                    {renewal.View{Live: live, Base: base, Stored: of("bob", newer), EndedSessionID: "bob"}, renewal.PresentLive},
+		"the store failed to keep live":                                       {renewal.View{Live: live, Base: base, Stored: base}, renewal.PresentBase},
+		"the store went back to base":                                         {renewal.View{Live: live, Base: base, Stored: base}, renewal.PresentBase},
+		"the store went back further than base":                               {renewal.View{Live: live, Base: base, Stored: older}, renewal.PresentLive},
+		"the store went back, and live was presented last":                    {renewal.View{Live: live, Base: live, Stored: older}, renewal.PresentLive},
+		"the store went back before anything was presented":                   {renewal.View{Live: live, Stored: older}, renewal.PresentLive},
+		"the store has failed for less than half the lifetime":                {renewal.View{Live: live, Base: base, Stored: base, BasePresentedAt: now.Add(-3 * day)}, renewal.PresentBase},
+		"the store has failed for half the lifetime":                          {renewal.View{Live: live, Base: base, Stored: base, BasePresentedAt: now.Add(-7 * day / 2)}, renewal.PresentLive},
+		"somebody signed in at another server":                                {renewal.View{Live: live, Base: base, Stored: from(theirs, newer)}, renewal.Foreign},
+		"somebody signed in at another server before we did":                  {renewal.View{Stored: from(theirs, newer)}, renewal.Foreign},
+		"our server had another name before":                                  {renewal.View{Stored: from(theirs, newer), FormerIssuers: []string{theirs}}, renewal.Adopt},
+		"the stored pair has no issuer":                                       {renewal.View{Stored: from("", newer)}, renewal.Adopt},
+		"the stored pair has no revision":                                     {renewal.View{Live: live, Base: base, Stored: unnumbered}, renewal.Adopt},
+		"the stored pair has no revision, and the store failed to replace it": {renewal.View{Live: newer, Base: live, Stored: unnumbered, Behind: unnumbered}, renewal.PresentLive},
+		"the store failed to replace a pair that has no revision":             {renewal.View{Live: older, Base: unnumbered, Stored: unnumbered}, renewal.PresentBase},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.view.Issuer, c.view.Server = ours, renewal.Forgiving
@@ -159,6 +160,17 @@ func TestAfterAPairWithoutARevision(t *testing.T) {
 	v := renewal.View{Live: unnumbered, Base: unnumbered, Stored: unnumbered, Issuer: ours, Server: renewal.Forgiving}
 	if got := renewal.After(v, unnumbered, renewal.Granted, older); got != renewal.Keep {
 		t.Errorf("%v, want %v", got, renewal.Keep)
+	}
+}
+
+// The store has failed to replace a pair without a revision, again and again.
+func TestAfterAPairWithoutARevisionThatIsBehind(t *testing.T) {
+	v := renewal.View{Live: live, Base: live, Stored: unnumbered, Behind: unnumbered, Issuer: ours}
+	if got := renewal.After(v, live, renewal.Granted, newer); got != renewal.Keep {
+		t.Errorf("given a pair: %v, want %v", got, renewal.Keep)
+	}
+	if got := renewal.After(v, live, renewal.Ended, none); got != renewal.End {
+		t.Errorf("ended: %v, want %v", got, renewal.End)
 	}
 }
 
