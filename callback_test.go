@@ -353,35 +353,3 @@ func TestCloseWhileOnEndBlocks(t *testing.T) {
 		close(hold)
 	})
 }
-
-// A closingHandler is a log handler that closes the session.
-type closingHandler struct {
-	slog.Handler
-	s *atomic.Pointer[tandem.Session]
-}
-
-func (h closingHandler) Enabled(context.Context, slog.Level) bool { return true }
-func (h closingHandler) Handle(_ context.Context, r slog.Record) error {
-	if s := h.s.Load(); s != nil && r.Message == "session has ended" {
-		return s.Close()
-	}
-	return nil
-}
-
-// The handler of a logger is the application's code, too.
-func TestALoggerThatClosesTheSession(t *testing.T) {
-	inWorld(t, func(w *world) {
-		var p atomic.Pointer[tandem.Session]
-		s := w.open(w.store, func(c *tandem.Config) { c.Logger = slog.New(closingHandler{slog.DiscardHandler, &p}) })
-		p.Store(s)
-		w.endAtServer()
-		w.expire()
-		done := make(chan struct{})
-		go func() { defer close(done); _, _ = s.Token(context.Background()) }()
-		select {
-		case <-done:
-		case <-time.After(24 * time.Hour):
-			t.Error("held for a day")
-		}
-	})
-}

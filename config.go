@@ -92,7 +92,8 @@ type Config struct {
 	// to nothing.
 	Observe func(ctx context.Context, e Event)
 
-	// Logger has a line for each [Event], never with a token. Defaults to none.
+	// Logger has a line for each [Event], never with a token. [Session.Close] waits for the
+	// lines of a refresh, so a handler must not call it. Defaults to none.
 	Logger *slog.Logger
 
 	// Now is the clock. Defaults to time.Now.

@@ -215,10 +215,10 @@ func (s *Session) runRefresh(f *flight) {
 		finish()
 	}
 	ctx := context.WithValue(f.ctx, inCallbackOf{s}, f)
-	// Logger, Observe and OnEnd are the application's code and may call Close, so Close
-	// must not wait for them.
-	release()
 	s.log(ctx, f.news...)
+	// Observe and OnEnd are the application's code and may call Close, so Close must not
+	// wait for them.
+	release()
 	s.observe(ctx, f.news...)
 	if ended && s.config.OnEnd != nil {
 		s.config.OnEnd(context.WithValue(s.ctx, inCallbackOf{s}, f), s, end)
