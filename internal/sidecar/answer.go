@@ -11,7 +11,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/retryafter"
 )
 
-// answer tells the program why its request was not made.
+// answer writes the answer that tells the program why the proxy has none from the target.
 func answer(w http.ResponseWriter, r *http.Request, err error) {
 	var (
 		once      *tandem.BodyNotReplayableError
@@ -22,7 +22,7 @@ func answer(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.Is(err, errElsewhere):
 		write(w, http.StatusBadGateway, "redirect_elsewhere", "the target has redirected to another place, and a program that follows takes the secret in its header along: put the secret into the path instead")
-	case errors.As(err, &once): // the token is fresh now: the program's own retry works
+	case errors.As(err, &once): // the session has a fresh token now: the program's own retry works
 		forward(w, r, once.Response)
 	case errors.As(err, &ended):
 		write(w, http.StatusUnauthorized, "session_ended", "the session has ended ("+string(ended.Reason)+"): run tandem login, and go on")
@@ -43,14 +43,15 @@ func refuse(w http.ResponseWriter) {
 	write(w, http.StatusForbidden, "forbidden", "the first element of the path, or the header "+SecretHeader+", must be the secret that tandem proxy has printed")
 }
 
-// forward passes on an answer that ReverseProxy has not seen.
+// forward writes the target's answer out of a [tandem.BodyNotReplayableError], which
+// ReverseProxy treats as a failed request.
 func forward(w http.ResponseWriter, r *http.Request, resp *http.Response) {
 	readers(resp.Header, visitOf(r.Context()))
 	header := w.Header()
 	header["Content-Type"] = nil
 	for name, values := range resp.Header {
 		switch name {
-		case "Connection", "Keep-Alive", "Upgrade", "Content-Length": // the body may have been cut
+		case "Connection", "Keep-Alive", "Upgrade", "Content-Length": // the session may have cut the body short
 		default:
 			header[name] = append(header[name], values...)
 		}

@@ -4,5 +4,5 @@ package sidecar
 
 import "syscall"
 
-// boundSilence does nothing: the system's own limit stays.
+// boundSilence does nothing: the system's default limit applies.
 func boundSilence(_, _ string, _ syscall.RawConn) error { return nil }

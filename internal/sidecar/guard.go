@@ -9,12 +9,12 @@ import (
 	"github.com/rs/cors"
 )
 
-// refusedMethods are those whose answer shows what was sent, and the one that makes a
-// tunnel to anywhere. A browser sends none of them.
+// refusedMethods are the methods whose answer repeats the request, and with it the access
+// token, and CONNECT, which opens a tunnel to any host. Pages in a browser cannot send them.
 var refusedMethods = []string{http.MethodTrace, "TRACK", http.MethodConnect}
 
-// guard keeps out pages in a browser that have no business here, even if they know the
-// secret.
+// guard refuses, even if a request has the secret, the refusedMethods, host names that the
+// proxy does not answer to, and pages that may not make requests.
 func guard(config Config, next http.Handler) http.Handler {
 	if len(config.Origins) > 0 {
 		next = cors.New(cors.Options{
@@ -40,9 +40,10 @@ func guard(config Config, next http.Handler) http.Handler {
 	})
 }
 
-// mayAsk reports whether a request comes from no page, from one that came through the
-// proxy, or from one of the origins. Browsers send no Origin with a GET for a link, an
-// image or a script, but say whether another site's page has asked for it.
+// mayAsk reports whether a request comes from a program other than a browser, from a page
+// that came through the proxy, or from a page of one of the origins. A browser sends no
+// Origin with a GET for a link, an image or a script, but Sec-Fetch-Site says whether a
+// page of another site asked for it.
 func mayAsk(r *http.Request, origins []string) bool {
 	if origin := r.Header.Get("Origin"); origin != "" {
 		return origin == "http://"+r.Host || slices.Contains(origins, origin)
@@ -55,8 +56,8 @@ func mayAsk(r *http.Request, origins []string) bool {
 	return err == nil && slices.Contains(origins, from.Scheme+"://"+from.Host)
 }
 
-// isHere reports whether a Host header has an address, or localhost. A page can make
-// the name of its own host point here, but not an address.
+// isHere reports whether a Host header is an IP address or localhost. The owner of a page
+// can make the page's host name resolve to this machine, but cannot do so with an address.
 func isHere(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-// ListenPrivate listens on a Unix socket at path that its owner alone can connect to
-// (mode 0600), and removes it when the listener is closed. A socket that a process has
-// left there when it was killed is replaced; one that somebody listens on, and anything
-// else at path, is an error.
+// ListenPrivate listens on a Unix socket at path that only its owner can connect to (mode
+// 0600); Close removes the socket. ListenPrivate replaces a socket that a killed process
+// left at path. It returns an error if a process listens on that socket, if path is
+// anything but a socket, and always on Windows.
 func ListenPrivate(ctx context.Context, path string) (net.Listener, error) {
 	if runtime.GOOS == "windows" {
 		return nil, errors.New("on Windows the mode of a socket keeps nobody out: listen on 127.0.0.1")
@@ -23,7 +23,7 @@ func ListenPrivate(ctx context.Context, path string) (net.Listener, error) {
 	if err := isFree(ctx, path); err != nil {
 		return nil, err
 	}
-	// In a folder of its own nobody can connect before the mode is set.
+	// The folder that MkdirTemp makes keeps other users from the socket until its mode is set.
 	folder, err := os.MkdirTemp(filepath.Dir(path), ".tandem")
 	if err != nil {
 		return nil, err
@@ -36,7 +36,7 @@ func ListenPrivate(ctx context.Context, path string) (net.Listener, error) {
 		return nil, err
 	}
 	if unix, ok := listener.(*net.UnixListener); ok {
-		unix.SetUnlinkOnClose(false) // by then it has another name
+		unix.SetUnlinkOnClose(false) // the socket is renamed below; privateListener removes it
 	}
 	if err := os.Chmod(begun, 0o600); err != nil {
 		return nil, errors.Join(err, listener.Close())
@@ -47,7 +47,7 @@ func ListenPrivate(ctx context.Context, path string) (net.Listener, error) {
 	return &privateListener{Listener: listener, path: path}, nil
 }
 
-// isFree returns an error if something is at path that may not be replaced.
+// isFree returns an error if path exists and is not a socket that nobody listens on.
 func isFree(ctx context.Context, path string) error {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
@@ -72,7 +72,7 @@ type privateListener struct {
 	err  error // of the first Close
 }
 
-// Close stops listening and removes the socket. It may be called twice.
+// Close stops listening and removes the socket. Further calls return the first call's error.
 func (l *privateListener) Close() error {
 	l.once.Do(func() { l.err = errors.Join(os.Remove(l.path), l.Listener.Close()) })
 	return l.err

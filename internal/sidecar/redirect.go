@@ -12,19 +12,21 @@ import (
 	"strings"
 )
 
-// errElsewhere is of a redirect that a program would follow with the secret in a header.
+// errElsewhere refuses a redirect to another host: the program has sent the secret in a
+// header, and would send that header there, too.
 var errElsewhere = errors.New("the target has redirected to another place")
 
-// adapt makes an answer one of the proxy's: where it points to the target it points
-// here, and who may read it is not the target's business.
+// adapt changes the target's answer for the proxy's client: addresses at the target become
+// addresses at the proxy, and the proxy instead of the target decides which pages may read
+// the answer.
 func adapt(resp *http.Response, config Config) error {
 	v := visitOf(resp.Request.Context())
 	v.restore()
 	readers(resp.Header, v)
 	if resp.Header["Content-Type"] == nil {
-		v.writer.Header()["Content-Type"] = nil // or else the server would guess one
+		v.writer.Header()["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	resp.Header.Del("Alt-Svc") // the target's other addresses are none of the proxy's
+	resp.Header.Del("Alt-Svc") // it names other addresses of the target, and the client would take them for the proxy's
 	if v.page && v.mount != "" {
 		keepAddress(resp.Header)
 	}
@@ -47,7 +49,7 @@ func adapt(resp *http.Response, config Config) error {
 			resp.Header.Set("Location", v.at(here))
 			return nil
 		}
-		text = u.String() // relative to the target, it would be of the proxy's for the client
+		text = u.String() // the client would resolve a relative address against the proxy's
 	}
 	switch {
 	case !isRedirect(resp.StatusCode) || config.Private || v.page:
@@ -60,7 +62,8 @@ func adapt(resp *http.Response, config Config) error {
 	return nil
 }
 
-// readers takes off who may read an answer to a page: that has been decided here.
+// readers removes the target's CORS headers from an answer to a page: guard has decided
+// which pages may read it.
 func readers(header http.Header, v visit) {
 	if !v.page {
 		return
@@ -72,8 +75,8 @@ func readers(header http.Header, v visit) {
 	}
 }
 
-// locate returns where something at the target is for a client of the proxy, from the
-// mount on; false if it is not at the target.
+// locate returns the path, from the mount on, at which a client of the proxy finds a URL
+// of the target; false if the URL is not below the target.
 func locate(u, target *url.URL) (string, bool) {
 	if u.Scheme != target.Scheme || hostPort(u) != hostPort(target) {
 		return "", false
@@ -94,7 +97,7 @@ func locate(u, target *url.URL) (string, bool) {
 	return rest, true
 }
 
-// hostPort returns host and port, with the scheme's own port if there is none.
+// hostPort returns host and port, with the scheme's default port if the URL has none.
 func hostPort(u *url.URL) string {
 	port := u.Port()
 	if port == "" && u.Scheme == "https" {
@@ -113,8 +116,8 @@ func isRedirect(status int) bool {
 	return false
 }
 
-// keepAddress has a browser tell nobody else the address of a page that came through
-// here, which has the secret in it.
+// keepAddress makes the browser withhold the address of a page that came through the
+// proxy, which contains the secret, from other sites (Referer).
 func keepAddress(header http.Header) {
 	policy := strings.ToLower(strings.Join(header.Values("Referrer-Policy"), ","))
 	if policy == "" || strings.Contains(policy, "unsafe-url") || strings.Contains(policy, "no-referrer-when-downgrade") {
@@ -122,13 +125,13 @@ func keepAddress(header http.Header) {
 	}
 }
 
-// leavePrefix begins a path that needs no secret, and redirects to another place. Some
-// clients, Go's among them, tell where they are redirected to which address they come
-// from: this one may be told.
+// leavePrefix begins a path of the proxy that needs no secret and redirects to another
+// host. Some clients, Go's among them, send the address that redirected them as Referer to
+// the next host: the proxy sends them through this path first, which has no secret in it.
 const leavePrefix = "/~elsewhere/"
 
-// leavePath returns the path of a redirect to another place. It has a code of the
-// secret's, so that nobody else can make one.
+// leavePath returns the path of a redirect to another host. The path contains an HMAC
+// under the secret, so that only the proxy can make one.
 func leavePath(status int, to, secret string) string {
 	return leavePrefix + strconv.Itoa(status) + "/" + leaveCode(status, to, secret) + "?to=" + url.QueryEscape(to)
 }
@@ -139,7 +142,8 @@ func leaveCode(status int, to, secret string) string {
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// leave answers a request for a path of leavePath, and reports whether it was one.
+// leave answers a request for a path that leavePath made. It reports false, and writes
+// nothing, for any other.
 func leave(w http.ResponseWriter, r *http.Request, config Config) bool {
 	rest, ok := strings.CutPrefix(r.URL.Path, leavePrefix)
 	if !ok || config.Secret == "" {

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// rewrite makes a client's request one to the target. What need not change stays as it
-// is, to the byte.
+// rewrite turns a client's request into one to the target. Everything that need not change
+// stays the same to the byte.
 func rewrite(r *httputil.ProxyRequest, config Config) {
 	v := visitOf(r.In.Context())
 	r.SetURL(config.Target)
 	keepPath(r.Out.URL, config.Target, v.path)
 	r.Out.URL.RawQuery = join(config.Target.RawQuery, r.In.URL.RawQuery)
-	r.Out.Trailer = r.In.Trailer // whose values are there when the body has ended
+	r.Out.Trailer = r.In.Trailer // net/http fills in the values at the end of the body
 
 	if r.In.ContentLength == 0 && r.In.Header.Get("Content-Length") != "" {
-		// This has the transport say that the length is 0, with every method but GET.
+		// With "identity" the transport sends Content-Length: 0, except with GET and HEAD.
 		r.Out.Body, r.Out.TransferEncoding = http.NoBody, []string{"identity"}
 	}
 
@@ -32,7 +32,7 @@ func rewrite(r *httputil.ProxyRequest, config Config) {
 		header.Del("Upgrade")
 		header.Del("Connection")
 	}
-	// A page that came through here has the secret in its address.
+	// The address of a page that came through the proxy contains the secret.
 	if from, err := url.Parse(header.Get("Referer")); err != nil || from.Host == r.In.Host {
 		header.Del("Referer")
 	}
@@ -42,36 +42,36 @@ func rewrite(r *httputil.ProxyRequest, config Config) {
 		}
 	}
 	withholdSecret(header, config.Secret)
-	// The session's is to go out, whatever placeholder the program has put in.
+	// The session adds its own; the program may have sent a placeholder.
 	header.Del("Authorization")
-	// Whether a page may ask has been decided here: to the target it is a program that
-	// does.
+	// guard has decided whether the page may make this request; the target sees a request
+	// of a program, not of a page.
 	for name := range header {
 		if v.page && (name == "Origin" || strings.HasPrefix(name, "Sec-Fetch-")) {
 			header.Del(name)
 		}
 	}
 	if _, ok := header["User-Agent"]; !ok {
-		header.Set("User-Agent", "") // not Go's own
+		header.Set("User-Agent", "") // keeps net/http from adding its own
 	}
 }
 
-// rawPath returns the path of a request as the client has written it.
+// rawPath returns the path of a request exactly as the client wrote it.
 func rawPath(r *http.Request) string {
 	path, _, _ := strings.Cut(r.RequestURI, "?")
-	if _, rest, ok := strings.Cut(path, "://"); ok && path[0] != '/' { // as to a forward proxy
+	if _, rest, ok := strings.Cut(path, "://"); ok && path[0] != '/' { // an absolute URL, as clients send it to a forward proxy
 		_, rest, _ = strings.Cut(rest, "/")
 		path = "/" + rest
 	}
 	return path
 }
 
-// keepPath has a URL of the target's spell its path as the client has: package url would
-// escape what clients often do not.
+// keepPath keeps the client's spelling of the path in a URL of the target: package url
+// would escape characters that clients often leave unescaped.
 func keepPath(u, target *url.URL, path string) {
 	want := joinPath(target, path)
 	if u.EscapedPath() == want || !strings.HasPrefix(want, "/") || strings.HasPrefix(want, "//") {
-		return // the last would go out as an absolute URL
+		return // net/http would send an Opaque that begins with // as an absolute URL
 	}
 	u.Opaque = want
 }
@@ -87,8 +87,8 @@ func join(query, more string) string {
 	return query + "&" + more
 }
 
-// isHTTP2 reports whether an Upgrade header asks for another version of HTTP (RFC 7540
-// section 3.2): the connection to the target is the proxy's.
+// isHTTP2 reports whether an Upgrade header asks for HTTP/2 (RFC 7540 section 3.2). The
+// proxy does not pass that on: it chooses the version on its own connection to the target.
 func isHTTP2(upgrade string) bool {
 	for protocol := range strings.SplitSeq(upgrade, ",") {
 		if name := strings.ToLower(strings.TrimSpace(protocol)); name == "h2c" || name == "h2" {

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// SecretHeader has the secret, for clients that do not have it in the path.
+// SecretHeader is the request header for clients that do not send the secret in the path.
 const SecretHeader = "Tandem-Proxy-Secret"
 
-// NewSecret returns a random secret that fits into a path.
+// NewSecret returns a random secret of 192 bits that needs no escaping in a path.
 func NewSecret() (string, error) {
 	var random [24]byte
 	if _, err := rand.Read(random[:]); err != nil {
@@ -24,30 +24,31 @@ func NewSecret() (string, error) {
 	return base64.RawURLEncoding.EncodeToString(random[:]), nil
 }
 
-// A visit is what an answer depends on of its request, which is not sent on.
+// A visit is what the proxy has to know about a client's request to write its answer. The
+// target does not see it.
 type visit struct {
-	// mount is where the proxy is for the client: the part of the path that has the
-	// secret, or nothing.
+	// mount is the beginning of the client's paths: "/" and the secret, or "" if the client
+	// does not send the secret in the path.
 	mount string
-	// inHeader is of a client that has sent the secret in the SecretHeader.
+	// inHeader says that the client sent the SecretHeader.
 	inHeader bool
-	// page is of a request that a page in a browser has made.
+	// page says that a page in a browser made the request.
 	page bool
-	// path is what the client has asked for, behind the mount, to the byte.
+	// path is the path behind the mount, exactly as the client wrote it.
 	path string
 
 	writer http.ResponseWriter
-	header http.Header // of the answer, before the target has answered
+	header http.Header // the writer's, as guard left it before the target answered
 }
 
-// restore puts back the header of the answer, which ReverseProxy clears after each
-// informational answer.
+// restore puts back the headers that guard set for the answer: ReverseProxy clears them
+// after each informational answer (1xx).
 func (v visit) restore() {
 	maps.Copy(v.writer.Header(), v.header)
 }
 
-// at returns the address of a path for the client, relative to the proxy's. Without a
-// mount before them, two slashes would begin the address of another host.
+// at returns the reference by which the client reaches a path through the proxy. Without a
+// mount, a client would take a path that begins with // for the address of another host.
 func (v visit) at(path string) string {
 	if v.mount == "" && strings.HasPrefix(path, "//") {
 		return "/." + path
@@ -57,13 +58,14 @@ func (v visit) at(path string) string {
 
 type visitKey struct{}
 
-// visitOf returns the visit of a request that was admitted.
+// visitOf returns the visit that admit put into the context; the zero visit without one.
 func visitOf(ctx context.Context) visit {
 	v, _ := ctx.Value(visitKey{}).(visit)
 	return v
 }
 
-// admit reports whether a request has the secret, and takes it off.
+// admit reports whether a request has the secret, and returns the request without it, with
+// its visit in the context.
 func admit(w http.ResponseWriter, r *http.Request, config Config) (*http.Request, bool) {
 	v := visit{page: isOfPage(r), path: rawPath(r), writer: w, header: w.Header().Clone()}
 	given := r.Header.Get(SecretHeader)
@@ -94,19 +96,19 @@ func isSecret(given, secret string) bool {
 	return secret != "" && subtle.ConstantTimeCompare([]byte(given), []byte(secret)) == 1
 }
 
-// withoutFirst takes the first element off a path.
+// withoutFirst returns a path without its first element.
 func withoutFirst(path string) string {
 	_, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	return "/" + rest
 }
 
-// isOfPage reports whether a page in a browser has made a request.
+// isOfPage reports whether a page in a browser made the request.
 func isOfPage(r *http.Request) bool {
 	return r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
 }
 
-// withholdSecret removes the headers that have the secret in them, such as an address of
-// the proxy.
+// withholdSecret removes every header that contains the secret, for example as part of an
+// address of the proxy.
 func withholdSecret(header http.Header, secret string) {
 	if secret == "" {
 		return
@@ -118,7 +120,7 @@ func withholdSecret(header http.Header, secret string) {
 	}
 }
 
-// hasSecret reports whether the secret is in a text, escaped or not.
+// hasSecret reports whether a text contains the secret, percent-encoded or not.
 func hasSecret(text, secret string) bool {
 	plain, err := url.PathUnescape(text)
 	return secret != "" && (strings.Contains(text, secret) || err == nil && strings.Contains(plain, secret))

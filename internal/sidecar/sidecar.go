@@ -1,6 +1,6 @@
-// Package sidecar is a reverse proxy on this machine that makes a session's
-// requests for programs in any language: it adds the access token, refreshes it, and
-// sends what was refused once more.
+// Package sidecar is a local reverse proxy with which programs in any language use a
+// session: it adds the access token to their requests, refreshes the token, and repeats a
+// request once if the target refused its token.
 package sidecar
 
 import (
@@ -14,43 +14,43 @@ import (
 	"github.com/tandem-auth/tandem/internal/repeat"
 )
 
-// A Config says whose requests are made, and where. Session and Target are needed, and
-// Secret unless the proxy is Private.
+// A Config configures [New]. Session and Target are required, and Secret unless Private
+// is set.
 type Config struct {
 	Session *tandem.Session
-	// Reload is called before every request, and takes up what other processes have done to
-	// the session. A request for which it returns a [*tandem.OtherServerError] is answered
-	// with that and goes nowhere; with another error the session goes on as it is. Defaults
-	// to Session.Reload.
+	// Reload brings the session up to date with what other processes have done to it. The
+	// proxy calls it before every request, and waits for a second at most. If Reload returns
+	// a [*tandem.OtherServerError], the proxy answers with that error and sends nothing to
+	// the target; after any other error it uses the session as it is. Defaults to
+	// Session.Reload.
 	Reload func(ctx context.Context) error
-	// Target is where requests go: their path is added to its.
+	// Target is where the proxy sends requests; it appends their path to the target's.
 	Target *url.URL
-	// Secret keeps out other users of the machine, and pages in a browser: it is the
-	// first element of the path, or in the SecretHeader.
+	// Secret keeps out other users of the machine and pages in a browser. Clients send it as
+	// the first element of the path, or in the SecretHeader.
 	Secret string
-	// Private is of a listener that only the session's owner can reach, such as that of
+	// Private says that only the session's owner can reach the listener, as with
 	// [ListenPrivate]: the proxy asks for no secret, and answers to any host name.
 	Private bool
-	// Transport is the way to the target. Defaults to NewTransport(nil).
+	// Transport sends requests to the target. Defaults to NewTransport(nil).
 	Transport http.RoundTripper
-	// Origins are those whose pages may make requests, such as
-	// "http://localhost:5173", besides pages that came through the proxy. Defaults to
+	// Origins lists the origins whose pages may make requests, such as
+	// "http://localhost:5173". Pages that came through the proxy always may. Defaults to
 	// none.
 	Origins []string
-	// AnyHost has the proxy answer to any host name. By default it answers to
-	// "localhost" and to addresses alone: to no name, then, that a page in a browser
-	// could make point here (DNS rebinding).
+	// AnyHost makes the proxy answer to any host name. By default the proxy answers to
+	// "localhost" and to IP addresses only, because the owner of a page can make any other
+	// name resolve to this machine (DNS rebinding).
 	AnyHost bool
-	// Logger hears of requests that failed, and of what Reload has returned. Defaults to
-	// none.
+	// Logger gets requests that failed and errors of Reload. Defaults to none.
 	Logger *slog.Logger
 }
 
-// replayLimit is the largest body that is kept in memory to be sent again. What is
-// larger, or of unknown length, streams through.
+// replayLimit, in bytes, is the largest body that the proxy keeps in memory to send it
+// again. It streams a body that is larger or of unknown length.
 const replayLimit = 1 << 20
 
-// New returns the proxy. Answers stream, and connections may be upgraded
+// New returns the proxy. It streams answers, and passes on connection upgrades
 // (WebSocket).
 func New(config Config) http.Handler {
 	if config.Logger == nil {
@@ -91,7 +91,7 @@ func New(config Config) http.Handler {
 			return
 		}
 		if r.ContentLength < 0 || r.ContentLength > replayLimit {
-			// The target may answer before it has read everything.
+			// The target may answer before it has read the whole body.
 			_ = http.NewResponseController(w).EnableFullDuplex()
 		}
 		if err := keepSmallBody(r); err != nil {
@@ -106,8 +106,9 @@ func New(config Config) http.Handler {
 	}))
 }
 
-// keepSmallBody makes a request with a small body one that can be sent again. Nobody has
-// to be asked whether the body is wanted then.
+// keepSmallBody reads a small body into memory, so that the session can send the request
+// again. The body is here by then: there is no reason to ask the target whether it wants
+// it (Expect: 100-continue).
 func keepSmallBody(r *http.Request) error {
 	if r.ContentLength <= 0 || r.ContentLength > replayLimit {
 		return nil

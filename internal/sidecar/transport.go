@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// maxSilence is how long a connection to the target may be silent while something is
-// expected on it.
+// maxSilence is how long the target may leave sent data or a probe unanswered before the
+// connection counts as broken.
 const maxSilence = 15 * time.Second
 
-// NewTransport returns a transport like base that asks for no compression by itself, and
-// so leaves bodies as they come, and that speaks HTTP/1.1 where a connection is to be
-// upgraded. It takes connections that are dead for broken within 15 seconds. Without a
-// base it is like http.DefaultTransport.
+// NewTransport returns a transport like base that requests no compression of its own, so
+// that bodies pass unchanged, and that speaks HTTP/1.1 for requests with an Upgrade header.
+// Without a base it returns one like http.DefaultTransport that finds a dead connection
+// broken within 15 seconds.
 func NewTransport(base *http.Transport) http.RoundTripper {
 	if base == nil {
 		base, _ = http.DefaultTransport.(*http.Transport)
@@ -35,7 +35,7 @@ func NewTransport(base *http.Transport) http.RoundTripper {
 	t.upgrades.DisableCompression = true
 	t.upgrades.ForceAttemptHTTP2 = false
 	if t.upgrades.TLSClientConfig != nil {
-		t.upgrades.TLSClientConfig.NextProtos = nil // base may have HTTP/2 in there
+		t.upgrades.TLSClientConfig.NextProtos = nil // base may offer HTTP/2
 	}
 	t.upgrades.TLSNextProto = map[string]func(string, *tls.Conn) http.RoundTripper{}
 	t.upgrades.Protocols = new(http.Protocols)
@@ -45,7 +45,7 @@ func NewTransport(base *http.Transport) http.RoundTripper {
 
 type transport struct{ usual, upgrades *http.Transport }
 
-// RoundTrip is described at [NewTransport].
+// RoundTrip implements [http.RoundTripper]: see [NewTransport].
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Header.Get("Upgrade") != "" {
 		return t.upgrades.RoundTrip(r)
@@ -53,7 +53,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.usual.RoundTrip(r)
 }
 
-// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+// CloseIdleConnections makes [http.Client.CloseIdleConnections] reach both transports.
 func (t *transport) CloseIdleConnections() {
 	t.usual.CloseIdleConnections()
 	t.upgrades.CloseIdleConnections()

@@ -10,23 +10,22 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// reloadTimeout is how long a request waits for the session's store, which may be a
-// keyring that hangs.
+// reloadTimeout is how long a request waits for the session's store: a keyring may hang.
 const reloadTimeout = time.Second
 
-// A watched session is looked at before every request: whoever has signed out or in on
-// the command line means this program, too.
+// A watched reloads the session before every request: a user who signs out or in on the
+// command line expects that of the proxy, too.
 type watched struct {
 	reload func(ctx context.Context) error
 	logger *slog.Logger
 
 	mu   sync.Mutex
-	said string // the problem that was logged, until there is another or none
+	said string // the problem that was logged last; "" after a reload without one
 }
 
-// takeUp takes up what was done on the command line. The error is nil or a
-// *tandem.OtherServerError: not even the access token in hand is used then, for whoever
-// has signed in elsewhere has left this server.
+// takeUp reloads the session, so that the proxy follows what the user did on the command
+// line. The error is nil or a *tandem.OtherServerError: then the proxy must not use even
+// the access token that it has, because the user has signed in at another server.
 func (s *watched) takeUp(ctx context.Context) error {
 	within, cancel := context.WithTimeout(ctx, reloadTimeout)
 	defer cancel()
@@ -40,7 +39,7 @@ func (s *watched) takeUp(ctx context.Context) error {
 	return nil
 }
 
-// log logs a problem once, however many requests meet it.
+// log logs a problem when it first appears, and not again while it lasts.
 func (s *watched) log(ctx context.Context, err error) {
 	var problem string
 	if err != nil {
