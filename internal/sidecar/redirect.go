@@ -26,7 +26,7 @@ func adapt(resp *http.Response, config Config) error {
 	if resp.Header["Content-Type"] == nil {
 		v.writer.Header()["Content-Type"] = nil // keeps net/http from guessing one
 	}
-	resp.Header.Del("Alt-Svc") // it names other addresses of the target, and the client would take them for the proxy's
+	resp.Header.Del("Alt-Svc") // the client would take the target's other addresses for the proxy's
 	if v.page && v.mount != "" {
 		keepAddress(resp.Header)
 	}

@@ -13,8 +13,8 @@ const maxSilence = 15 * time.Second
 
 // NewTransport returns a transport like base that requests no compression of its own, so
 // that bodies pass unchanged, and that speaks HTTP/1.1 for requests with an Upgrade header.
-// Without a base it returns one like http.DefaultTransport that finds a dead connection
-// broken within 15 seconds.
+// Without a base it returns one like http.DefaultTransport that closes a dead connection
+// within 15 seconds.
 func NewTransport(base *http.Transport) http.RoundTripper {
 	if base == nil {
 		base, _ = http.DefaultTransport.(*http.Transport)
