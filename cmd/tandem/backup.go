@@ -36,7 +36,7 @@ func (cmd *backupCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// A backupAnswer is what --json prints.
+// A backupAnswer is the result that --json prints.
 type backupAnswer struct {
 	Database string `json:"database"`
 	File     string `json:"file"`
@@ -48,7 +48,7 @@ type restoreCommand struct {
 	storeFlags `embed:""`
 }
 
-// Run restores the database, and looks whether it is sound.
+// Run restores the database, and lists its users to find out whether it can be read.
 func (cmd *restoreCommand) Run(ctx context.Context, c console) error {
 	location, err := cmd.location()
 	if err != nil {
@@ -70,7 +70,7 @@ func (cmd *restoreCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// A restoreAnswer is what --json prints.
+// A restoreAnswer is the result that --json prints.
 type restoreAnswer struct {
 	Database string `json:"database"`
 	Users    int    `json:"users"`

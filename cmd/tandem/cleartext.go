@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// warnOfClearText says which of the addresses show passwords and tokens to the network.
+// warnOfClearText warns of each address to which passwords and tokens would travel
+// unencrypted.
 func warnOfClearText(c console, addresses ...string) {
 	for _, address := range addresses {
 		if isClearText(address) {
@@ -16,7 +17,7 @@ func warnOfClearText(c console, addresses ...string) {
 	}
 }
 
-// isClearText reports whether a URL leads to another machine without TLS.
+// isClearText reports whether a URL names another machine and has no TLS.
 func isClearText(address string) bool {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "http" {

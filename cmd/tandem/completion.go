@@ -14,7 +14,7 @@ type completionCommand struct {
 	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish. In ~/.bashrc, for one: source <(tandem completion bash)"`
 }
 
-// Run prints the script that has a shell complete tandem's arguments.
+// Run prints the script with which a shell completes tandem's arguments.
 func (cmd *completionCommand) Run(c console) error {
 	script, err := completion.Script(cmd.Shell, "tandem")
 	if err != nil {
@@ -24,12 +24,12 @@ func (cmd *completionCommand) Run(c console) error {
 	return err
 }
 
-// A completeCommand is what those scripts call.
+// A completeCommand is the hidden command that the completion scripts call.
 type completeCommand struct {
 	Words []string `arg:"" optional:""`
 }
 
-// Run prints the candidates for the last of the words.
+// Run prints the candidates for the last word.
 func (cmd *completeCommand) Run(kctx *kong.Context, c console) error {
 	sources := map[string]completion.Source{"profile": profileNames, "@file": filesBehindAt}
 	for _, candidate := range completion.Complete(kctx.Model, cmd.Words, sources) {
@@ -52,7 +52,7 @@ func profileNames(string) []string {
 	return names
 }
 
-// filesBehindAt completes @FILE.
+// filesBehindAt returns the candidates for an argument @FILE.
 func filesBehindAt(prefix string) []string {
 	if prefix == "" || prefix[0] != '@' {
 		return nil

@@ -13,9 +13,8 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// A configFile holds the settings of a JSON file: an object whose keys are the
-// names of flags. The command line goes before the environment, and that before
-// the file.
+// A configFile holds the settings of a JSON file: an object whose keys are the names of
+// flags. The command line overrides the environment, and the environment the file.
 type configFile map[string]any
 
 func loadConfigFile(r io.Reader) (kong.Resolver, error) {
@@ -34,7 +33,7 @@ func loadConfigFile(r io.Reader) (kong.Resolver, error) {
 	return values, nil
 }
 
-// Validate finds keys that no flag has, which would otherwise go unnoticed.
+// Validate refuses keys that are not the name of a flag, which kong would ignore.
 func (f configFile) Validate(app *kong.Application) error {
 	known := map[string]bool{}
 	for _, command := range app.Leaves(true) {
@@ -46,7 +45,7 @@ func (f configFile) Validate(app *kong.Application) error {
 	}
 	for _, key := range slices.Sorted(maps.Keys(f)) {
 		if _, bare := f[key].(float64); bare {
-			// A duration without a unit would be one of nanoseconds.
+			// kong would take a duration without a unit for nanoseconds.
 			return fmt.Errorf("the configuration file has the number %v for %q; durations are written like \"10s\" or \"2h\", in quotes", f[key], key)
 		}
 		if !known[key] {
@@ -56,7 +55,7 @@ func (f configFile) Validate(app *kong.Application) error {
 	return nil
 }
 
-// Resolve returns the file's value for a flag, unless the environment has one.
+// Resolve returns the file's value for a flag, or nil if the environment sets the flag.
 func (f configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 	for _, name := range flag.Envs {
 		if _, set := os.LookupEnv(name); set {

@@ -11,17 +11,18 @@ import (
 	"github.com/tandem-auth/tandem/internal/visible"
 )
 
-// A console is what a command reads from and writes to.
+// A console is the input and output of a command.
 type console struct {
 	in       *os.File
 	out, err io.Writer
-	// json has results and errors printed as JSON, one value a line.
+	// json makes the command print results and errors as JSON, one value a line.
 	json bool
-	// log is what logger writes to. It is closed when the command has ended.
+	// log is the output of the command's logger. run closes it when the command has ended.
 	log *logOutput
 }
 
-// print prints a result: the text, or the value as JSON. Nothing hidden is in the text.
+// print prints a result: the text, or the value as JSON. It removes hidden characters from
+// the string arguments of the text.
 func (c console) print(value any, format string, args ...any) error {
 	if c.json {
 		return printJSON(c.out, value)
@@ -35,7 +36,7 @@ func (c console) print(value any, format string, args ...any) error {
 	return err
 }
 
-// asks reports whether there is somebody at a terminal to ask.
+// asks reports whether standard input is a terminal, so that the command can ask its user.
 func (c console) asks() bool { return term.IsTerminal(int(c.in.Fd())) }
 
 // printJSON prints a value as one line of JSON.

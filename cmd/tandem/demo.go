@@ -20,7 +20,7 @@ type demoCommand struct {
 	Workers  int           `default:"64" help:"How many workers share the session (default ${default})."`
 }
 
-// Validate refuses a show without time or workers.
+// Validate refuses a duration or a number of workers that is out of range.
 func (cmd *demoCommand) Validate() error {
 	if cmd.Duration < time.Second || cmd.Workers < 1 || cmd.Workers > 10_000 {
 		return errors.New("--duration must be at least 1s, --workers from 1 to 10000")
@@ -56,14 +56,14 @@ func (cmd *demoCommand) Run(ctx context.Context, c console) error {
 	return err
 }
 
-// drawProgress draws over one line of a terminal.
+// drawProgress replaces the current line of a terminal with the progress so far.
 func drawProgress(w io.Writer, elapsed, total time.Duration, r demo.Report) {
 	const width = 10
 	done := min(int(width*elapsed/total), width)
 	line := fmt.Sprintf("[%s%s] %4.1fs  requests: %d, refreshes: %d, restarts: %d, failed: %d",
 		strings.Repeat("=", done), strings.Repeat(" ", width-done), elapsed.Seconds(),
 		r.Requests, r.Refreshes, r.Restarts, r.Failed)
-	const narrow = 79 // a line that wraps cannot be drawn over
+	const narrow = 79 // \r cannot go back over a line that has wrapped
 	fmt.Fprintf(w, "\r%.*s\x1b[K", narrow, line)
 }
 

@@ -25,10 +25,10 @@ const (
 	// exitTemporary: the server could not be reached, or was busy. The session lives;
 	// try again.
 	exitTemporary = 4
-	// exitStatus: tandem fetch was answered with 400 or above, or with a redirect that it
-	// has not followed.
+	// exitStatus: the server answered tandem fetch with a status of 400 or above, or with a
+	// redirect that tandem fetch did not follow.
 	exitStatus = 5
-	// exitInterrupted is what shells expect of a command that SIGINT has ended.
+	// exitInterrupted is the code that shells expect from a command that SIGINT ended.
 	exitInterrupted = 130
 )
 
@@ -36,21 +36,21 @@ const (
 const exitCodes = "Exit codes: 0; 1 failed; 2 wrong arguments; 3 not signed in, or the session has ended; " +
 	"4 the server is away or busy, try again; 5 tandem fetch was answered with 400 or above, or with a redirect that it could not follow; 130 interrupted."
 
-// A failure is how a command has failed, as --json prints it.
+// A failure says how a command failed, as --json prints it.
 type failure struct {
-	// Code tells failures apart.
+	// Code is the kind of failure, for scripts.
 	Code    string `json:"error"`
 	Message string `json:"message"`
 	Exit    int    `json:"exit"`
-	// Reason is why a session has ended.
+	// Reason is why the session ended.
 	Reason string `json:"reason,omitempty"`
-	// RetryAt is when to try again at the earliest, if that is known.
+	// RetryAt is the earliest time for another try, if the client knows it.
 	RetryAt *time.Time `json:"retryAt,omitempty"`
-	// Status is what the server has answered.
+	// Status is the HTTP status of the server's answer.
 	Status int `json:"status,omitempty"`
 }
 
-// A wordedError says an error in other words.
+// A wordedError replaces the text of an error, and unwraps to it.
 type wordedError struct {
 	text string
 	err  error
@@ -59,7 +59,8 @@ type wordedError struct {
 func (e *wordedError) Error() string { return e.text }
 func (e *wordedError) Unwrap() error { return e.err }
 
-// A wrongServerError says that what answers at an address is not the server that is meant.
+// A wrongServerError reports that a server answers at the address, but not the Tandem
+// server that the user means.
 type wrongServerError struct {
 	url string
 	err error
@@ -74,8 +75,8 @@ func (e *wrongServerError) Error() string {
 
 func (e *wrongServerError) Unwrap() error { return e.err }
 
-// isCertificateTrouble reports whether a server's certificate is not valid for it, or the
-// server does not speak TLS.
+// isCertificateTrouble reports whether the server's certificate is not valid, or the server
+// does not speak TLS.
 func isCertificateTrouble(err error) bool {
 	var (
 		certificate *tls.CertificateVerificationError
@@ -84,8 +85,8 @@ func isCertificateTrouble(err error) bool {
 	return errors.As(err, &certificate) || errors.As(err, &plain)
 }
 
-// isAway reports whether an error of a call to the server may pass: no whole answer has
-// arrived, or one that says so.
+// isAway reports whether the error of a call to the server is temporary: the client got no
+// complete answer, or an answer whose status allows another try.
 func isAway(err error) bool {
 	var (
 		said   *tandem.ServerError
@@ -112,7 +113,7 @@ func mayPass(status int) bool {
 	return status >= http.StatusInternalServerError
 }
 
-// newFailure says of an error what a script wants to know.
+// newFailure classifies an error for scripts: code, exit code and details.
 func newFailure(err error) failure {
 	var (
 		ended     *tandem.EndedError
@@ -138,7 +139,7 @@ func newFailure(err error) failure {
 		f.Code, f.Exit = "other_server", exitNotSignedIn
 	case errors.As(err, &wrong) || isCertificateTrouble(err): // another try would not help
 		f.Code, f.Exit = "wrong_server", exitFailed
-	case isKeyringTrouble(err): // which is none of the network, though it may be a socket
+	case isKeyringTrouble(err): // may wrap a *net.OpError, but the server is not its cause
 		f.Code, f.Exit = "failed", exitFailed
 	case errors.As(err, &temporary):
 		f.Code, f.Exit = "temporary", exitTemporary
@@ -152,7 +153,7 @@ func newFailure(err error) failure {
 		f.Code, f.Exit, f.Status = "status", exitStatus, status.status
 	case errors.As(err, &redirect):
 		f.Code, f.Exit, f.Status = "redirect", exitStatus, redirect.status
-	case errors.As(err, &network) && network.Op == "dial": // nothing has been sent
+	case errors.As(err, &network) && network.Op == "dial": // the client has sent nothing
 		f.Code, f.Exit = "unreachable", exitTemporary
 	default:
 		f.Code, f.Exit = "failed", exitFailed
@@ -160,7 +161,7 @@ func newFailure(err error) failure {
 	return f
 }
 
-// fail says why a command has failed, and returns its exit code.
+// fail prints why a command failed, and returns its exit code.
 func (c console) fail(ctx context.Context, err error) int {
 	f := newFailure(err)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
@@ -169,7 +170,7 @@ func (c console) fail(ctx context.Context, err error) int {
 	return c.report(f)
 }
 
-// failUsage is fail for a command line that is wrong.
+// failUsage is fail for a wrong command line.
 func (c console) failUsage(err error) int {
 	code := c.report(failure{Code: "usage", Message: err.Error(), Exit: exitUsage})
 	if !c.json {

@@ -27,15 +27,15 @@ type fetchCommand struct {
 	profileFlags `embed:""`
 }
 
-// Run makes a request in the name of who is signed in. An answer of 400 or above
-// is printed, and fails.
+// Run makes a request as the user who is signed in. If the server answers with a status of
+// 400 or above, Run prints the answer and returns a [statusError].
 func (cmd *fetchCommand) Run(ctx context.Context, c console) error {
 	return cmd.with(ctx, c, func(s *signedIn) error {
 		req, err := cmd.request(ctx, s, c)
 		if err != nil {
 			return err
 		}
-		file, err := cmd.create() // before anything is done at the server
+		file, err := cmd.create() // fails before the request changes anything at the server
 		if err != nil {
 			return fmt.Errorf("write the answer: %w", err)
 		}
@@ -52,7 +52,7 @@ func (cmd *fetchCommand) Run(ctx context.Context, c console) error {
 		switch {
 		case resp.StatusCode >= http.StatusBadRequest:
 			return errors.Join(cmd.show(resp, c, nil), statusError{resp.StatusCode})
-		case resp.StatusCode == http.StatusNotModified: // the file is as it should be
+		case resp.StatusCode == http.StatusNotModified: // the file is up to date already
 			return cmd.show(resp, c, nil)
 		case resp.StatusCode >= http.StatusMultipleChoices:
 			return errors.Join(cmd.show(resp, c, nil), redirectError{resp.StatusCode, resp.Header.Get("Location")})
@@ -61,8 +61,9 @@ func (cmd *fetchCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// follow is for [http.Client]: a redirect that would leave out the method and the body of
-// what was asked is not followed. 303 says that the request was carried out.
+// follow is the CheckRedirect of [http.Client]. It does not follow a redirect for which the
+// client would change the method and drop the body, except 303: with that status the server
+// has carried out the request.
 func follow(req *http.Request, via []*http.Request) error {
 	const most = 10
 	switch before := via[len(via)-1].Method; {
@@ -74,7 +75,7 @@ func follow(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// A redirectError is a redirect that was not followed.
+// A redirectError is a redirect that tandem fetch did not follow.
 type redirectError struct {
 	status   int
 	location string
@@ -88,7 +89,7 @@ func (e redirectError) Error() string {
 	return fmt.Sprintf("%s and points to %q, where the request was not sent again, with its body: ask there, if that is right", text, e.location)
 }
 
-// create begins the file for the answer, if there is to be one.
+// create begins the file that --output names. It returns nil for none and for "-".
 func (cmd *fetchCommand) create() (*wholefile.File, error) {
 	if cmd.Output == "" || cmd.Output == "-" {
 		return nil, nil
@@ -129,11 +130,12 @@ func (cmd *fetchCommand) request(ctx context.Context, s *signedIn, c console) (*
 	return req, cmd.setBody(req, c)
 }
 
-// maxKept is the largest body out of a pipe that is kept to be sent again.
+// maxKept, in bytes, is the largest body from a pipe that tandem fetch keeps in memory to
+// send it again.
 const maxKept = 1 << 20
 
-// setBody has the body sent: again, if need be, from a file as often as it is asked
-// for, and out of a pipe if it is not too long.
+// setBody sets the body of the request. The session can send a body again that comes from
+// the command line or a regular file, or from a pipe with at most maxKept bytes.
 func (cmd *fetchCommand) setBody(req *http.Request, c console) (err error) {
 	name, isFile := strings.CutPrefix(cmd.Data, "@")
 	switch {
@@ -198,7 +200,7 @@ func (cmd *fetchCommand) show(resp *http.Response, c console, file *wholefile.Fi
 	return err
 }
 
-// copyBody writes the body of an answer, and says which of the two ends has failed.
+// copyBody writes the body of an answer. Its error says whether reading or writing failed.
 func copyBody(to io.Writer, resp *http.Response) (int64, error) {
 	out := &sink{Writer: to}
 	n, err := io.Copy(out, resp.Body)
@@ -211,7 +213,7 @@ func copyBody(to io.Writer, resp *http.Response) (int64, error) {
 	return n, nil
 }
 
-// A sink remembers why it could not be written to.
+// A sink keeps the error of a Write that failed.
 type sink struct {
 	io.Writer
 	err error
@@ -225,7 +227,8 @@ func (s *sink) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// save writes the body to the file, and returns how long it is.
+// save writes the body to the file, commits the file, and returns the body's length in
+// bytes.
 func save(resp *http.Response, file *wholefile.File) (int64, error) {
 	n, err := copyBody(file, resp)
 	if err != nil {

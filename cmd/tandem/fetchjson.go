@@ -12,22 +12,23 @@ import (
 	"github.com/tandem-auth/tandem/internal/wholefile"
 )
 
-// A fetchAnswer is what --json prints of an answer. It has one of the bodies, or none.
+// A fetchAnswer is what --json prints of an answer. At most one of Body, Text, Base64 and
+// File is set.
 type fetchAnswer struct {
 	Status  int         `json:"status"`
 	URL     string      `json:"url"` // after redirects
 	Headers http.Header `json:"headers"`
-	// Body is that of an answer in JSON.
+	// Body is the body of an answer in JSON.
 	Body json.RawMessage `json:"body,omitempty"`
-	// Text is a body in UTF-8, Base64 any other.
+	// Text is any other body in UTF-8, and Base64 a body that is not UTF-8.
 	Text   *string `json:"text,omitempty"`
 	Base64 []byte  `json:"base64,omitempty"`
-	// File has the body, Bytes is how long it is.
+	// File is where --output wrote the body. Bytes is the length of the body in all cases.
 	File  string `json:"file,omitempty"`
 	Bytes int64  `json:"bytes"`
 }
 
-// maxPrinted is the largest body that is put into JSON.
+// maxPrinted, in bytes, is the largest body that --json prints.
 const maxPrinted = 32 << 20
 
 func (cmd *fetchCommand) showJSON(resp *http.Response, c console, file *wholefile.File) error {

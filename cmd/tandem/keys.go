@@ -21,13 +21,14 @@ type keysCommand struct {
 	Revoke keysRevokeCommand `cmd:"" help:"Take a key that has leaked out of use, on all servers within seconds."`
 }
 
-// keysFlags say where the keys are, and what they are sealed under.
+// keysFlags name the store of the keys, and the master key that seals them.
 type keysFlags struct {
 	storeFlags    `embed:""`
 	MasterKeyFile string `placeholder:"FILE" help:"File with the master key of the servers; without it, TANDEM_MASTER_KEY has the key itself. Of a SQLite database, it defaults to the file beside it."`
 }
 
-// withOperator calls do with the keys in the store. Servers may be running.
+// withOperator calls do with an operator of the keys in the store. Servers may use the
+// store at the same time.
 func (f *keysFlags) withOperator(ctx context.Context, do func(keys.Operator) error) error {
 	return f.withUsers(ctx, func(s storage.Store, _ *directory.Directory) error {
 		masters, err := masterKeys(f.MasterKeyFile)
@@ -71,7 +72,7 @@ type keysRotateCommand struct {
 	keysFlags `embed:""`
 }
 
-// Validate leaves the servers the time to learn of a new key.
+// Validate refuses a PublishKeys in which running servers might not learn of the new keys.
 func (cmd *keysRotateCommand) Validate() error {
 	if cmd.PublishKeys < time.Minute {
 		return fmt.Errorf("--publish-keys: %s is less than a minute, in which all servers learn of the new keys", cmd.PublishKeys)
@@ -98,7 +99,7 @@ type keysRevokeCommand struct {
 	keysFlags `embed:""`
 }
 
-// Run revokes a key, once it has said what that ends.
+// Run revokes a key. For a refresh key, it first says which sessions that ends, and asks.
 func (cmd *keysRevokeCommand) Run(ctx context.Context, c console) error {
 	return cmd.withOperator(ctx, func(o keys.Operator) error {
 		k, err := o.Find(ctx, cmd.ID)
@@ -117,7 +118,7 @@ func (cmd *keysRevokeCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// endsWhatItMade says what becomes of people when a refresh key is revoked.
+// endsWhatItMade says whom the revocation of a refresh key signs out.
 func endsWhatItMade(k keys.Key) string {
 	if k.ActiveFrom.After(time.Now()) {
 		return "The refresh key " + k.ID + " has made no token yet: revoking it signs nobody out."
@@ -126,15 +127,15 @@ func endsWhatItMade(k keys.Key) string {
 		"those users have to sign in again.", k.ID, dateTime(k.ActiveFrom))
 }
 
-// confirm says what is about to happen and waits for a yes at the terminal; where there
-// is none, the error tells of --yes.
+// confirm prints the consequence and waits for the user's yes at the terminal. Without a
+// terminal it returns an error that names --yes.
 func confirm(ctx context.Context, c console, consequence string) error {
 	if !c.asks() {
 		return errors.New(consequence + " Nothing was changed: run it again with --yes")
 	}
 	fmt.Fprintf(c.err, "%s\nGo on? [y/N] ", consequence)
 	answer := make(chan string, 1)
-	go func() { // ends with the program, as that of prompt
+	go func() { // after ctx ends it reads on until the process ends, as in prompt
 		line, _ := bufio.NewReader(c.in).ReadString('\n')
 		answer <- strings.ToLower(strings.TrimSpace(line))
 	}()
@@ -149,7 +150,7 @@ func confirm(ctx context.Context, c console, consequence string) error {
 	}
 }
 
-// A listedKey is what --json prints of a key.
+// A listedKey is a key as --json prints it.
 type listedKey struct {
 	ID         string    `json:"id"`
 	Use        string    `json:"use"`

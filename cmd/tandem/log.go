@@ -18,7 +18,7 @@ type logFlags struct {
 	LogFormat string     `enum:"text,json" default:"text" help:"text or json (default ${default})."`
 }
 
-// A logOutput is where the lines of a command's log go.
+// A logOutput holds the writer of a command's log: nil until the command calls logger.
 type logOutput struct{ lines *loglines.Writer }
 
 func (l *logOutput) close() {
@@ -27,9 +27,9 @@ func (l *logOutput) close() {
 	}
 }
 
-// logger returns the command's log. From then on the command goes on whatever becomes of
-// the log's reader: one that stalls costs lines, and so does one that goes away, which
-// would end the process by SIGPIPE.
+// logger returns the command's log. After this call the command keeps running if the reader
+// of the log stalls or exits: the writer drops lines, and the process ignores SIGPIPE, which
+// would end it.
 func (f logFlags) logger(c console) *slog.Logger {
 	signal.Ignore(syscall.SIGPIPE)
 	handler := func(to io.Writer) slog.Handler {
@@ -47,8 +47,8 @@ func (f logFlags) logger(c console) *slog.Logger {
 	return slog.New(handler(c.log.lines))
 }
 
-// logEvents logs what happens to sessions and to sign-ins: what is routine at debug
-// level, what an operator would want to know of at warn.
+// logEvents returns a function that logs the server's events: routine ones at debug level,
+// those that an operator should look into at warn.
 func logEvents(logger *slog.Logger) func(server.Event) {
 	levels := map[server.EventKind]slog.Level{
 		server.EventSignedIn:      slog.LevelInfo,
@@ -56,7 +56,7 @@ func logEvents(logger *slog.Logger) func(server.Event) {
 		server.EventSignInLimited: slog.LevelInfo,
 		server.EventSignInRefused: slog.LevelInfo,
 		server.EventSessionEnded:  slog.LevelInfo,
-		// A thief who only presents a stolen token again shows in these alone.
+		// If a thief does nothing but repeat a stolen token, these events are the only trace.
 		server.EventRefreshRetried: slog.LevelInfo,
 		server.EventRefreshStale:   slog.LevelInfo,
 		server.EventRefreshRefused: slog.LevelInfo,

@@ -23,7 +23,7 @@ type loginCommand struct {
 	profileFlags `embed:""`
 }
 
-// Validate refuses what has no meaning where nobody signs in.
+// Validate refuses flags of a sign-in next to --moved-from, with which nobody signs in.
 func (cmd *loginCommand) Validate() error {
 	if cmd.MovedFrom != "" && (cmd.URL == "" || cmd.Username != "" || cmd.Keyring != nil) {
 		return errors.New("--moved-from is for a session that goes on at another address: give the new one, as in tandem login NEW --moved-from OLD, and neither --username nor --keyring")
@@ -41,7 +41,7 @@ func (cmd *loginCommand) Run(ctx context.Context, c console) error {
 	if cmd.MovedFrom != "" {
 		return cmd.move(ctx, c, before, p)
 	}
-	// Whatever is wrong with the place of the session is said before anybody types.
+	// A store that cannot be used fails the command before the user types a password.
 	s, err := cmd.openAnew(ctx, c, p)
 	if err != nil {
 		return err
@@ -75,8 +75,8 @@ func (cmd *loginCommand) Run(ctx context.Context, c console) error {
 	return c.print(answer, "Signed in to %s as %s.\n", answer.URL, answer.Username)
 }
 
-// openAnew opens the session of a profile to sign in. One that cannot be used is removed
-// first, but not what a newer version of the command may be using.
+// openAnew opens the session of a profile for a new sign-in. It removes a kept session that
+// cannot be used, unless a newer version of the command wrote it and may be using it.
 func (cmd *loginCommand) openAnew(ctx context.Context, c console, p *profile.Profile) (*signedIn, error) {
 	s, err := openProfile(ctx, c, p, nil)
 	if profile.Unusable(err) && !profile.Newer(err) {
@@ -95,7 +95,8 @@ func (cmd *loginCommand) openAnew(ctx context.Context, c console, p *profile.Pro
 	return s, err
 }
 
-// prepare returns the profile as it was, if there was one, and with its new settings.
+// prepare returns the profile before the command, nil if it does not exist yet, and the
+// profile p with the command's settings, which it does not save.
 func (cmd *loginCommand) prepare() (before, p *profile.Profile, err error) {
 	root, err := profile.Root()
 	if err != nil {
@@ -135,10 +136,11 @@ func (cmd *loginCommand) prepare() (before, p *profile.Profile, err error) {
 	return before, p, nil
 }
 
-// maxPasswords is how often somebody at a terminal may type a wrong one.
+// maxPasswords is how many passwords a user at a terminal may try.
 const maxPasswords = 3
 
-// signIn asks for what was not given, and signs in.
+// signIn asks for the password, and for the user name if the command line has none, and
+// signs in.
 func (cmd *loginCommand) signIn(ctx context.Context, c console, s *signedIn) (err error) {
 	username := cmd.Username
 	if username == "" {
@@ -159,8 +161,9 @@ func (cmd *loginCommand) signIn(ctx context.Context, c console, s *signedIn) (er
 	}
 }
 
-// signOutPair ends the session of a pair that is not kept any more, if it is one. A
-// session of another server stays as it is: its tokens are not for this one.
+// signOutPair ends, at the server of the profile, the session of a pair that the profile's
+// store has replaced. It does nothing for the zero pair, nor for a session of another
+// server: the tokens of that session are not for this server.
 func signOutPair(ctx context.Context, p *profile.Profile, pair tandem.Pair) error {
 	store := tandem.NewMemoryStore()
 	if _, err := store.CompareAndSwap(ctx, tandem.Pair{}, pair); err != nil {
@@ -173,7 +176,7 @@ func signOutPair(ctx context.Context, p *profile.Profile, pair tandem.Pair) erro
 	return errors.Join(s.SignOut(ctx), s.Close())
 }
 
-// signOutOf ends the session that a profile keeps.
+// signOutOf ends the session in a profile's store.
 func signOutOf(ctx context.Context, c console, p *profile.Profile) error {
 	s, err := openProfile(ctx, c, p, nil)
 	if err != nil {
@@ -193,7 +196,7 @@ func explainSignIn(err error, url string) error {
 	return &wordedError{text: fmt.Sprintf("cannot sign in at %s just now; is that the address of a Tandem server? %v", url, temporary.Err), err: err}
 }
 
-// ask asks for a line that may be seen.
+// ask asks for a line and lets the terminal echo it.
 func ask(c console, text string) (string, error) {
 	if !c.asks() {
 		return "", errors.New("there is no terminal to ask for the name: give it with --username")
@@ -206,7 +209,7 @@ func ask(c console, text string) (string, error) {
 	return line, nil
 }
 
-// device is what the user's list of sessions says of this one.
+// device is the name under which this session appears in the user's list of sessions.
 func device() string {
 	host, err := os.Hostname()
 	if err != nil {

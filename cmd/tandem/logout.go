@@ -17,17 +17,18 @@ type logoutCommand struct {
 	profileFlags `embed:""`
 }
 
-// A logoutAnswer is what --json prints.
+// A logoutAnswer is the result that --json prints.
 type logoutAnswer struct {
 	Profile string `json:"profile"`
 	URL     string `json:"url"`
-	// SignedOut is false if nobody was signed in, or the server was not to be told.
+	// SignedOut is false if nobody was signed in, or if --forget left the server untold.
 	SignedOut  bool `json:"signedOut"`
 	Everywhere bool `json:"everywhere"`
 	Forgotten  bool `json:"forgotten"`
 }
 
-// Run signs out here and at the server, or forgets the profile here alone.
+// Run signs out here and at the server, or with --forget alone removes the profile and
+// tells the server nothing.
 func (cmd *logoutCommand) Run(ctx context.Context, c console) error {
 	if cmd.Forget && !cmd.Everywhere {
 		return cmd.forget(c)
@@ -67,7 +68,7 @@ func (cmd *logoutCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// forget removes the profile, in whatever state it and its session are.
+// forget removes the profile and its session, even if they cannot be read.
 func (cmd *logoutCommand) forget(c console) error {
 	answer := logoutAnswer{Profile: cmd.name(), Forgotten: true}
 	root, err := profile.Root()

@@ -1,4 +1,4 @@
-// Command tandem runs and tends a Tandem server: see tandem --help.
+// Command tandem runs and manages a Tandem server, and signs in to one: see tandem --help.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// version is set by the build.
+// version is set by the build (-ldflags -X); without it, versionText reads the build info.
 var version string
 
 type commands struct {
@@ -40,7 +40,7 @@ type commands struct {
 
 	JSON bool `name:"json" env:"-" help:"Print JSON: the result on standard output, an error on standard error, and what is logged."`
 
-	// TANDEM_VERSION is a usual name in container images, and means something else.
+	// Container images often set TANDEM_VERSION, to a version and not to true or false.
 	Version kong.VersionFlag `env:"-" help:"Print the version."`
 }
 
@@ -48,11 +48,11 @@ func main() {
 	os.Exit(run(os.Args[1:], console{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
-// run carries out a command line and returns the exit code: see exitCodes.
+// run executes a command line and returns the exit code: see exitCodes.
 func run(args []string, c console) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// A second signal ends the program at once.
+	// After the first signal stop restores the default: a second signal ends the process.
 	context.AfterFunc(ctx, stop)
 
 	var line commands
@@ -74,7 +74,7 @@ func run(args []string, c console) int {
 		args = []string{"--help"}
 	}
 	command, err := parser.Parse(args)
-	if exit >= 0 { // --help and --version have done their work
+	if exit >= 0 { // kong has printed --help or --version
 		return exit
 	}
 	if err != nil {
@@ -86,7 +86,7 @@ func run(args []string, c console) int {
 	defer c.log.close()
 	if err := command.Run(c); err != nil {
 		if c.log.lines != nil {
-			c.err = c.log.lines // whoever reads the log may have gone
+			c.err = c.log.lines // drops the line, instead of blocking, if nobody reads the log
 		}
 		return c.fail(ctx, err)
 	}

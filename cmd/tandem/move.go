@@ -9,9 +9,9 @@ import (
 	"github.com/tandem-auth/tandem/internal/profile"
 )
 
-// move has the profile and its session go on at the address to which their server has
-// moved. The session is tried there before anything is changed, and on a copy: a server
-// that does not know it would end it.
+// move changes the profile and its session to the new address of their server. It first
+// tries a copy of the session there, because a client ends a session that the server does
+// not know; until that has worked, it changes nothing.
 func (cmd *loginCommand) move(ctx context.Context, c console, before, p *profile.Profile) error {
 	s, err := cmd.open(ctx, c, nil)
 	if err != nil {
@@ -55,8 +55,8 @@ func (cmd *loginCommand) move(ctx context.Context, c console, before, p *profile
 	if err != nil {
 		return err
 	}
-	// The settings come first. With them, whatever pair is kept is good at the new address:
-	// the one from before, the next, or one that another process has put there meanwhile.
+	// Save the settings before the pair. With the new settings, any pair in the store works
+	// at the new address: the previous pair, the next one, or another process's.
 	if err := p.Save(); err != nil {
 		return err
 	}

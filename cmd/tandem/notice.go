@@ -9,13 +9,13 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// A warning is what a command says besides its result, as --json prints it.
+// A warning is a message of a command besides its result, as --json prints it.
 type warning struct {
 	Code    string `json:"warning"`
 	Message string `json:"message"`
 }
 
-// warn says on standard error what is no reason to fail.
+// warn prints on standard error a message about something that does not fail the command.
 func (c console) warn(code, format string, args ...any) {
 	message := fmt.Sprintf(format, args...)
 	if c.json {
@@ -25,8 +25,7 @@ func (c console) warn(code, format string, args ...any) {
 	fmt.Fprintln(c.err, "tandem:", message)
 }
 
-// A witness sees what happens to a session while a command uses it, and says what its
-// user should know.
+// A witness observes the session that a command uses, and warns the command's user.
 type witness struct {
 	console console
 	waits   sync.Once
@@ -35,7 +34,7 @@ type witness struct {
 	storeFailed error // the latest failure of the store
 }
 
-// observe is for [tandem.Config].
+// observe is the Observe of [tandem.Config].
 func (w *witness) observe(_ context.Context, e tandem.Event) {
 	switch e.Kind {
 	case tandem.EventLockWait:
@@ -58,13 +57,13 @@ func (w *witness) failed() error {
 
 const notKept = "the new tokens could not be kept here, so the next command has to fetch others: %v"
 
-// close closes the session, and says what its store has failed to do. Tokens that were
-// not kept have served the command: that is no reason for it to fail.
+// close closes the session, and warns if the store could not keep or remove tokens. The
+// command does not fail for that: it has its result.
 func (s *signedIn) close() {
 	live := s.Status().SignedIn
 	if err := s.Close(); err != nil {
 		if inner := errors.Unwrap(err); inner != nil {
-			err = inner // in which the store says as much
+			err = inner // the warning already says what the outer error says
 		}
 		s.console.warn("not_kept", notKept, err)
 		return

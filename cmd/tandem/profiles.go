@@ -12,15 +12,15 @@ type profilesCommand struct {
 	profileFlags `embed:""`
 }
 
-// A listedProfile is what --json prints of each.
+// A listedProfile is a profile as --json prints it.
 type listedProfile struct {
 	sessionAnswer
 
-	// Chosen is whether commands work with it unless told otherwise.
+	// Chosen marks the profile that -p, TANDEM_PROFILE or the default names.
 	Chosen bool `json:"chosen"`
 }
 
-// Run lists the profiles, without asking a server.
+// Run lists the profiles. It makes no request to a server.
 func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
 	root, err := profile.Root()
 	if err != nil {
@@ -62,8 +62,8 @@ func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
 	return err
 }
 
-// describe says what there is to a profile. What is wrong with one is no reason not to
-// list the others.
+// describe returns a profile and its session. It returns an error as Problem, so that Run
+// lists the other profiles all the same.
 func describe(ctx context.Context, c console, root, name string) sessionAnswer {
 	p, err := profile.Load(root, name)
 	if err != nil {

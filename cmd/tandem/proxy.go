@@ -26,10 +26,11 @@ type proxyCommand struct {
 	logFlags     `embed:""`
 }
 
-// secretVariable may have the secret, which is drawn at random otherwise.
+// secretVariable is the environment variable with the secret. Without it, the proxy draws
+// a random secret.
 const secretVariable = "TANDEM_PROXY_SECRET"
 
-// minSecret is the shortest secret that is taken from the environment.
+// minSecret is how many characters a secret from the environment must have at least.
 const minSecret = 16
 
 // Run serves until the context ends.
@@ -83,7 +84,7 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
-	protocols.SetUnencryptedHTTP2(true) // gRPC knows no other
+	protocols.SetUnencryptedHTTP2(true) // gRPC clients need it
 	return serveUntil(ctx, &http.Server{
 		Handler:           proxy,
 		Protocols:         protocols,
@@ -92,13 +93,13 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 	}, listener)
 }
 
-// reload takes up what other commands have done to the session since. Whoever has signed
-// in at another server in the same profile has not necessarily touched the session's
-// store: another server's is another entry of the keyring.
+// reload brings the session up to date with what other commands have done to it. It reads
+// the profile, too: a sign-in at another server may leave the session's store untouched,
+// because each server has its own entry in the keyring.
 func (s *signedIn) reload(ctx context.Context) error {
 	now, err := s.profile.Reread()
 	switch {
-	case err != nil: // it was removed, or is damaged: the store says what holds
+	case err != nil: // the profile was removed or is damaged: the store decides
 		err = nil
 	case now.URL != s.profile.URL:
 		return &tandem.OtherServerError{Want: s.profile.URL, Have: now.URL}
@@ -108,16 +109,16 @@ func (s *signedIn) reload(ctx context.Context) error {
 	return cmp.Or(s.Reload(ctx), err)
 }
 
-// errMovedAway is of a session that is kept elsewhere now.
+// errMovedAway reports that another command moved the session to another store.
 var errMovedAway = errors.New("the profile's session has moved between file and keyring: restart tandem proxy")
 
-// A proxyAnswer is what --json prints once the proxy listens.
+// A proxyAnswer is the result that --json prints when the proxy listens.
 type proxyAnswer struct {
-	// URL has the secret in its path. On a socket there is none.
+	// URL has the secret in its path; that of a Unix socket has no secret.
 	URL string `json:"url"`
 	// Address is HOST:PORT or unix:PATH.
 	Address string `json:"address"`
-	// Secret may be in the header Tandem-Proxy-Secret instead.
+	// Secret is for clients that send the header Tandem-Proxy-Secret instead of the path.
 	Secret   string `json:"secret,omitempty"`
 	Target   string `json:"target"`
 	Username string `json:"username"`
@@ -134,7 +135,7 @@ func serveUntil(ctx context.Context, server *http.Server, listener net.Listener)
 	draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err := server.Shutdown(draining)
-	if errors.Is(err, context.DeadlineExceeded) { // streams may go on for ever
+	if errors.Is(err, context.DeadlineExceeded) { // a stream may never end by itself
 		err = server.Close()
 	}
 	if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {

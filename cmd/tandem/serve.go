@@ -100,7 +100,7 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	return err
 }
 
-// flagsOfFields are the flags that fill the fields of server.Config and keys.Config.
+// flagsOfFields maps fields of server.Config and keys.Config to the flags that set them.
 var flagsOfFields = map[string]string{
 	"AccessTTL":      "access-ttl",
 	"Algorithm":      "signing-alg",
@@ -119,10 +119,10 @@ var flagsOfFields = map[string]string{
 	"TrustedProxies": "trust-proxy",
 }
 
-// configField is how an error begins that names a field.
+// configField matches the part of an error that names a field of a Config.
 var configField = regexp.MustCompile(`\b(?:server|keys): Config\.([A-Za-z]+): `)
 
-// nameFlag has an error that names a field of a config name the flag.
+// nameFlag replaces the field of a Config that an error names with the flag that sets it.
 func nameFlag(err error) error {
 	text := configField.ReplaceAllStringFunc(err.Error(), func(match string) string {
 		if flag, known := flagsOfFields[configField.FindStringSubmatch(match)[1]]; known {
@@ -136,7 +136,8 @@ func nameFlag(err error) error {
 	return &wordedError{text: text, err: err}
 }
 
-// Validate refuses what the server would take for "use the default".
+// Validate refuses values that are out of range, among them zeros and negative numbers
+// that have a meaning of their own in the server's configuration.
 func (cmd *serveCommand) Validate() error {
 	if err := cmd.storeFlags.Validate(); err != nil {
 		return err
@@ -158,6 +159,8 @@ func (cmd *serveCommand) Validate() error {
 	return nil
 }
 
+// noneIsNegative turns 0, with which a flag says "none", into the negative number that says
+// so in the server's configuration, where 0 is the default.
 func noneIsNegative[T int | time.Duration](d T) T {
 	if d == 0 {
 		return -1
@@ -165,10 +168,10 @@ func noneIsNegative[T int | time.Duration](d T) T {
 	return d
 }
 
-// A retryWindow is what server.Config calls RetryWindow, as people write it.
+// A retryWindow is the RetryWindow of server.Config, in the notation of the flag.
 type retryWindow time.Duration
 
-// UnmarshalText takes a duration or "unlimited".
+// UnmarshalText parses a duration or "unlimited".
 func (w *retryWindow) UnmarshalText(text []byte) error {
 	if string(text) == "unlimited" {
 		*w = 0

@@ -23,10 +23,10 @@ type profileFlags struct {
 	Profile string `short:"p" default:"default" placeholder:"NAME" completion:"profile" help:"The profile, which is a server and the session on it; without the flag, the one called ${default}."`
 }
 
-// name is the profile's; an empty variable of the environment names none.
+// name returns the name of the profile. An empty TANDEM_PROFILE stands for the default.
 func (f *profileFlags) name() string { return cmp.Or(f.Profile, profile.Default) }
 
-// errSignIn says what to do where there is no session.
+// errSignIn reports that there is no session, and says how to get one.
 var errSignIn = errors.New("not signed in: run tandem login URL")
 
 // A signedIn is an open session and its profile.
@@ -38,7 +38,7 @@ type signedIn struct {
 	store   tandem.Store
 }
 
-// load returns the profile. The error is errSignIn if there is none.
+// load returns the profile. If it does not exist, the error is an errSignIn.
 func (f *profileFlags) load() (*profile.Profile, error) {
 	root, err := profile.Root()
 	if err != nil {
@@ -51,8 +51,8 @@ func (f *profileFlags) load() (*profile.Profile, error) {
 	return p, err
 }
 
-// open opens the session of the profile. Close it in the end. A logger hears what happens
-// to it; without one, the console does.
+// open opens the session of the profile; the caller closes it. The session reports its
+// events to the logger; without a logger, its witness prints warnings on the console.
 func (f *profileFlags) open(ctx context.Context, c console, logger *slog.Logger) (*signedIn, error) {
 	p, err := f.load()
 	if err != nil {
@@ -70,12 +70,14 @@ func (f *profileFlags) open(ctx context.Context, c console, logger *slog.Logger)
 	return s, err
 }
 
-// isKeyringTrouble reports whether an error is the keyring's, and not of what is in it.
+// isKeyringTrouble reports whether the keyring itself failed: it is missing, locked or does
+// not answer.
 func isKeyringTrouble(err error) bool {
 	return errors.Is(err, keyringstore.ErrUnavailable) || errors.Is(err, keyringstore.ErrLocked) || errors.Is(err, keyringstore.ErrNotAnswering)
 }
 
-// orOthers is errSignIn, and names the profiles that there are.
+// orOthers returns an errSignIn that names the existing profiles, or the error of listing
+// them.
 func (f *profileFlags) orOthers(root string) error {
 	names, err := profile.List(root)
 	switch {
@@ -95,7 +97,8 @@ func openProfile(ctx context.Context, c console, p *profile.Profile, logger *slo
 	return openIn(ctx, c, p, store, logger)
 }
 
-// openIn opens the session of a profile in a store, which may be another than its own.
+// openIn opens the session that a store holds, with the settings of a profile. The store
+// need not be the profile's own.
 func openIn(ctx context.Context, c console, p *profile.Profile, store tandem.Store, logger *slog.Logger) (_ *signedIn, err error) {
 	s := &signedIn{witness: &witness{console: c}, profile: p, store: store}
 	config := tandem.Config{URL: p.URL, FormerIssuers: p.MovedFrom, Origins: p.Origins, Device: device(), Logger: logger}
@@ -108,8 +111,8 @@ func openIn(ctx context.Context, c console, p *profile.Profile, store tandem.Sto
 	return s, nil
 }
 
-// othersSession returns a *tandem.OtherServerError, in the words of the command, if what
-// the profile keeps is a session of another server than the profile's.
+// othersSession returns a wrapped *tandem.OtherServerError if the profile's store holds a
+// session of another server than the profile's. Its text names the commands that help.
 func (s *signedIn) othersSession(ctx context.Context) error {
 	if s.Status().SignedIn {
 		return nil
@@ -119,11 +122,11 @@ func (s *signedIn) othersSession(ctx context.Context) error {
 		return &wordedError{err: err, text: fmt.Sprintf("the profile %q is for %s, but the session that is kept in it belongs to %s: replace it with tandem login -p %[1]s, or remove it with tandem logout --forget -p %[1]s",
 			s.profile.Name, other.Want, other.Have)}
 	}
-	return nil // what else is wrong with the store, the command will find
+	return nil // the command itself will meet any other problem of the store
 }
 
-// mayGo reports whether the access token may go to the origin of a URL: that of the
-// profile's server, or one that was named at login.
+// mayGo returns an error unless the session may send the access token to the origin of a
+// URL: the origin of the profile's server, or one that the user named at login.
 func (s *signedIn) mayGo(to *url.URL) error {
 	origin := &url.URL{Scheme: to.Scheme, Host: to.Host}
 	if s.Allows(origin) {
@@ -132,7 +135,7 @@ func (s *signedIn) mayGo(to *url.URL) error {
 	return fmt.Errorf("the access token may not go to %s: name that origin at tandem login, with --origin", origin)
 }
 
-// with calls do with the session of the profile.
+// with opens the session of the profile, calls do, and closes the session.
 func (f *profileFlags) with(ctx context.Context, c console, do func(*signedIn) error) error {
 	s, err := f.open(ctx, c, nil)
 	if err != nil {
@@ -145,7 +148,7 @@ func (f *profileFlags) with(ctx context.Context, c console, do func(*signedIn) e
 	return do(s)
 }
 
-// get asks the server with a GET, and reads its JSON answer.
+// get makes a GET request to the server, and decodes its JSON into answer.
 func (s *signedIn) get(ctx context.Context, path string, answer any) error {
 	resp, err := s.do(ctx, http.MethodGet, path)
 	if err != nil {
@@ -176,14 +179,14 @@ func (s *signedIn) do(ctx context.Context, method, path string) (*http.Response,
 	return resp, nil
 }
 
-// A statusError is an answer that reports an error.
+// A statusError is the HTTP status of an answer that is no success.
 type statusError struct{ status int }
 
 func (e statusError) Error() string {
 	return fmt.Sprintf("the server answered %d %s", e.status, http.StatusText(e.status))
 }
 
-// A sessionAnswer is what --json prints of a profile and the session on it.
+// A sessionAnswer is a profile and its session as --json prints them.
 type sessionAnswer struct {
 	Profile string   `json:"profile"`
 	URL     string   `json:"url"`
@@ -194,9 +197,9 @@ type sessionAnswer struct {
 	Username        string     `json:"username,omitempty"`
 	SessionID       string     `json:"sessionId,omitempty"`
 	AccessExpiresAt *time.Time `json:"accessExpiresAt,omitempty"`
-	// Reason is why the session has ended.
+	// Reason is why the session ended.
 	Reason string `json:"reason,omitempty"`
-	// Problem is why the server could not be asked, or the session not be read.
+	// Problem is why the command could not ask the server, or not read the session.
 	Problem string `json:"problem,omitempty"`
 }
 
@@ -208,7 +211,7 @@ func newAnswer(p *profile.Profile) sessionAnswer {
 	return sessionAnswer{Profile: p.Name, URL: p.URL, Origins: p.Origins, Kept: kept}
 }
 
-// answer is the session as it is now.
+// answer returns the session's current state. It makes no request.
 func (s *signedIn) answer() sessionAnswer {
 	a := newAnswer(s.profile)
 	if status := s.Status(); status.SignedIn {
@@ -218,7 +221,7 @@ func (s *signedIn) answer() sessionAnswer {
 	return a
 }
 
-// access says how long an access token is good for, as people do.
+// access returns a sentence about how long an access token is still good.
 func access(until time.Time) string {
 	left := time.Until(until).Round(time.Second)
 	if left <= 0 {

@@ -15,10 +15,10 @@ type statusCommand struct {
 	profileFlags `embed:""`
 }
 
-// statusTimeout bounds how long the server is asked.
+// statusTimeout is how long tandem status waits for the server's answer.
 const statusTimeout = 10 * time.Second
 
-// Run says who is signed in, and fails if nobody is.
+// Run prints who is signed in, and fails if nobody is.
 func (cmd *statusCommand) Run(ctx context.Context, c console) error {
 	return cmd.with(ctx, c, func(s *signedIn) error {
 		answer, err := cmd.look(ctx, s)
@@ -37,8 +37,9 @@ func (cmd *statusCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// look returns an error if nobody is signed in, or something else than the server has
-// answered.
+// look asks the server about the session, unless cmd.Offline. It returns an error if nobody
+// is signed in, or if the answer is not that of the profile's Tandem server; a server that
+// is away is a Problem of the answer, and no error.
 func (cmd *statusCommand) look(ctx context.Context, s *signedIn) (sessionAnswer, error) {
 	var problem error
 	if !cmd.Offline && s.Status().SignedIn {
@@ -63,7 +64,7 @@ func (cmd *statusCommand) look(ctx context.Context, s *signedIn) (sessionAnswer,
 	if temporary, ok := errors.AsType[*tandem.TemporaryError](problem); ok {
 		problem = temporary.Err
 		if problem == nil || !isCertificateTrouble(problem) {
-			return answer, nil // the session has been asked after, and lives as far as is known
+			return answer, nil // as far as the client knows, the session is live
 		}
 	}
 	if problem != nil && !isAway(problem) {

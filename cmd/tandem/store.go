@@ -12,13 +12,13 @@ import (
 	"github.com/tandem-auth/tandem/keys"
 )
 
-// storeFlags say where a server keeps everything.
+// storeFlags name the store in which a server keeps sessions, users and keys.
 type storeFlags struct {
 	Data  string `placeholder:"DIR" help:"Folder for the database and its master key; made if it is not there. Short for --store sqlite:DIR/tandem.db."`
 	Store string `placeholder:"URL" help:"Where sessions, users and keys are: sqlite:PATH, postgres://USER@HOST/DATABASE or redis://HOST:PORT/NUMBER. A URL with a password belongs into TANDEM_STORE or the config file."`
 }
 
-// Validate wants exactly one of the two.
+// Validate refuses both flags, neither of them, and a store URL that is not valid.
 func (f *storeFlags) Validate() error {
 	_, err := f.location()
 	return err
@@ -44,11 +44,12 @@ func (f *storeFlags) location() (storage.Location, error) {
 	return location, nil
 }
 
-// masterKeyVariable has master keys in it, as a file of --master-key-file has.
+// masterKeyVariable is the environment variable with master keys, in the format of the
+// file that --master-key-file names.
 const masterKeyVariable = "TANDEM_MASTER_KEY"
 
-// masterKeys returns those of the file or, without one, of the environment. There
-// may be none.
+// masterKeys returns the master keys in the file or, if file is empty, in the environment.
+// It returns none if neither is set.
 func masterKeys(file string) ([]keys.MasterKey, error) {
 	if file != "" {
 		found, err := sqlitefile.ReadMasterKeys(file)
@@ -85,7 +86,7 @@ func (cmd *masterKeyCommand) Run(c console) error {
 		"Wrote a master key to %s (fingerprint %s). Give it to every server that shares\na store, keep a copy, and keep it apart from the store's backups.\n", cmd.File, key.Fingerprint())
 }
 
-// A masterKeyAnswer is what --json prints.
+// A masterKeyAnswer is the result that --json prints.
 type masterKeyAnswer struct {
 	File        string `json:"file"`
 	Fingerprint string `json:"fingerprint"`

@@ -20,7 +20,7 @@ type tokenCommand struct {
 	profileFlags `embed:""`
 }
 
-// Run prints an access token that is good now, and nothing else. It is a secret.
+// Run prints an access token that is good now, and nothing else. The output is a secret.
 func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
 	version, err := execVersion(os.Getenv(execVariable))
 	if err != nil && cmd.Format == "exec-credential" {
@@ -49,8 +49,9 @@ func (cmd *tokenCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// token returns an access token and when it runs out. One that is about to is replaced,
-// but serves while the server is away.
+// token returns an access token and when it expires. If that is less than MinTTL away,
+// token refreshes first; while the server is away it returns the old access token until
+// that expires.
 func (cmd *tokenCommand) token(ctx context.Context, s *signedIn) (string, time.Time, error) {
 	token, until, err := s.TokenUntil(ctx)
 	if err != nil {
@@ -76,15 +77,16 @@ type tokenAnswer struct {
 	ExpiresAt   time.Time `json:"expiresAt"`
 }
 
-// execVariable has what Kubernetes tells a credential plugin.
+// execVariable is the environment variable in which kubectl passes an ExecCredential to a
+// credential plugin.
 const execVariable = "KUBERNETES_EXEC_INFO"
 
-// execVersions are those of an execCredential that are known, and alike in what is
-// printed; the first is that of whoever names none.
+// execVersions are the supported versions of ExecCredential, all with the fields of
+// execStatus. The first is the default.
 var execVersions = []string{"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"}
 
-// execVersion returns the version of an execCredential that Kubernetes asks for: it takes
-// no other.
+// execVersion returns the version of ExecCredential that info asks for: kubectl accepts no
+// other. It returns an error for a version that is not in execVersions.
 func execVersion(info string) (string, error) {
 	if info == "" {
 		return execVersions[0], nil
@@ -101,7 +103,7 @@ func execVersion(info string) (string, error) {
 	return asked.APIVersion, nil
 }
 
-// An execCredential is what a credential plugin of Kubernetes prints
+// An execCredential is the output of a credential plugin of Kubernetes
 // (client.authentication.k8s.io).
 type execCredential struct {
 	APIVersion string     `json:"apiVersion"`

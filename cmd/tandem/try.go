@@ -22,7 +22,7 @@ func (cmd *tryCommand) Run(ctx context.Context, c console) error {
 	if cmd.Data == "" {
 		cmd.Data = tryFolder()
 	}
-	cmd.LogLevel++ // the page shows what happens; the terminal only what goes wrong
+	cmd.LogLevel++ // above info: the page shows events, the terminal only problems
 	d, err := tryit.Open(ctx, tryit.Config{DataDir: cmd.Data, Listen: cmd.Listen, Logger: cmd.logger(c)})
 	if err != nil {
 		return err
@@ -46,11 +46,11 @@ Data is in %s. Press Ctrl-C to stop.
 	return nil
 }
 
-// A tryAnswer is what --json prints.
+// A tryAnswer is the result that --json prints.
 type tryAnswer struct {
 	URL      string `json:"url"`
 	Username string `json:"username"`
-	Password string `json:"password"` // of the demo user: everybody's
+	Password string `json:"password"` // of the demo user, no secret
 	Data     string `json:"data"`
 }
 

@@ -8,13 +8,14 @@ import (
 	"modernc.org/sqlite"
 )
 
-// gcPercent suits a server that keeps next to nothing in memory: at Go's 100 it
-// would collect garbage every few milliseconds, for the sake of some 20 MB.
+// gcPercent suits a server with a small heap: with Go's default of 100 the runtime would
+// collect garbage every few milliseconds, to save some 20 MB.
 const gcPercent = 400
 
-// tune sets what GOGC and GOMAXPROCS do not say. The writer of a SQLite database is
-// in a system call most of the time, waiting for the disk, and keeps one of Go's
-// processors from the others meanwhile; with one more, none of the machine's idles.
+// tune sets the garbage collector and the number of Go's processors, unless GOGC or
+// GOMAXPROCS is set. The goroutine that writes an embedded SQLite database spends most of
+// its time in a system call, waiting for the disk, and occupies one of Go's processors
+// meanwhile; one more processor keeps the machine's CPUs busy.
 func tune(embedded bool) {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -25,7 +26,8 @@ func tune(embedded bool) {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
-	// As every Linux distribution's SQLite: with the data goes what is needed to read it
-	// back, but not the file's times. Elsewhere it stays as it is.
+	// SQLite then syncs the data and the metadata needed to read it, but not the file's
+	// timestamps, as the SQLite of Linux distributions does. On macOS and Windows the call
+	// fails and changes nothing.
 	_, _ = sqlite.Fdatasync(true)
 }

@@ -91,8 +91,7 @@ type userRemoveCommand struct {
 	storeFlags `embed:""`
 }
 
-// Run removes the user: first the user, so that no session can begin, then the
-// sessions.
+// Run removes the user first, so that no new session can begin, and then ends the sessions.
 func (cmd *userRemoveCommand) Run(ctx context.Context, c console) error {
 	return cmd.withUsers(ctx, func(sessions storage.Store, users *directory.Directory) error {
 		user, err := findUser(ctx, users, cmd.Name)
@@ -133,13 +132,13 @@ func (cmd *userListCommand) Run(ctx context.Context, c console) error {
 	})
 }
 
-// A userAnswer is what --json prints of a user who was changed.
+// A userAnswer is the result that --json prints of a change to a user.
 type userAnswer struct {
 	Name          string `json:"name"`
 	SessionsEnded int    `json:"sessionsEnded"`
 }
 
-// A listedUser is what --json prints of each in a list.
+// A listedUser is a user as --json prints it in a list.
 type listedUser struct {
 	Name      string    `json:"name"`
 	Subject   string    `json:"subject"`
@@ -162,7 +161,8 @@ func findUser(ctx context.Context, users *directory.Directory, name string) (sto
 	return user, err
 }
 
-// withUsers calls do with the store, and the users in it. A server may be running.
+// withUsers calls do with the store and the users in it. Servers may use the store at the
+// same time.
 func (f *storeFlags) withUsers(ctx context.Context, do func(storage.Store, *directory.Directory) error) error {
 	location, err := f.location()
 	if err != nil {
@@ -183,8 +183,8 @@ func withStore(ctx context.Context, location storage.Location, do func(storage.S
 	return do(s, directory.New(s, directory.Config{}))
 }
 
-// readPassword asks for a password twice where there is a terminal; elsewhere it
-// reads the first line of standard input.
+// readPassword asks for a new password twice at a terminal; without a terminal it reads
+// the first line of standard input.
 func readPassword(ctx context.Context, c console) (string, error) {
 	if !c.asks() {
 		return readLine(c)
@@ -203,8 +203,7 @@ func readPassword(ctx context.Context, c console) (string, error) {
 	return first, nil
 }
 
-// readOnePassword is readPassword for one that is there already: it is asked for
-// once.
+// readOnePassword is readPassword for an existing password: it asks once.
 func readOnePassword(ctx context.Context, c console) (string, error) {
 	if !c.asks() {
 		return readLine(c)
@@ -212,7 +211,7 @@ func readOnePassword(ctx context.Context, c console) (string, error) {
 	return prompt(ctx, c, "Password: ")
 }
 
-// byteOrderMark is what Windows puts before a text in UTF-8.
+// byteOrderMark is what some Windows programs write before UTF-8 text.
 const byteOrderMark = "\ufeff"
 
 func readLine(c console) (string, error) {
@@ -227,8 +226,8 @@ func readLine(c console) (string, error) {
 	return line, nil
 }
 
-// prompt asks for a line without echo. When ctx ends it gives the terminal back as
-// it was; the read goes on until the program ends.
+// prompt asks for a line without echo. When ctx ends, prompt restores the terminal and
+// returns; its goroutine reads on until the process ends.
 func prompt(ctx context.Context, c console, text string) (string, error) {
 	fd := int(c.in.Fd())
 	before, err := term.GetState(fd)
