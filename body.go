@@ -19,9 +19,9 @@ func replayable(req *http.Request) bool {
 	return req.Body == nil || req.Body == http.NoBody || req.GetBody != nil
 }
 
-// ready returns the request with a body that can be read again, if there is a way to
-// one: a file is read from where it stands, and what fits into Config.BufferBodies is
-// kept. Call done when the request will not be sent any more.
+// ready returns the request with a body that can be read again, if possible: it reads a
+// file again from its current offset, and buffers a body that fits into
+// Config.BufferBodies. The caller calls done when it will not send the request any more.
 func (s *Session) ready(req *http.Request) (_ *http.Request, done func(), _ error) {
 	if replayable(req) {
 		return req, func() {}, nil
@@ -47,8 +47,8 @@ func (s *Session) ready(req *http.Request) (_ *http.Request, done func(), _ erro
 	return &with, func() {}, nil
 }
 
-// A sharedFile is one that several sends read, the earlier of which may still be at
-// it when the next one begins. It is closed when all are done.
+// A sharedFile is a file that several sends of a request read; an earlier send may still
+// read it when the next one begins. The last one closes it.
 type sharedFile struct {
 	file  *os.File
 	start int64
@@ -105,24 +105,26 @@ func closeBody(req *http.Request) {
 }
 
 const (
-	// maxBuffer is how long the rest of a refusal may take to arrive that the caller is to
-	// see.
+	// maxBuffer is how long bufferBody waits for the rest of a refusal that the caller
+	// will see.
 	maxBuffer = time.Second
-	// maxDrain is how long it may take where nobody is to see it. The connection can be used
-	// again if it arrives; the refresh itself may be waiting for a connection.
+	// maxDrain is how long drain waits for the rest of a refusal that nobody will see. If
+	// the rest arrives, the transport can reuse the connection, which the refresh may
+	// need.
 	maxDrain = 100 * time.Millisecond
 )
 
-// drain reads the rest of an answer, so that the connection can be used again, unless too
-// much is left on it, or it takes too long to arrive. It returns at once: a refresh need
-// not wait for that. Call wait in the end.
+// drain reads the rest of an answer, so that the transport can reuse the connection,
+// unless too much is left or it takes too long to arrive. drain returns at once, so that a
+// refresh need not wait; the caller calls wait in the end.
 func drain(resp *http.Response) (wait func()) {
 	_, wait = readBody(resp, maxDrain) //nolint:bodyclose // it closes the body of resp, and the other is memory
 	return wait
 }
 
-// bufferBody takes the start of an answer's body into memory, as much of it as arrives in
-// time, and closes it. It returns at once; buffered has that body once wait has returned.
+// bufferBody reads the start of an answer's body into memory, as much of it as arrives
+// within maxBuffer, and closes the body. It returns at once; buffered has the copy as its
+// body once wait has returned.
 func bufferBody(resp *http.Response) (buffered *http.Response, wait func()) {
 	return readBody(resp, maxBuffer)
 }

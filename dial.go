@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// maxSilence is how long a connection of the default transport may be silent while
-// something is expected on it: a machine that has changed networks, or a NAT that has
-// forgotten the connection, would otherwise hold requests for a quarter of an hour.
+// maxSilence is how long a connection of the default transport may be silent while the
+// client waits for data. After a change of networks, or when a NAT has dropped the
+// connection, requests would otherwise hang for a quarter of an hour.
 const maxSilence = 15 * time.Second
 
-// defaultTransport is what a session uses that was given no transport. The process shares
-// one: a transport for each session would leak connections in a program with thousands of
-// sessions. It is made on first use, so that changes the program makes to
-// [http.DefaultTransport] when it starts are in it.
+// defaultTransport returns the transport of all sessions without one of their own. The
+// process shares it: one transport for each session would leak connections in a program
+// with thousands of sessions. It is made on first use, so that it includes the changes
+// that a program makes to [http.DefaultTransport] when it starts.
 var defaultTransport = sync.OnceValue(func() http.RoundTripper { return boundedTransport(http.DefaultTransport, maxSilence) })
 
-// boundedTransport returns a copy of base whose connections are closed after silence. A
-// base that is no [http.Transport] is returned as it is.
+// boundedTransport returns a copy of base that closes a connection after silence. It
+// returns a base that is not an [http.Transport] unchanged.
 func boundedTransport(base http.RoundTripper, silence time.Duration) http.RoundTripper {
 	original, ok := base.(*http.Transport)
 	if !ok {
@@ -39,7 +39,7 @@ func boundedTransport(base http.RoundTripper, silence time.Duration) http.RoundT
 	}
 	dial := bounded.DialContext
 	if dial == nil {
-		return bounded // another way of dialing, such as the browser's
+		return bounded // base dials in another way, such as the browser's
 	}
 	bounded.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
@@ -51,13 +51,13 @@ func boundedTransport(base http.RoundTripper, silence time.Duration) http.RoundT
 	return bounded
 }
 
-// keepAliveProbes is how many probes in a row go unanswered before the kernel closes a
+// keepAliveProbes is after how many unanswered probes in a row the kernel closes a
 // connection.
 const keepAliveProbes = 2
 
-// boundSilence has the kernel close a connection whose other end acknowledges nothing for
-// so long. A server that takes its time acknowledges: its answer is waited for. Where a
-// system does not have an option, its own limit stays.
+// boundSilence has the kernel close a connection whose peer has acknowledged nothing for
+// so long. A slow server still acknowledges, so the client waits for its answer. Where the
+// system lacks an option, its own limit applies.
 func boundSilence(conn *net.TCPConn, silence time.Duration) {
 	interval := silence / (keepAliveProbes + 1)
 	_ = conn.SetKeepAliveConfig(net.KeepAliveConfig{Enable: true, Idle: interval, Interval: interval, Count: keepAliveProbes})
@@ -66,15 +66,15 @@ func boundSilence(conn *net.TCPConn, silence time.Duration) {
 	}
 }
 
-// A stallGuard is a transport for calls with a time limit. After a call that ran into its
-// limit it closes the idle connections of base before the next call, which would
-// otherwise go out on the same dead HTTP/2 connection.
+// A stallGuard is a transport for calls with a time limit. After a call has reached its
+// limit, the stallGuard closes the idle connections of base before the next call, which
+// would otherwise use the same dead HTTP/2 connection.
 type stallGuard struct {
 	base    http.RoundTripper
 	stalled atomic.Bool
 }
 
-// RoundTrip sends a request on a connection that no call has just waited on in vain.
+// RoundTrip sends a request. It avoids the connection on which an earlier call timed out.
 func (g *stallGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 	if g.stalled.Swap(false) {
 		closeIdle(g.base)
@@ -88,25 +88,25 @@ func (g *stallGuard) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// closeIdle closes the idle connections of a transport, if it has a way to.
+// closeIdle closes the idle connections of a transport that has a method for it.
 func closeIdle(base http.RoundTripper) {
 	if c, ok := base.(interface{ CloseIdleConnections() }); ok {
 		c.CloseIdleConnections()
 	}
 }
 
-// note remembers that a call has failed, if its time limit is why.
+// note records that the time limit has ended a call; it ignores other failures.
 func (g *stallGuard) note(ctx context.Context) {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		g.stalled.Store(true)
 	}
 }
 
-// A guardedBody is the body of an answer, which may stall as well.
+// A guardedBody is the body of an answer; reading it may stall as well.
 type guardedBody struct {
 	io.ReadCloser
 	guard *stallGuard
-	ctx   context.Context // of the call, whose end makes Read fail
+	ctx   context.Context // the call's; Read fails when it ends
 }
 
 // Read reads from the answer.

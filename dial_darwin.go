@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// tcpDropTime is TCP_RXT_CONNDROPTIME, in seconds, which package syscall lacks: how long
-// what was sent is sent again before the connection is given up.
+// tcpDropTime is TCP_RXT_CONNDROPTIME, which package syscall lacks: for how many seconds
+// the kernel retransmits before it drops the connection.
 const tcpDropTime = 0x80
 
 func setUserTimeout(fd uintptr, limit time.Duration) {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// tcpUserTimeout is TCP_USER_TIMEOUT, in milliseconds, which package syscall lacks: how
-// long what was sent may stay without an acknowledgement (RFC 5482). It has the same
-// number on all architectures.
+// tcpUserTimeout is TCP_USER_TIMEOUT, which package syscall lacks: for how many
+// milliseconds sent data may stay unacknowledged (RFC 5482). The number is the same on all
+// architectures.
 const tcpUserTimeout = 0x12
 
 func setUserTimeout(fd uintptr, limit time.Duration) {

@@ -4,5 +4,6 @@ package tandem
 
 import "time"
 
-// setUserTimeout does nothing: keep-alive probes and HTTP/2 pings have to do.
+// setUserTimeout does nothing: the system has no such option, so only keep-alive probes
+// and HTTP/2 pings detect a dead connection.
 func setUserTimeout(uintptr, time.Duration) {}

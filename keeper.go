@@ -12,31 +12,33 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A keeper owns a session's pair: the one in use and the one in the store. Nothing else
-// touches the store. What to present and what to keep package renewal decides; the
-// keeper reads, asks, and does it.
+// A keeper owns the session's pair, in memory and in the store. No other code uses the
+// store. Package renewal decides which pair is presented and which is kept; the keeper
+// reads the store, asks package renewal, and carries out the decision.
 type keeper struct {
 	store         Store
-	issuer        string // of the pairs that belong to the session; empty if it has no name
+	issuer        string // names the server in the session's pairs; empty if the server has no name
 	formerIssuers []string
 	server        renewal.Server
 	now           func() time.Time
-	dress         func(Pair) *credential // calls Config.Jitter: never with mu held
+	dress         func(Pair) *credential // calls Config.Jitter, so its caller must not hold mu
 
-	// live is the pair in use; nil while there is none. Whoever replaces it says what it
-	// replaces, so that the loser of a race changes nothing. It is written with mu held.
+	// live is the pair in use, or nil. It is written with mu held. A goroutine that
+	// replaces it names the pair that it replaces, so that the loser of a race changes
+	// nothing.
 	live atomic.Pointer[credential]
 
 	mu              sync.Mutex
-	base            Pair        // was presented last, or is known to have been stored since
+	base            Pair        // this process has presented it last, or has seen it in the store since
 	behind          Pair        // what the store had when it failed to keep the live pair
-	basePresentedAt time.Time   // zero if it was not presented yet
-	ended           *EndedError // why there is no live pair, if there was one
-	endedSessionID  string      // of the latest session that ended, or was replaced, here
-	unsaved         error       // why the store has failed to keep the live pair; nil if it has not
+	basePresentedAt time.Time   // when base was first presented; zero if it was not yet
+	ended           *EndedError // why the latest session has no live pair; nil if there was no session
+	endedSessionID  string      // the latest session that ended, or was replaced, in this process
+	unsaved         error       // why the store failed to keep the live pair; nil if it did not fail
 }
 
-// errInconsistentStore is of a store that does not keep what it has just shown.
+// errInconsistentStore reports that the store kept refusing to replace the pair that it
+// had just returned.
 var errInconsistentStore = errors.New("the store does not keep what it has just shown")
 
 // load reads the store.
@@ -48,7 +50,7 @@ func (k *keeper) load(ctx context.Context) (Pair, error) {
 	return stored, nil
 }
 
-// view is what the decision needs to know while live is the pair in use.
+// view returns what package renewal needs to know to decide while live is the pair in use.
 func (k *keeper) view(live *credential, stored Pair) renewal.View {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -62,26 +64,28 @@ func (k *keeper) view(live *credential, stored Pair) renewal.View {
 	return v
 }
 
-// put replaces the pair in use, if it still is from, by one that the store has: to is
-// live and base from now on, and no session has ended.
+// put replaces from, if it is still the pair in use, with to, a pair that the store has.
+// It makes to live and base, and clears the end of an earlier session. It reports false if
+// another goroutine has replaced from or the session of to has ended.
 func (k *keeper) put(from, to *credential) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.hasEnded(to) || !k.live.CompareAndSwap(from, to) {
-		return false // signed out meanwhile, or replaced
+		return false
 	}
 	k.base, k.basePresentedAt, k.behind = to.Pair, time.Time{}, Pair{}
 	k.ended, k.unsaved = nil, nil
 	return true
 }
 
-// hasEnded reports whether the session of c has ended here; mu is held.
+// hasEnded reports whether the session of c has ended in this process. The caller holds
+// mu.
 func (k *keeper) hasEnded(c *credential) bool {
 	return k.endedSessionID != "" && c.SessionID == k.endedSessionID
 }
 
-// begin makes the pair of a sign-in live, in the place of whatever session was before. It
-// reports whether it did: not if the new session was signed out meanwhile.
+// begin makes the pair of a sign-in live in place of any earlier session. It reports false
+// if the program has signed the new session out meanwhile.
 func (k *keeper) begin(c *credential, replaced Pair) bool {
 	for last := k.live.Load(); !k.put(last, c); last = k.live.Load() {
 		k.mu.Lock()
@@ -99,9 +103,9 @@ func (k *keeper) begin(c *credential, replaced Pair) bool {
 	return true
 }
 
-// adopt takes up what the store has when there is no pair in use, and reports whether
-// there was something: another session of the store may have signed in. The error is
-// the store's, or an *OtherServerError.
+// adopt makes the stored pair live when no pair is in use, and reports whether it did:
+// another session of the same store may have signed in. The error is the store's, or an
+// *OtherServerError.
 func (k *keeper) adopt(ctx context.Context) (bool, error) {
 	stored, err := k.load(ctx)
 	if err != nil {
@@ -116,8 +120,9 @@ func (k *keeper) adopt(ctx context.Context) (bool, error) {
 	return false, nil
 }
 
-// reload takes up what the store has in the place of c, and reports whether it did.
-// gone says that the store has nothing any more.
+// reload replaces c with the stored pair if package renewal decides to adopt that one, and
+// reports whether it did. gone reports that the store has no session any more. The error
+// is the store's, or an *OtherServerError.
 func (k *keeper) reload(ctx context.Context, c *credential) (adopted, gone bool, err error) {
 	stored, err := k.load(ctx)
 	if err != nil {
@@ -135,8 +140,8 @@ func (k *keeper) reload(ctx context.Context, c *credential) (adopted, gone bool,
 	return false, false, nil
 }
 
-// noteStored makes live base if the store has it: other processes may present it from now
-// on, so that an older pair must not be presented here, even if the store goes back.
+// noteStored makes live base if the store has it. Other processes may present live from
+// then on, so this process must not present an older pair, even if the store rolls back.
 func (k *keeper) noteStored(live *credential, stored Pair) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -152,13 +157,14 @@ type presentation struct {
 	stored Pair        // what the store had before
 }
 
-// errReplaced is of a pair in use that something else has replaced: there is nothing to
-// do any more.
+// errReplaced reports that another goroutine has replaced the pair in use, so that the
+// refresh has nothing left to do.
 var errReplaced = errors.New("the pair in use was replaced")
 
-// prepare reads the store and decides what is presented to the server. If the store has
-// a pair that is to be adopted and still good, that is all: adopted is set. The error is
-// errReplaced, an *EndedError, an *OtherServerError, or the store's.
+// prepare reads the store and decides which pair the session presents to the server. If
+// the store has a newer pair, prepare adopts it and sets adopted; if the access token of
+// that pair is usable, p.pair is zero and nothing is presented. The error is errReplaced,
+// an *EndedError, an *OtherServerError, or the store's.
 func (k *keeper) prepare(ctx context.Context, live *credential) (p presentation, adopted bool, err error) {
 	stored, err := k.load(ctx)
 	if err != nil {
@@ -187,7 +193,7 @@ func (k *keeper) prepare(ctx context.Context, live *credential) (p presentation,
 	}
 }
 
-// present notes that live, or base, is about to be presented.
+// present records that the session is about to present live or base.
 func (k *keeper) present(live *credential, which renewal.Step, now time.Time) (presentation, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -203,22 +209,22 @@ func (k *keeper) present(live *credential, which renewal.Step, now time.Time) (p
 	return presentation{live: live, pair: k.base}, nil
 }
 
-// An outcome is what became of the pair that a server gave.
+// An outcome says what the keeper did with a pair that a server gave out.
 type outcome uint8
 
 const (
-	inUse     outcome = iota // it is the pair in use
-	overtaken                // the store has a newer one, which is in use instead
-	discarded                // it is given up: something else was done with the session meanwhile
+	inUse     outcome = iota // the session uses it
+	overtaken                // the session uses a newer pair that the store has
+	discarded                // a sign-out, a sign-in or another pair has replaced the session's pair meanwhile
 )
 
-// keep stores the pair that p was answered with, and uses it. A store that fails does not
-// keep it from being used: storeErr says why it failed.
+// keep stores next, the pair with which the server answered p, and makes it live. If the
+// store fails, keep makes next live all the same and storeErr is the store's error.
 func (k *keeper) keep(ctx context.Context, p presentation, next *credential) (_ outcome, storeErr error) {
 	stored := p.stored
 	for range maxAttempts {
 		if k.live.Load() != p.live {
-			return discarded, nil // the store may have lost the pair since that was adopted
+			return discarded, nil // another goroutine replaced p.live; the store may have lost the newer pair since
 		}
 		switch renewal.After(k.view(p.live, stored), p.pair.decided(), renewal.Granted, next.decided()) {
 		case renewal.Discard:
@@ -246,8 +252,9 @@ func (k *keeper) keep(ctx context.Context, p presentation, next *credential) (_ 
 	return k.use(p.live, next, stored, errInconsistentStore), errInconsistentStore
 }
 
-// use puts next in the place of live, which was given up meanwhile if it is not there. It
-// is base, too, if the store has it (see noteStored); otherwise the store has stored.
+// use replaces live with next, unless another goroutine has replaced live meanwhile. If
+// unsaved is nil, the store has next, and use makes it base (see noteStored); otherwise
+// the store still has stored.
 func (k *keeper) use(live, next *credential, stored Pair, unsaved error) outcome {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -262,9 +269,10 @@ func (k *keeper) use(live, next *credential, stored Pair, unsaved error) outcome
 	return inUse
 }
 
-// refused looks into the store once more after the server has refused p: another process
-// may have been there. If it has, its pair is adopted. If the session has ended, the
-// store forgets it; nobody else's pair is touched. The error is the store's.
+// refused reads the store once more after the server has refused p, because another
+// process may have refreshed meanwhile; it adopts the pair of such a process. If the
+// session has ended, refused deletes the session's pair from the store, and no other pair.
+// forgetErr says why the store failed to delete, err why it failed otherwise.
 func (k *keeper) refused(ctx context.Context, p presentation, answer renewal.Answer) (step renewal.Step, forgetErr, err error) {
 	for range maxAttempts {
 		stored, err := k.load(ctx)
@@ -290,8 +298,8 @@ func (k *keeper) refused(ctx context.Context, p presentation, answer renewal.Ans
 	return renewal.Retry, nil, errInconsistentStore
 }
 
-// markEnded notes that the session of c has ended, and reports whether that is news: it
-// is not if c was given up meanwhile, by SignOut or SignIn.
+// markEnded records that the session of c has ended. It reports false if SignOut, SignIn
+// or an adoption has replaced c meanwhile.
 func (k *keeper) markEnded(c *credential, end *EndedError) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -302,14 +310,14 @@ func (k *keeper) markEnded(c *credential, end *EndedError) bool {
 	return true
 }
 
-// end notes why there is no live pair; mu is held.
+// end records why there is no live pair. The caller holds mu.
 func (k *keeper) end(end *EndedError) {
 	k.ended, k.endedSessionID, k.unsaved = end, end.SessionID, nil
 }
 
-// giveUp takes the pair out of use, so that a refresh under way does not take the end
-// that SignOut makes for news. It returns the pair whose refresh token the server knows
-// best: the live one, or, while the store lacks that, base.
+// giveUp takes the live pair out of use, so that a refresh under way does not report the
+// end that SignOut makes. It returns the pair whose refresh token SignOut revokes: the
+// live pair, or base if the store lacks the live pair and the server is forgiving.
 func (k *keeper) giveUp() Pair {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -325,13 +333,13 @@ func (k *keeper) giveUp() Pair {
 	return known
 }
 
-// noteSignedOut makes sure that a session which was signed out is not used any more, and
-// not adopted again.
+// noteSignedOut makes sure that this process neither uses a signed-out session nor adopts
+// it again.
 func (k *keeper) noteSignedOut(sessionID string) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if live := k.live.Load(); live != nil && live.SessionID != sessionID {
-		return // somebody has signed in since
+		return // a user has signed in since
 	}
 	k.live.Store(nil)
 	k.end(&EndedError{SessionID: sessionID, Reason: rotation.SignedOut})
@@ -343,13 +351,13 @@ func (k *keeper) endedError() *EndedError {
 	return k.ended
 }
 
-// mostRaces is how many other writers swapStored lets come between.
+// mostRaces is how many attempts swapStored makes while other writers change the store.
 const mostRaces = 50
 
-// swapStored makes the store keep next, whatever it has, and returns what that was. The
-// zero Pair does not replace a pair of another server: that is not ours to forget. It
-// goes on until no other writer comes between, or ctx ends. A store that fails may have
-// done it.
+// swapStored replaces whatever the store has with next, and returns the pair that it
+// replaced. If next is the zero Pair, swapStored leaves the pair of another server in
+// place. It tries again, up to mostRaces times, when another writer changes the store
+// first. If swapStored returns an error, the store may have kept next all the same.
 func (k *keeper) swapStored(ctx context.Context, next Pair) (Pair, error) {
 	for range mostRaces {
 		stored, err := k.load(ctx)
@@ -373,9 +381,9 @@ func (k *keeper) swapStored(ctx context.Context, next Pair) (Pair, error) {
 	return Pair{}, fmt.Errorf("keep the session: %w", errInconsistentStore)
 }
 
-// yieldToStore gives up c, which has just been put in use, or the absence of a pair if c
-// is nil, if the store has something else: of two sign-ins or sign-outs at once, the one
-// that the store has stands.
+// yieldToStore adopts the stored pair if it differs from c, which the session has just put
+// in use; c is nil after a sign-out. Of two sign-ins or sign-outs at once, the one that
+// the store has counts.
 func (k *keeper) yieldToStore(ctx context.Context, c *credential) {
 	stored, err := k.load(ctx)
 	if err != nil {
@@ -393,7 +401,7 @@ func (k *keeper) unsavedError() error {
 	return k.unsaved
 }
 
-// flush stores the live pair if the store has failed to keep it, and still lacks it. The
+// flush stores the live pair if the store has failed to keep it and still lacks it. The
 // error is the store's.
 func (k *keeper) flush(ctx context.Context) error {
 	live := k.live.Load()
@@ -402,11 +410,11 @@ func (k *keeper) flush(ctx context.Context) error {
 	}
 	stored, err := k.load(ctx)
 	if err == nil && stored.IsZero() {
-		return nil // signed out elsewhere: the next refresh finds out, and tells
+		return nil // another process has signed out: the next refresh reports it
 	}
 	if err == nil && renewal.Unsaved(k.view(live, stored)) {
 		var swapped bool
-		swapped, err = k.store.CompareAndSwap(ctx, stored, live.Pair) // if it is lost, the store has a newer one
+		swapped, err = k.store.CompareAndSwap(ctx, stored, live.Pair) // if the swap fails, the store has a newer pair
 		if swapped {
 			stored = live.Pair
 		}

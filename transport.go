@@ -15,22 +15,22 @@ func (s *Session) Client() *http.Client {
 	return &http.Client{Transport: s.Transport(nil)}
 }
 
-// Transport returns a round tripper that adds the access token to requests for
-// the configured origins, refreshes it when it has expired, and sends a request
-// that was refused (with 401, or as Config.Rejected says) once more. Requests for other origins, and those
-// that carry an Authorization header already, go out as they are. A nil base
-// stands for Config.Transport.
+// Transport returns a round tripper that adds the access token to requests for the
+// configured origins, refreshes an expired one, and sends a refused request (status 401,
+// or as Config.Rejected says) once more. It sends requests for other origins, and those
+// that already carry an Authorization header, unchanged. A nil base stands for
+// Config.Transport.
 //
 // A request that needs a token fails with the errors of [Session.Token], with
-// [ErrUserChanged] or with a [*BodyNotReplayableError]. A refusal is returned as it
-// is where a fresh access token was refused: it is then the API that does not
-// want it.
+// [ErrUserChanged] or with a [*BodyNotReplayableError]. If the API has refused a fresh
+// access token, the caller gets the refusal: another refresh would not help.
 //
-// A server may answer 401 while a body is still being sent and reset the connection: if
-// that answer has arrived, it counts, rather than the failed write. If none has, nobody
-// knows what the server has done, and the request is never sent again: it fails with the
-// connection's error, and the next request with a body has the access token refreshed
-// first, if that was not fetched within the last 10 seconds.
+// A server may answer 401 while the client is still sending a body, and reset the
+// connection. If that answer has arrived, the round tripper handles it and ignores the
+// failed write. If no answer has arrived, nobody knows what the server has done, so the
+// round tripper does not send the request again: the caller gets the connection's error.
+// The session then refreshes before the next request with a body, unless it has fetched
+// the access token within the last 10 seconds.
 func (s *Session) Transport(base http.RoundTripper) http.RoundTripper {
 	if base == nil {
 		base = s.config.Transport
@@ -43,10 +43,11 @@ type transport struct {
 	base    http.RoundTripper
 }
 
-// CloseIdleConnections passes on what [http.Client.CloseIdleConnections] asks for.
+// CloseIdleConnections closes the idle connections of base: see
+// [http.Client.CloseIdleConnections].
 func (t *transport) CloseIdleConnections() { closeIdle(t.base) }
 
-// RoundTrip is described at [Session.Transport].
+// RoundTrip does what [Session.Transport] describes.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	s := t.session
 	who := s.principalOf(req)
@@ -87,9 +88,9 @@ func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return t.replay(req, resp, use)
 }
 
-// begin finds the credential to send a request with. A body that can be read only once
-// is not risked on an access token that is about to expire, and no body on one that is in
-// doubt.
+// begin finds the credential to send a request with. It refreshes first if the body can be
+// read only once and the access token is about to expire, and for any body if the access
+// token is in doubt.
 func (t *transport) begin(req *http.Request, user *credential) (usage, error) {
 	s := t.session
 	if user == nil {
@@ -105,14 +106,14 @@ func (t *transport) begin(req *http.Request, user *credential) (usage, error) {
 			return usage{}, err
 		}
 		if doubted {
-			user.doubted.Store(false) // one try is enough: the access token serves on
+			user.doubted.Store(false) // if that one refresh failed, the session goes on with this token
 		}
 	}
 	return s.use(req.Context(), user)
 }
 
-// replay sends the request once more, with another access token than the one that was
-// refused. The refresh does not wait for the refusal's body, which may never end.
+// replay sends the request once more, with another access token than the refused one. The
+// refresh does not wait for the refusal's body, which may never end.
 func (t *transport) replay(req *http.Request, refusal *http.Response, use usage) (*http.Response, error) {
 	s, target := t.session, originOf(req.URL)
 	if !replayable(req) {
@@ -145,7 +146,7 @@ func (t *transport) replay(req *http.Request, refusal *http.Response, use usage)
 	return s.markRedirect(resp, principal{user: use.begun}), err
 }
 
-// send sends a copy of the request: the caller's stays as it is.
+// send sends a copy of the request and leaves the caller's unchanged.
 func (t *transport) send(req *http.Request, c *credential, body io.ReadCloser) (*http.Response, error) {
 	with := *req
 	with.Header = make(http.Header, len(req.Header)+1)
@@ -171,19 +172,18 @@ func (t *transport) exchange(with, req *http.Request) (*http.Response, error) {
 		if resp.Body == nil {
 			resp.Body = http.NoBody
 		}
-		resp.Request = req // what callers print of an answer has no token in it
+		resp.Request = req // a caller that prints the answer's request must not print a token
 	}
 	return resp, err
 }
 
-// Call is [Session.Transport] for what is not an [http.Request], such as a call of
-// another protocol. It calls do with an access token; if do says that the token was
-// refused, the next one is fetched and do is called once more. Refused means that
-// nothing was done, so that it can be tried again.
+// Call is [Session.Transport] for other protocols than HTTP. Call calls do with an access
+// token; if do reports that the API refused the token, Call fetches the next one and calls
+// do once more. So do may report a refusal only if the API has done nothing.
 //
-// The target names the API, such as "grpc://orders": one that refuses even a fresh
-// access token has its refusals handed on for 10 seconds, rather than causing a
-// refresh for each. Config.Origins doesn't apply: do must send the token to nobody else.
+// The target names the API, such as "grpc://orders". If an API refuses even a fresh access
+// token, Call returns its refusals for 10 seconds without a refresh. Config.Origins
+// doesn't apply: do must send the token to nobody else.
 //
 // The error is that of do, one of [Session.Token], or [ErrUserChanged].
 func (s *Session) Call(ctx context.Context, target string, do func(ctx context.Context, accessToken string) (refused bool, err error)) error {
@@ -205,15 +205,14 @@ func (s *Session) Call(ctx context.Context, target string, do func(ctx context.C
 	return doErr
 }
 
-// A usage is how one request or call uses the session: it is sent, refused, worth a
-// refresh, and sent again, in the name of the user that it began with.
+// A usage is how one request or call uses the session, on behalf of the user who began it.
 type usage struct {
 	session    *Session
-	begun      *credential // says in whose name
-	credential *credential // to be sent
+	begun      *credential // tells which user began it
+	credential *credential // whose access token is sent
 }
 
-// use begins a usage in the name of a user; nil stands for whoever is signed in now.
+// use begins a usage on behalf of user; nil stands for the user who is signed in now.
 func (s *Session) use(ctx context.Context, user *credential) (usage, error) {
 	c, err := s.credential(ctx, nil)
 	if err != nil {
@@ -229,10 +228,11 @@ func (s *Session) use(ctx context.Context, user *credential) (usage, error) {
 	return usage{session: s, begun: user, credential: c}, nil
 }
 
-// worthARefresh reports whether the access token that target has refused should be
-// replaced. It is not if it was fresh: fetched since the request began, fetched because
-// target had refused an upload with the one before, or refused elsewhere for what it is.
-// One that another process had fetched may be old.
+// worthARefresh reports whether the session should replace the access token that target
+// has refused. It should not if the token was fresh: this session fetched it after the
+// request began, or after target had refused an upload with the previous token, or target
+// has refused it as fresh within the last 10 seconds. A token that another process fetched
+// may be old.
 func (u *usage) worthARefresh(target string) bool {
 	now := u.session.config.Now()
 	if u.credential.fetched && (u.credential != u.begun || u.credential.wasUntried(target, now)) {
@@ -241,7 +241,7 @@ func (u *usage) worthARefresh(target string) bool {
 	return !u.credential.wasRefusedFresh(target, now)
 }
 
-// refresh finds another credential than the one that was refused, of the same user.
+// refresh finds another credential of the same user than the refused one.
 func (u *usage) refresh(ctx context.Context) error {
 	c, err := u.session.credential(ctx, u.credential)
 	if err != nil {
@@ -254,31 +254,31 @@ func (u *usage) refresh(ctx context.Context) error {
 	return nil
 }
 
-// replay notes that the request is sent a second time.
+// replay counts and reports that the request is sent a second time.
 func (u *usage) replay(ctx context.Context) {
 	s := u.session
 	s.stats.replays.Add(1)
 	s.tell(ctx, Event{Kind: EventReplay, SessionID: u.credential.SessionID, Begun: s.config.Now()})
 }
 
-// refusedAgain notes that target has refused a fresh access token.
+// refusedAgain records that target has refused a fresh access token.
 func (u *usage) refusedAgain(target string) {
 	if u.credential.fetched {
 		u.credential.refusedFresh(target, u.session.config.Now())
 	}
 }
 
-// A principal is in whose name a request is made: that of a user, or the program's own.
+// A principal tells on whose behalf a request is made: a user's, or the program's own.
 type principal struct {
 	user *credential
-	own  bool // the request had an Authorization of its own
+	own  bool // the program has set the Authorization header itself
 }
 
-// A redirected request goes on in the name in which it began.
+// redirected is the context key for the principal of the request that was redirected.
 type redirected struct{ session *Session }
 
-// markRedirect notes on an answer that is a redirect in whose name the request was
-// made.
+// markRedirect stores, if the answer is a redirect, the principal in the context of its
+// request.
 func (s *Session) markRedirect(resp *http.Response, who principal) *http.Response {
 	if resp != nil && resp.Request != nil && resp.StatusCode/100 == 3 && resp.Header.Get("Location") != "" {
 		resp.Request = resp.Request.WithContext(context.WithValue(resp.Request.Context(), redirected{s}, who))
@@ -286,8 +286,8 @@ func (s *Session) markRedirect(resp *http.Response, who principal) *http.Respons
 	return resp
 }
 
-// principalOf returns in whose name the request was made that was redirected to this
-// one, if one was.
+// principalOf returns the principal of the request whose redirect led to req; it is zero
+// if req follows no redirect.
 func (s *Session) principalOf(req *http.Request) principal {
 	if from := req.Response; from != nil && from.Request != nil {
 		who, _ := from.Request.Context().Value(redirected{s}).(principal)
@@ -296,7 +296,7 @@ func (s *Session) principalOf(req *http.Request) principal {
 	return principal{}
 }
 
-// maxPeek is how much of an answer's body Config.Rejected gets to see.
+// maxPeek is how many bytes of an answer's body Config.Rejected can read.
 const maxPeek = 64 << 10
 
 // rejected reports whether an answer refuses the access token.
@@ -318,7 +318,7 @@ func (s *Session) rejected(resp *http.Response) bool {
 	return verdict
 }
 
-// A peekedBody remembers what was read of it. Closing it does nothing.
+// A peekedBody remembers the bytes that were read from it. Close does nothing.
 type peekedBody struct {
 	from io.Reader
 	seen bytes.Buffer
