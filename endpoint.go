@@ -20,16 +20,16 @@ import (
 )
 
 const (
-	maxAnswer      = 64 << 10 // bytes that are read of an API's answer
-	maxTokenAnswer = 1 << 20  // bytes that are read of an endpoint's answer
-	maxAttempts    = 3        // of one call in a row
+	maxAnswer      = 64 << 10 // the most bytes that the client reads of an API's answer
+	maxTokenAnswer = 1 << 20  // the most bytes that the client reads of an endpoint's answer
+	maxAttempts    = 3        // for one call in a row
 
-	// maxPause is the longest wait between two attempts in a row; a server that
-	// asks for more is left alone.
+	// maxPause is the longest wait between two attempts in a row. If a server asks for a
+	// longer wait, the client makes no further attempt in this call.
 	maxPause = 2 * time.Second
 )
 
-// An endpoint makes calls in which tokens are handed out, and reads the answers.
+// An endpoint makes calls to which the server answers with tokens, and reads the answers.
 type endpoint struct {
 	client *http.Client
 	now    func() time.Time
@@ -38,15 +38,15 @@ type endpoint struct {
 func newEndpoint(transport http.RoundTripper, now func() time.Time) endpoint {
 	return endpoint{now: now, client: &http.Client{
 		Transport: &stallGuard{base: transport},
-		// A redirect is the answer of something in between: a token is not
-		// carried after it.
+		// A redirect may come from a proxy or a captive portal: the client does not send a
+		// token after it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// do sends a request and reads the answer. If the status is not 2xx, do returns a
-// [*ServerError] beside the answer; any other error says that no answer has arrived. No
-// error quotes one of the secrets.
+// do sends a request and reads the answer. If the status is not 2xx, do returns the answer
+// and a [*ServerError]; any other error reports that no answer arrived. No error quotes
+// one of the secrets.
 func (e endpoint) do(req *http.Request, secrets ...string) (answer, error) {
 	req.Header.Set("Accept", "application/json")
 	resp, err := e.client.Do(req) //nolint:gosec // the program says where its server is
@@ -62,19 +62,19 @@ func (e endpoint) do(req *http.Request, secrets ...string) (answer, error) {
 	return a, nil
 }
 
-// An answer is what could be read of a server's answer.
+// An answer is the readable part of a server's answer.
 type answer struct {
 	members
-	// err is why members are missing; nil if the answer was read in full. It never
+	// err is why members are missing; nil if the client read the whole answer. It never
 	// quotes the answer.
 	err error
-	// said has the status, and the error that the answer names: its Code is empty if the
-	// answer names none, or was not read in full.
+	// said has the status and the error of the answer. Its Code is empty if the answer has
+	// none, or the client could not read the whole answer.
 	said *ServerError
 }
 
-// code returns the error code for comparisons: as sent, though a short secret may be in
-// it. It is empty if the answer is no definitive one.
+// code returns the error code for comparisons, exactly as the server sent it, even if it
+// contains a short secret. It is empty if the answer is not definitive.
 func (a answer) code() string {
 	if a.said == nil || !a.said.definitive() {
 		return ""
@@ -82,8 +82,8 @@ func (a answer) code() string {
 	return a.text("error")
 }
 
-// readAnswer reads JSON or a form, whatever the Content-Type says: the refresh token in
-// it may be the only one left.
+// readAnswer reads JSON or a form whatever the Content-Type says, because the answer may
+// contain the only valid refresh token.
 func readAnswer(resp *http.Response, secrets []string) answer {
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenAnswer+1))
 	tooLong := len(text) > maxTokenAnswer
@@ -103,7 +103,7 @@ func readAnswer(resp *http.Response, secrets []string) answer {
 	return answer{members: found, err: err}
 }
 
-// serverError reads the status of an answer and the error that it names.
+// serverError returns the status and the error of an answer.
 func (e endpoint) serverError(resp *http.Response, a answer, secrets []string) *ServerError {
 	said := &ServerError{Status: resp.StatusCode, RetryAfter: retryafter.Parse(resp.Header, e.now(), maxRetryAfter)}
 	if a.err == nil {
@@ -116,10 +116,11 @@ func (e endpoint) serverError(resp *http.Response, a answer, secrets []string) *
 }
 
 // members are the members of a JSON object, or the fields of a form as JSON strings. A
-// member of an unexpected type counts as missing; the others can be read all the same.
+// member of an unexpected type counts as missing and does not affect the others.
 type members map[string]json.RawMessage
 
-// text returns a member that is a string; empty if it is missing or something else.
+// text returns a member that is a string. It is empty if the member is missing or has
+// another type.
 func (m members) text(name string) string {
 	var s string
 	if json.Unmarshal(m[name], &s) != nil {
@@ -128,8 +129,8 @@ func (m members) text(name string) string {
 	return s
 }
 
-// seconds returns the first of the named members that is a sensible number of seconds,
-// quoted or not: from a second to a century. It is 0 if there is none.
+// seconds returns the first of the named members that is a plausible number of seconds,
+// from one second to a century, as a number or a string. It is 0 if no member is.
 func (m members) seconds(names ...string) time.Duration {
 	for _, name := range names {
 		text := strings.TrimSpace(cmp.Or(m.text(name), string(m[name])))
@@ -140,7 +141,7 @@ func (m members) seconds(names ...string) time.Duration {
 	return 0
 }
 
-// set adds a member. If a server sends a name twice, the last value counts that is
+// set adds a member. If a server sends a name twice, set keeps the last value that is
 // neither null nor empty.
 func (m members) set(name string, value json.RawMessage) {
 	if text := string(value); m[name] != nil && (text == "null" || text == `""`) {
@@ -149,8 +150,8 @@ func (m members) set(name string, value json.RawMessage) {
 	m[name] = value
 }
 
-// parseAnswer returns the members of an answer, and whether those are all. Of a text that
-// was cut or is damaged it returns the members that are whole.
+// parseAnswer returns the members of an answer, and whether they are complete. Of a text
+// that is cut or damaged it returns the members that arrived whole.
 func parseAnswer(text []byte, cut bool) (_ members, complete bool) {
 	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte("\ufeff")))
 	if isForm(text) {
@@ -184,8 +185,8 @@ func parseObject(text []byte) (_ members, complete bool) {
 	return found, err == nil
 }
 
-// isForm reports whether text can be a form (application/x-www-form-urlencoded): no
-// JSON object is one, and no page of HTML.
+// isForm reports whether text can be a form (application/x-www-form-urlencoded), as
+// opposed to a JSON object or an HTML page.
 func isForm(text []byte) bool {
 	for _, c := range text {
 		if c <= ' ' || c > '~' || strings.IndexByte(`"<>{}`, c) >= 0 {
@@ -195,33 +196,33 @@ func isForm(text []byte) bool {
 	return bytes.IndexByte(text, '=') > 0
 }
 
-// parseForm leaves out fields that are malformed, and the last one of a form that was
-// cut: half a token looks like a whole one.
+// parseForm leaves out malformed fields, and the last field of a form that was cut: half a
+// token looks like a whole one.
 func parseForm(text []byte, cut bool) members {
 	if cut {
 		text = text[:max(bytes.LastIndexByte(text, '&'), 0)]
 	}
-	fields, _ := url.ParseQuery(string(text)) // it returns what it could read
+	fields, _ := url.ParseQuery(string(text)) // returns the fields that it could read
 	found := members{}
 	for name, values := range fields {
 		for _, value := range values {
-			quoted, _ := json.Marshal(value) // a string always can be
+			quoted, _ := json.Marshal(value) // never fails for a string
 			found.set(name, quoted)
 		}
 	}
 	return found
 }
 
-// answered returns what the server has answered, if err is that and nothing else. An error
-// of the transport may wrap the answer of another server: of one that a gateway's own
-// session talks to, say.
+// answered returns the server's answer if err itself is a *ServerError. It does not unwrap
+// err: an error of the transport may wrap the answer of another server, such as one that a
+// gateway's own session calls.
 func answered(err error) (*ServerError, bool) {
 	said, ok := err.(*ServerError) //nolint:errorlint // see above
 	return said, ok
 }
 
-// pause waits before the next attempt: 0.1 s, 0.2 s, …, or as long as the server
-// asked for, and a random part on top. It reports whether to go on.
+// pause waits before the next attempt: 0.1 s, 0.2 s, …, or as long as the server asked
+// for, plus a random part. It reports whether the caller should make that attempt.
 func pause(ctx context.Context, jitter func(time.Duration) time.Duration, attempt int, asked time.Duration) bool {
 	if asked > maxPause {
 		return false
@@ -230,7 +231,7 @@ func pause(ctx context.Context, jitter func(time.Duration) time.Duration, attemp
 	return sleep(ctx, wait+jitter(wait/4))
 }
 
-// sleep waits, and reports whether the time has passed: it returns false if ctx ends.
+// sleep waits for d. It reports false if ctx ends first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -242,7 +243,7 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// retryAfter returns how long a server asked to wait, or 0.
+// retryAfter returns how long a server asked the client to wait, or 0.
 func retryAfter(err error, now time.Time) time.Duration {
 	if said, ok := errors.AsType[*ServerError](err); ok {
 		return said.RetryAfter
@@ -253,10 +254,10 @@ func retryAfter(err error, now time.Time) time.Duration {
 	return 0
 }
 
-// maxLifeSeconds is a century: what is above is a mistake.
+// maxLifeSeconds is a century: a longer lifetime is a mistake of the server.
 const maxLifeSeconds = 100 * 365 * 24 * 60 * 60
 
-// isToken reports whether s is made of what RFC 6750 section 2.1 allows.
+// isToken reports whether s consists of the characters that RFC 6750 section 2.1 allows.
 func isToken(s string) bool {
 	for _, c := range []byte(s) {
 		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && !strings.ContainsRune("-._~+/=", rune(c)) {
@@ -266,7 +267,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-// maxRetryAfter is the longest wait that a server is believed.
+// maxRetryAfter is the longest wait that a server can impose.
 const maxRetryAfter = 5 * time.Minute
 
 func isJSON(resp *http.Response) bool {
@@ -274,11 +275,12 @@ func isJSON(resp *http.Response) bool {
 	return err == nil && kind == "application/json"
 }
 
-// printable makes what a server said fit for a terminal and a log: without control
-// characters, without what is invisible or changes the direction of writing, of 200
-// characters at most, and without secrets of the request that the server has sent back.
+// printable makes a server's text safe for a terminal and a log. It removes control
+// characters, invisible characters and those that change the direction of writing,
+// replaces secrets of the request that the server has echoed, and cuts the text at 200
+// characters.
 func printable(s string, secrets ...string) string {
-	for range 2 { // the second time without what was invisible inside a secret
+	for range 2 { // the second pass finds secrets that invisible characters had split
 		for _, secret := range secrets {
 			for _, form := range []string{secret, url.QueryEscape(secret)} {
 				if form != "" {

@@ -16,14 +16,14 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A ClientAuth is how a client says who it is at a token endpoint (RFC 7591 section 2,
-// token_endpoint_auth_method). It is named, never found out by trying: that would send
-// a refresh token that is good for one use twice.
+// A ClientAuth is how a client authenticates at a token endpoint (RFC 7591 section 2,
+// token_endpoint_auth_method). The program names the method; the client does not try
+// several, because that would present a one-use refresh token twice.
 type ClientAuth string
 
-// Ways of saying who the client is.
+// Methods of client authentication.
 const (
-	// ClientNone: the client_id in the form and no secret, as public clients do.
+	// ClientNone: client_id in the form and no secret, for public clients.
 	ClientNone ClientAuth = "none"
 	// ClientSecretBasic: HTTP Basic authentication (RFC 6749 section 2.3.1).
 	ClientSecretBasic ClientAuth = "client_secret_basic"
@@ -31,8 +31,8 @@ const (
 	ClientSecretPost ClientAuth = "client_secret_post"
 )
 
-// OAuth2Config says where an OAuth 2.0 server is and who the client is. TokenURL and
-// ClientID are needed.
+// OAuth2Config describes an OAuth 2.0 server and the client's registration there. TokenURL
+// and ClientID are required.
 type OAuth2Config struct {
 	// TokenURL is the token endpoint.
 	TokenURL string
@@ -41,33 +41,33 @@ type OAuth2Config struct {
 	// TokenURL.
 	Issuer string
 
-	// RevocationURL is the revocation endpoint (RFC 7009), for [Session.SignOut].
-	// Defaults to none: signing out then forgets the tokens here alone.
+	// RevocationURL is the revocation endpoint (RFC 7009), which [Session.SignOut] calls.
+	// Defaults to none: SignOut then only deletes the tokens on the client.
 	RevocationURL string
 
-	// ClientID and ClientSecret are what the client is registered as. A public client
+	// ClientID and ClientSecret are the client's registered credentials. A public client
 	// has no secret.
 	ClientID, ClientSecret string
 
-	// ClientAuth is how the client says who it is. Defaults to ClientSecretBasic, which
-	// every server understands, or to ClientNone without a secret.
+	// ClientAuth is how the client authenticates. Defaults to ClientSecretBasic, which
+	// every server supports, or to ClientNone without a secret.
 	ClientAuth ClientAuth
 
-	// Params are further parameters of the refresh, such as scope or resource.
+	// Params are further parameters of the refresh request, such as scope or resource.
 	Params url.Values
 
-	// EndCodes are further error codes that end the session because the user must sign
-	// in again, such as interaction_required, or Slack's invalid_refresh_token. invalid_grant
-	// (RFC 6749 section 5.2) ends it in any case, and so does GitHub's bad_refresh_token
+	// EndCodes are further error codes that end the session because the user must sign in
+	// again, such as interaction_required, or Slack's invalid_refresh_token. Two codes
+	// always end it: invalid_grant (RFC 6749 section 5.2), and GitHub's bad_refresh_token
 	// with status 200. A code ends the session if the answer has a 2xx status and no
 	// access token, or a 4xx status other than 408, 425 and 429. Defaults to none: other
 	// errors are temporary.
 	EndCodes []string
 
-	// ForgivesRetry says that the server follows Tandem's protocol: a refresh token may
-	// be presented again until a successor of it is presented (see [Forgiver]). Any other
-	// server takes the second presentation for theft and ends the session. Defaults to
-	// false.
+	// ForgivesRetry tells the client that the server follows Tandem's protocol: the client
+	// may present a refresh token again until it presents a successor of it (see
+	// [Forgiver]). Any other server takes the second presentation for theft and ends the
+	// session. Defaults to false.
 	ForgivesRetry bool
 
 	// Transport carries the requests. Defaults to that of [Config.Transport].
@@ -125,10 +125,10 @@ func NewOAuth2(config OAuth2Config) (*OAuth2, error) {
 	return &OAuth2{endpoint: newEndpoint(transport, time.Now), config: config}, nil
 }
 
-// Issuer names the server: see [Config.Issuer].
+// Issuer returns the server's name: see [Config.Issuer].
 func (o *OAuth2) Issuer() string { return cmp.Or(o.config.Issuer, o.config.TokenURL) }
 
-// checkEndpoint says what is wrong with the URL of an endpoint, which may have a query
+// checkEndpoint returns what is wrong with the URL of an endpoint, which may have a query
 // (RFC 6749 section 3.2).
 func checkEndpoint(s string) error {
 	u, err := url.Parse(s)
@@ -145,22 +145,22 @@ func checkEndpoint(s string) error {
 	return nil
 }
 
-// Refresh makes one attempt. If the server says that the grant has ended, the error is an
-// [*EndedError] for the reason [rotation.Unknown], with a [*ServerError] in it (see
-// [OAuth2Config.EndCodes]). All other errors may pass; one is a [*ServerError] if the
-// server has named an error or answered with a status other than 2xx. A server that
-// forgives may answer stale_refresh_token: the error is then [ErrStale].
+// Refresh makes one attempt. If the server reports that the grant has ended, the error is
+// an [*EndedError] with the reason [rotation.Unknown] and a [*ServerError] as its Err (see
+// [OAuth2Config.EndCodes]). All other errors are temporary; the error is a [*ServerError]
+// if the server has answered with an error code or with a status other than 2xx. The error
+// is [ErrStale] if a forgiving server answers stale_refresh_token.
 //
-// Refresh reads JSON and form-encoded answers. Of an answer that breaks off, or is longer
-// than 1 MiB, it uses the members that have arrived whole, if the next refresh token is
-// among them; if the access token is not, the refresh token comes with an error. Without
-// the next refresh token Refresh returns an error alone: the session asks again at once,
-// and a server with a grace period gives the answer again.
+// Refresh reads JSON and form-encoded answers. If an answer breaks off, or is longer than
+// 1 MiB, Refresh uses the members that arrived whole, provided that the next refresh token
+// is one of them; if the access token is missing, Refresh returns the refresh token with
+// an error. Without the next refresh token Refresh returns only an error: the session asks
+// again at once, and a server with a grace period repeats its answer.
 //
 // If an answer with a 4xx or 5xx status has both tokens and no error code, a proxy may
-// have changed the status of a grant: the refresh token comes with the error. Refresh
-// takes no refresh token from any other answer with such a status, because servers
-// repeat the request in those, with a part of the token or a mask.
+// have changed the status of a grant: Refresh returns the refresh token with the error.
+// Refresh takes no refresh token from any other answer with such a status, because servers
+// echo the request in those, with a part of the token or a mask.
 func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	form := url.Values{}
 	maps.Copy(form, o.config.Params)
@@ -195,14 +195,14 @@ func (o *OAuth2) Refresh(ctx context.Context, pair Pair) (Grant, error) {
 	return grant, nil
 }
 
-// ends reports whether a definitive answer with the code says that the grant is over.
+// ends reports whether a definitive answer with the code means that the grant has ended.
 func (o *OAuth2) ends(code string, said *ServerError) bool {
 	return code == "invalid_grant" || code == "bad_refresh_token" && said.Status == http.StatusOK ||
 		slices.Contains(o.config.EndCodes, code)
 }
 
-// isBearer reports whether a token_type is one whose token is sent as a Bearer token,
-// whatever it is called: Apigee says BearerToken, Slack bot or user, and some say nothing.
+// isBearer reports whether clients send tokens of this token_type as Bearer tokens. Apigee
+// calls the type BearerToken, Slack bot or user; some servers leave it out.
 func isBearer(kind string) bool {
 	return slices.Contains([]string{"", "bearer", "bearertoken", "bot", "user"}, strings.ToLower(strings.TrimSpace(kind)))
 }
@@ -210,9 +210,9 @@ func isBearer(kind string) bool {
 // ForgivesRetry is [OAuth2Config.ForgivesRetry].
 func (o *OAuth2) ForgivesRetry() bool { return o.config.ForgivesRetry }
 
-// Revoke ends the session of a refresh token at the revocation endpoint. Without one
-// it does nothing. The error is a [*TemporaryError] if calling again may help, and the
-// context's or a [*ServerError] if not.
+// Revoke ends the session of a refresh token at the revocation endpoint. Without such an
+// endpoint it does nothing. The error is a [*TemporaryError] if calling again may help,
+// otherwise the context's or a [*ServerError].
 func (o *OAuth2) Revoke(ctx context.Context, refreshToken string) error {
 	if o.config.RevocationURL == "" {
 		return nil
@@ -231,7 +231,7 @@ func (o *OAuth2) Revoke(ctx context.Context, refreshToken string) error {
 	return &TemporaryError{RetryAt: now.Add(retryAfter(err, now)), Err: err}
 }
 
-// post sends a form, and who the client is.
+// post sends a form with the client's authentication.
 func (o *OAuth2) post(ctx context.Context, to string, form url.Values) (answer, error) {
 	if o.config.ClientAuth != ClientSecretBasic {
 		form.Set("client_id", o.config.ClientID)
@@ -246,14 +246,14 @@ func (o *OAuth2) post(ctx context.Context, to string, form url.Values) (answer, 
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	credentials := ""
 	if o.config.ClientAuth == ClientSecretBasic {
-		// Both are form-encoded first: RFC 6749 section 2.3.1.
+		// RFC 6749 section 2.3.1: ID and secret are form-encoded first.
 		req.SetBasicAuth(url.QueryEscape(o.config.ClientID), url.QueryEscape(o.config.ClientSecret))
 		credentials = strings.TrimPrefix(req.Header.Get("Authorization"), "Basic ")
 	}
 	return o.do(req, form.Get("refresh_token"), form.Get("token"), o.config.ClientSecret, credentials)
 }
 
-// String names endpoint and client, and does not show the secret.
+// String returns the endpoint and the client ID, and no secret.
 func (c OAuth2Config) String() string {
 	return fmt.Sprintf("tandem.OAuth2Config{client %q at %s}", c.ClientID, c.TokenURL)
 }

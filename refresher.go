@@ -13,77 +13,79 @@ import (
 )
 
 // A Refresher fetches the next tokens from a refresh endpoint: set [Config.Refresher]
-// where it is not that of Tandem's own server. [NewOAuth2] makes one for any OAuth 2.0
-// server; a [RefresherFunc] is for what is unlike all others.
+// for a server other than Tandem's. [NewOAuth2] makes one for any OAuth 2.0 server;
+// a [RefresherFunc] adapts a function for any other endpoint.
 //
 // Refresh makes one attempt, with pair.RefreshToken; its errors are:
-//   - an [*EndedError] if the answer is definitive: the endpoint was reached, and says
-//     that this refresh token is no good any more. The session ends. Its Err may say
-//     more; it must be no [*TemporaryError].
-//   - [ErrStale] if the endpoint is that of a Tandem server, and says so.
-//   - anything else may pass: the session lives on, and Refresh is called again, at once
-//     up to twice and then after a back-off that callers share; for a [*TemporaryError]
-//     with RetryAt set, or a [*ServerError] with RetryAfter, not before that.
+//   - an [*EndedError] if the endpoint itself has answered that the refresh token is no
+//     longer valid. The session ends. Err may have the answer; it must not be a
+//     [*TemporaryError].
+//   - [ErrStale] if a Tandem server answers stale_refresh_token.
+//   - any other error is temporary: the session lives on and calls Refresh again, at once
+//     up to twice and then after a back-off that callers share; after a [*TemporaryError]
+//     with RetryAt set, or a [*ServerError] with RetryAfter, not before that time.
 //
-// A refresh token that comes with an error is kept all the same: where tokens are good
-// for one use, it is the only one that is left. So Refresh returns the next refresh
-// token whenever it has read it in full, whatever else is wrong with the answer.
+// The session keeps a refresh token that Refresh returns with an error: where each
+// refresh token is good for one use, that token is the only valid one. So Refresh returns
+// the next refresh token whenever it has read the whole token, whatever else is wrong
+// with the answer.
 //
-// Only one call is under way in a process, and in all processes that share a store
-// with a [Locker]. The context has a deadline, see [Config.RefreshTimeout], and is
-// that of no caller: neither one that gives up nor [Session.Close] cuts it short. All
-// who need a token wait for Refresh, so it must return when the context ends.
+// A session makes one call at a time; so do all processes together that share a store
+// that is a [Locker]. The context has a deadline (see [Config.RefreshTimeout]) and does
+// not end when a caller gives up. [Session.Close] ends it after a second if the server is
+// forgiving, otherwise not at all. All callers that need a token wait for Refresh, so it
+// must return when the context ends.
 type Refresher interface {
 	Refresh(ctx context.Context, pair Pair) (Grant, error)
 }
 
-// A RefresherFunc is a function that is a [Refresher].
+// A RefresherFunc adapts a function to [Refresher].
 type RefresherFunc func(ctx context.Context, pair Pair) (Grant, error)
 
 // Refresh calls f.
 func (f RefresherFunc) Refresh(ctx context.Context, pair Pair) (Grant, error) { return f(ctx, pair) }
 
-// A Revoker is a [Refresher] that can tell its server that a session is over.
-// [Session.SignOut] does so if it can; otherwise it forgets the tokens here alone.
+// A Revoker is a [Refresher] that can tell its server that a session has ended.
+// [Session.SignOut] calls it; without a Revoker SignOut only deletes the tokens on the
+// client.
 type Revoker interface {
-	// Revoke ends the session of a refresh token. That it has ended already is no
-	// error. An error that may pass is a [*TemporaryError].
+	// Revoke ends the session of a refresh token. It returns nil if the session has ended
+	// already. A temporary error is a [*TemporaryError].
 	Revoke(ctx context.Context, refreshToken string) error
 }
 
-// A Forgiver is a [Refresher] that knows whether its server follows Tandem's protocol,
-// in which a lost answer costs nothing. A Refresher that is no Forgiver is taken to have
-// a server at which each refresh token is good for one use.
+// A Forgiver is a [Refresher] that knows whether its server follows Tandem's protocol, in
+// which the client may refresh again after it has lost an answer. The session assumes of
+// any other Refresher that its server takes each refresh token once.
 type Forgiver interface {
-	// ForgivesRetry reports whether a refresh token may be presented again until a
-	// successor of it is presented.
+	// ForgivesRetry reports whether the client may present a refresh token again until it
+	// presents a successor of that token.
 	ForgivesRetry() bool
 }
 
-// ErrStale is returned by a [Refresher] whose server is Tandem's when it answers
-// stale_refresh_token: the refresh token is neither current nor newer, while the session
-// lives. Another process has refreshed meanwhile, so the session looks into the store
-// again.
+// ErrStale is returned by the [Refresher] of a Tandem server that answers
+// stale_refresh_token: the refresh token is neither current nor newer, and the session
+// lives. Another process has refreshed meanwhile, so the session reads the store again.
 var ErrStale = errors.New("refresh token is stale: another holder of the session has refreshed since")
 
-// A Grant is what a refresh endpoint gives out (RFC 6749 section 5.1). Printing one
-// shows neither token.
+// A Grant is a refresh endpoint's answer with tokens (RFC 6749 section 5.1). Printing or
+// logging a Grant shows neither token.
 type Grant struct {
 	AccessToken string
-	// RefreshToken is the next refresh token; empty if the one that was used stays
-	// good.
+	// RefreshToken is the next refresh token; empty if the client keeps the one that it
+	// presented.
 	RefreshToken string
-	// ExpiresIn is how long the access token is good for, counted from now: at least a
-	// second. Zero if the endpoint doesn't say: the token is then used until it is
-	// refused.
+	// ExpiresIn is the access token's lifetime, counted from now: at least a second. Zero
+	// if the endpoint doesn't say: the session then uses the token until an API refuses
+	// it.
 	ExpiresIn time.Duration
-	// RefreshExpiresIn is how long the refresh token is good for if it is not used,
-	// counted from now. Zero if the endpoint doesn't say; a negative duration, and one of
-	// more than a century, count as zero.
+	// RefreshExpiresIn is the lifetime of the unused refresh token, counted from now. Zero
+	// if the endpoint doesn't say; a negative duration, and one of more than a century,
+	// count as zero.
 	RefreshExpiresIn time.Duration
 }
 
-// String tells how long the grant is good for, not the tokens.
+// String returns the access token's lifetime, and no token.
 func (g Grant) String() string { return fmt.Sprintf("tandem.Grant{access token for %s}", g.ExpiresIn) }
 
 // GoString is [Grant.String].
@@ -92,11 +94,11 @@ func (g Grant) GoString() string { return g.String() }
 // LogValue is [Grant.String].
 func (g Grant) LogValue() slog.Value { return slog.StringValue(g.String()) }
 
-// forEver stands for a life that the endpoint doesn't tell.
+// forEver is the lifetime of a token for which the endpoint names none.
 const forEver = maxLifeSeconds * time.Second
 
-// apply returns the pair that a grant makes of old: of the same session, and one
-// revision further.
+// apply returns the pair that follows old: of the same session, with the grant's tokens
+// and the next revision.
 func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
 	next := g.rotate(old, now)
 	next.AccessToken, next.ReceivedAt = g.AccessToken, now
@@ -115,7 +117,7 @@ func (g Grant) apply(old Pair, now time.Time) (Pair, error) {
 	return next, nil
 }
 
-// rotate returns old, one revision further, with the refresh token of the grant.
+// rotate returns old with the grant's refresh token and the next revision.
 func (g Grant) rotate(old Pair, now time.Time) Pair {
 	next := old
 	next.Revision++
@@ -127,9 +129,9 @@ func (g Grant) rotate(old Pair, now time.Time) Pair {
 	return next
 }
 
-// isVisible reports whether s is made of visible ASCII characters: of more than RFC
-// 6750 allows, for not all servers keep to it, and of nothing that could break out of
-// a header.
+// isVisible reports whether s consists of visible ASCII characters. That is more than RFC
+// 6750 allows, because not all servers keep to it, but nothing that could break out of a
+// header.
 func isVisible(s string) bool {
 	for _, c := range []byte(s) {
 		if c <= ' ' || c > '~' {
@@ -139,11 +141,12 @@ func isVisible(s string) bool {
 	return s != ""
 }
 
-// isRefreshToken reports whether s is what RFC 6749 appendix A.17 allows: visible ASCII
-// characters and spaces. No header has to carry it.
+// isRefreshToken reports whether s consists of the characters that RFC 6749 appendix A.17
+// allows: visible ASCII characters and spaces. A refresh token is never sent in a header.
 func isRefreshToken(s string) bool { return isVisible(strings.ReplaceAll(s, " ", "_")) }
 
-// serverOf says how the server of a refresher treats a refresh token that comes again.
+// serverOf returns how the refresher's server treats a refresh token that a client
+// presents twice.
 func serverOf(r Refresher) renewal.Server {
 	if f, ok := r.(Forgiver); ok && f.ForgivesRetry() {
 		return renewal.Forgiving

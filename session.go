@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// A Session keeps one user signed in. It is safe for concurrent use, and meant
-// to be shared: a program has one for each user that it acts for.
+// A Session keeps one user signed in. It is safe for concurrent use and meant to be
+// shared: a program has one Session for each user on whose behalf it acts.
 type Session struct {
 	config    Config
 	origins   origins
@@ -21,10 +21,10 @@ type Session struct {
 
 	mu       sync.Mutex
 	flight   *flight   // the refresh under way, if there is one
-	failure  failure   // what the latest refresh met with, if it failed
-	lookedAt time.Time // when the store was last read while a failure is remembered
+	failure  failure   // why the latest refresh failed, if it did
+	lookedAt time.Time // when the session last read the store while it remembered a failure
 	saving   bool      // whether saveLater runs
-	revoke   []string  // the refresh tokens of sign-outs that the server has not heard of
+	revoke   []string  // the refresh tokens of sign-outs that the server does not know of
 	stats    stats
 
 	ctx         context.Context // ends with Close
@@ -35,7 +35,7 @@ type Session struct {
 	tasks       sync.WaitGroup
 }
 
-// String tells whether there is a session, and shows no token.
+// String returns the session's ID and user, and no token.
 func (s *Session) String() string {
 	if status := s.Status(); status.SignedIn {
 		return fmt.Sprintf("tandem.Session{%s of %q}", status.SessionID, status.Username)
@@ -46,9 +46,9 @@ func (s *Session) String() string {
 // GoString is [Session.String].
 func (s *Session) GoString() string { return s.String() }
 
-// Open returns the session that the store keeps; if it keeps none, a session
-// that waits for [Session.SignIn]. The store is asked, the server is not. Close
-// the session when it is no longer needed: that signs nobody out.
+// Open returns the session that the store keeps; if the store keeps none, it returns a
+// session that waits for [Session.SignIn]. Open reads the store and does not call the
+// server. Close the session when the program no longer needs it: Close signs nobody out.
 //
 // The error names the field of config that is wrong, or is the store's.
 func Open(ctx context.Context, store Store, config Config) (*Session, error) {
@@ -80,19 +80,20 @@ func Open(ctx context.Context, store Store, config Config) (*Session, error) {
 	return s, nil
 }
 
-// closeGrace is how long Close lets a refresh go on that is under way: what a short
-// program has asked for should not be for nothing.
+// closeGrace is how long Close lets a refresh under way continue, so that a short program
+// does not lose the refresh that it has started.
 const closeGrace = time.Second
 
-// Close ends what the session does in the background and waits for it: for a refresh
-// under way up to a second, or, at a server that takes a refresh token once, until it
-// returns. Calls that wait for it return [ErrClosed]. It signs nobody out: the store
-// keeps the session. An OnEnd or Observe callback that is running is not waited for,
-// so that it may call Close itself; the context of OnEnd ends. Close may be called
-// twice.
+// Close stops the session's background work and waits until it has stopped. A refresh
+// under way may take one more second; at a server that takes each refresh token once,
+// Close waits until the refresh returns. Calls that wait for that refresh return
+// [ErrClosed]. Close signs nobody out: the store keeps the session. Close ends the context
+// of a running OnEnd callback, and waits for neither OnEnd nor Observe, so both may call
+// Close. Close may be called twice.
 //
-// The error is the store's, if it has failed to keep the latest pair and fails once more
-// within a second: whoever opens the session next may have to sign in again.
+// If the store has failed to keep the latest pair, Close tries to store it for another
+// second and returns the store's error if that fails, too: the process that opens the
+// session next may then have to sign in again.
 func (s *Session) Close() error {
 	s.mu.Lock()
 	s.closed.Store(true)
@@ -110,18 +111,18 @@ func (s *Session) Close() error {
 	return nil
 }
 
-// Token returns an access token that is good now, refreshing it if need be: for
-// programs that send it themselves. When a server refuses it, call
-// [Session.Invalidate] with it.
+// Token returns a usable access token, and refreshes first if necessary. It is for
+// programs that send the token themselves. When a server refuses the token, the program
+// passes it to [Session.Invalidate].
 //
-// The error is [ErrNotSignedIn], an [*EndedError], a [*TemporaryError],
-// [ErrClosed] or the context's.
+// The error is [ErrNotSignedIn], an [*EndedError], a [*TemporaryError], [ErrClosed] or the
+// context's.
 func (s *Session) Token(ctx context.Context) (string, error) {
 	token, _, err := s.TokenUntil(ctx)
 	return token, err
 }
 
-// TokenUntil is [Session.Token], and says when the access token stops being good.
+// TokenUntil is [Session.Token], and also returns when the access token expires.
 func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until time.Time, err error) {
 	c, err := s.credential(ctx, nil)
 	if err != nil {
@@ -130,9 +131,9 @@ func (s *Session) TokenUntil(ctx context.Context) (accessToken string, until tim
 	return c.AccessToken, c.ExpiresAt, nil
 }
 
-// Invalidate says that a server refused the given access token though it should
-// be good. If it is still the one in use, the next call that needs one refreshes
-// first; if it has been replaced meanwhile, nothing happens. Each call costs a refresh:
+// Invalidate tells the session that a server has refused an unexpired access token. If
+// that token is still in use, the next call that needs a token refreshes first; if the
+// session has replaced it meanwhile, Invalidate does nothing. Each call costs a refresh:
 // don't repeat it when the API refuses the fresh token too. [Session.Transport] and
 // [Session.Call] don't.
 func (s *Session) Invalidate(accessToken string) {
@@ -141,13 +142,13 @@ func (s *Session) Invalidate(accessToken string) {
 	}
 }
 
-// Reload looks into the store for what another process has done meanwhile, and takes it
-// up: it may have refreshed, signed in as somebody else, or signed out. A session does so
-// by itself before every refresh; a program in which that has to be noticed at once, at
-// the price of reading the store, calls Reload before it makes a request.
+// Reload reads the store and adopts what another process has done meanwhile: it may have
+// refreshed, signed in as another user, or signed out. A session reads the store before
+// every refresh anyway; a program that must notice a change at once, at the cost of
+// reading the store, calls Reload before it makes a request.
 //
-// The error is the store's, the context's, or an [*OtherServerError]. The session then
-// goes on as it is.
+// The error is [ErrClosed], the store's, the context's, or an [*OtherServerError]. The
+// session then goes on unchanged.
 func (s *Session) Reload(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -158,7 +159,7 @@ func (s *Session) Reload(ctx context.Context) error {
 	}
 	adopted, gone, err := s.keeper.reload(ctx, c)
 	switch {
-	case gone: // the next call that needs a token finds out, and tells
+	case gone: // the next call that needs a token reports the end
 		c.invalid.Store(true)
 	case adopted:
 		s.tellAdopted(ctx)
@@ -166,15 +167,15 @@ func (s *Session) Reload(ctx context.Context) error {
 	return err
 }
 
-// Allows reports whether requests to u are sent the access token: u is of the server's
-// origin or of one of Config.Origins, and no sign-in or refresh.
+// Allows reports whether the session sends the access token to u: u has the origin of the
+// server or one of Config.Origins, and is neither the sign-in nor the refresh endpoint.
 func (s *Session) Allows(u *url.URL) bool {
 	return s.origins.has(u) && (s.server == nil || !s.server.isAuthCall(u))
 }
 
-// user returns the credential that says in whose name a request begins now; nil if
-// that is nobody yet. A session that has just ended, and may be signed in again in
-// place, is its user's still.
+// user returns a credential of the user on whose behalf a request begins now, or nil if
+// nobody is signed in. While a refresh is ending a session, or OnEnd is signing the user
+// in again, user returns the credential of the session that ended.
 func (s *Session) user() *credential {
 	if c := s.keeper.live.Load(); c != nil {
 		return c
@@ -187,17 +188,16 @@ func (s *Session) user() *credential {
 	return nil
 }
 
-// A Status is a session at one moment.
+// A Status describes a session at one moment.
 type Status struct {
 	SignedIn  bool
 	SessionID string
 	Username  string
-	// ExpiresAt is when the access token stops being good; a refresh then fetches
-	// the next one.
+	// ExpiresAt is when the access token expires.
 	ExpiresAt time.Time
 }
 
-// Status returns the session as it is now, without asking the server.
+// Status returns the session's present state; it calls neither server nor store.
 func (s *Session) Status() Status {
 	c := s.keeper.live.Load()
 	if c == nil {

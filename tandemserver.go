@@ -20,12 +20,12 @@ const (
 	logoutPath  = "/auth/logout"
 )
 
-// codeStale is the error code of a refresh token that is neither current nor newer while
-// the session lives.
+// codeStale is the error code with which the server refuses a refresh token that is
+// neither current nor newer, while the session lives.
 const codeStale = "stale_refresh_token"
 
-// A tandemServer makes the calls that sign in, refresh and sign out, of Tandem's own
-// server. It is a [Refresher], a [Revoker] and a [Forgiver], and keeps no state.
+// A tandemServer makes the sign-in, refresh and sign-out calls to Tandem's own server. It
+// is a [Refresher], a [Revoker] and a [Forgiver], and keeps no state.
 type tandemServer struct {
 	endpoint
 	base    *url.URL
@@ -47,8 +47,8 @@ func newTandemServer(base *url.URL, config Config) *tandemServer {
 // ForgivesRetry is true: see [Forgiver].
 func (t *tandemServer) ForgivesRetry() bool { return true }
 
-// isAuthCall reports whether u is a call that must not carry an access token,
-// and whose 401 has nothing to do with one.
+// isAuthCall reports whether u is the sign-in or refresh endpoint: a request to it must
+// not carry an access token, and its 401 does not refuse one.
 func (t *tandemServer) isAuthCall(u *url.URL) bool {
 	path, ok := strings.CutPrefix(u.Path, t.base.Path)
 	return ok && (path == loginPath || path == refreshPath) && originOf(u) == originOf(t.base)
@@ -70,15 +70,15 @@ func (t *tandemServer) signIn(ctx context.Context, username, password string) (P
 		return Pair{}, &TemporaryError{Err: err}
 	case no.Status == http.StatusUnauthorized:
 		return Pair{}, ErrInvalidCredentials
-	case no.temporary() || no.Status < http.StatusBadRequest: // a redirect, of what is in between
+	case no.temporary() || no.Status < http.StatusBadRequest: // a redirect, perhaps of a proxy
 		return Pair{}, t.temporary(no)
 	}
 	return Pair{}, no
 }
 
-// Refresh makes one attempt. The error is an *EndedError, [ErrStale], or something
-// that may pass, maybe a *ServerError. No refresh token comes with an error: the session
-// may present the old one again, and the server then gives another successor.
+// Refresh makes one attempt. The error is an *EndedError, [ErrStale], or a temporary
+// error, such as a *ServerError. Refresh returns no refresh token with an error: the
+// session may present the old one again, and the server then gives out another successor.
 func (t *tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	grant, sessionID, err := t.grant(ctx, refreshPath, map[string]string{"refreshToken": old.RefreshToken})
 	if no, ok := answered(err); ok && no.definitive() {
@@ -98,8 +98,8 @@ func (t *tandemServer) Refresh(ctx context.Context, old Pair) (Grant, error) {
 	return grant, nil
 }
 
-// Revoke tells the server that the session has ended. It tries more than once:
-// a sign-out that is only half done is worse than one that takes a second.
+// Revoke tells the server that the session has ended. It makes up to maxAttempts attempts,
+// because a session that has ended on the client alone stays open at the server.
 func (t *tandemServer) Revoke(ctx context.Context, refreshToken string) error {
 	for attempt := 1; ; attempt++ {
 		_, err := t.post(ctx, logoutPath, map[string]string{"refreshToken": refreshToken})
@@ -121,8 +121,8 @@ func (t *tandemServer) temporary(err error) *TemporaryError {
 	return &TemporaryError{RetryAt: t.now().Add(retryAfter(err, t.now())), Err: err}
 }
 
-// grant posts body and returns the tokens that are answered, their shape checked, and
-// the session that they are of.
+// grant posts body, checks the tokens in the answer and returns them with their session
+// ID.
 func (t *tandemServer) grant(ctx context.Context, path string, body map[string]string) (Grant, string, error) {
 	a, err := t.post(ctx, path, body)
 	if err = cmp.Or(err, a.err); err != nil {
