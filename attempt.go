@@ -11,11 +11,11 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// replace replaces the credential f.from by a newer one of the store or a fresh one of the
-// server. It makes up to maxAttempts attempts if an error may pass. It reads the store
-// before each attempt: without a lock another process may have refreshed; presenting the
-// token that it replaced looks like theft and ends the session. The error is an
-// *EndedError, an *OtherServerError or a *TemporaryError.
+// replace replaces the credential f.from with a newer one from the store or a fresh one
+// from the server. It makes up to maxAttempts attempts while errors are temporary. It
+// reads the store before each attempt: without a lock another process may have refreshed;
+// presenting the token that it replaced looks like theft and ends the session. The error
+// is an *EndedError, an *OtherServerError or a *TemporaryError.
 func (s *Session) replace(f *flight) error {
 	unlock, err := s.lockStore(f)
 	if err != nil {
@@ -48,8 +48,9 @@ func (s *Session) replace(f *flight) error {
 	}
 }
 
-// prepare has the keeper decide which refresh token is presented. If done is true, none
-// is: the session has adopted a usable pair, or a sign-in or sign-out has come between.
+// prepare has the keeper decide which refresh token the session presents. If done is true,
+// it presents none: it has adopted a usable pair, or a sign-in or sign-out has replaced
+// the pair in use.
 func (s *Session) prepare(f *flight, live *credential) (_ presentation, done bool, _ error) {
 	ctx, cancel := s.storeContext()
 	defer cancel()
@@ -67,7 +68,7 @@ func (s *Session) prepare(f *flight, live *credential) (_ presentation, done boo
 		if !s.keeper.markEnded(live, end) {
 			return p, true, nil
 		}
-		if unsaved { // nobody else has it
+		if unsaved { // no other process has this pair
 			s.discard(ctx, live.Pair)
 		}
 		s.stats.ends.Add(1)
@@ -84,7 +85,7 @@ func (s *Session) prepare(f *flight, live *credential) (_ presentation, done boo
 func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 	ctx, cancel := s.storeContext()
 	defer cancel()
-	if err != nil { // the access token in use stays
+	if err != nil { // keep the access token that is in use
 		next.AccessToken, next.ReceivedAt, next.ExpiresAt = p.live.AccessToken, p.live.ReceivedAt, p.live.ExpiresAt
 	}
 	c := s.newCredential(next)
@@ -97,7 +98,7 @@ func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 		return nil
 	case discarded:
 		s.discard(ctx, next)
-		return nil // waiters find out what is there instead
+		return nil // waiters look again for the pair in use
 	case inUse:
 		if storeErr != nil {
 			f.note(s, EventStoreFailed, storeErr)
@@ -113,7 +114,8 @@ func (s *Session) keep(f *flight, p presentation, next Pair, err error) error {
 }
 
 // discard revokes a pair that arrived after its session was signed out, if the server is
-// strict: no one else knows this pair. A forgiving server has ended the whole session.
+// strict: only this process knows the pair. A forgiving server has ended the whole
+// session.
 func (s *Session) discard(ctx context.Context, p Pair) {
 	revoker, ok := s.refresher.(Revoker)
 	if !ok || s.keeper.server == renewal.Forgiving || s.keeper.live.Load() != nil {
@@ -142,20 +144,20 @@ func (s *Session) refused(f *flight, p presentation, answer renewal.Answer, verd
 	}
 	end, ok := errors.AsType[*EndedError](verdict)
 	if !ok || !s.keeper.markEnded(p.live, end) {
-		return nil // given up meanwhile, by SignOut or SignIn: that is no news
+		return nil // SignOut or SignIn has replaced the session meanwhile
 	}
 	s.stats.ends.Add(1)
 	return end
 }
 
-// fetch presents a pair to the server once. If a refresh token comes with an error, the
-// pair that fetch returns has it beside the old access token.
+// fetch presents a pair to the server once. If the refresher returns a refresh token with
+// an error, fetch returns a pair with that refresh token and the old access token.
 func (s *Session) fetch(presented Pair) (Pair, error) {
 	ctx, cancel := s.fetchContext()
 	defer cancel()
 	grant, err := s.refresher.Refresh(ctx, presented)
 	if end, ok := errors.AsType[*EndedError](err); ok && end.SessionID != "" && end.SessionID != presented.SessionID {
-		err = errors.New(err.Error()) // another session's, by which the refresher reaches the server
+		err = errors.New(err.Error()) // the end of another session, which the refresher itself uses
 	}
 	var next Pair
 	if err == nil {
@@ -172,8 +174,8 @@ func (s *Session) fetch(presented Pair) (Pair, error) {
 	return next, err
 }
 
-// fetchContext bounds one attempt. A forgiving server lets one that is cut short be made
-// again; a strict one may have spent the only refresh token.
+// fetchContext bounds one attempt. At a forgiving server the client can repeat an attempt
+// that Close cuts short; a strict server may have spent the only refresh token.
 func (s *Session) fetchContext() (context.Context, context.CancelFunc) {
 	ctx := s.fetchCtx
 	if s.keeper.server == renewal.Strict {
@@ -186,18 +188,19 @@ func (s *Session) fetchContext() (context.Context, context.CancelFunc) {
 func (s *Session) temporary(err error) *TemporaryError {
 	now := s.config.Now()
 	retryAt := now.Add(retryAfter(err, now))
-	//nolint:errorlint // a TemporaryError that is wrapped keeps the words around it
+	//nolint:errorlint // the text around a wrapped TemporaryError must stay
 	if temporary, ok := err.(*TemporaryError); ok {
 		err = temporary.Err
 	}
 	return &TemporaryError{RetryAt: retryAt, Err: err}
 }
 
-// lockNotice is how long a refresh waits for the store's lock before it says so.
+// lockNotice is after how long a refresh that waits for the store's lock reports
+// EventLockWait.
 const lockNotice = 2 * time.Second
 
-// lockStore takes the store's lock, if the store is a Locker. If the lock cannot be had or
-// its holder hangs, the session refreshes without it where the server forgives.
+// lockStore takes the store's lock, if the store is a Locker. If locking fails or the
+// holder hangs, the session refreshes without the lock at a forgiving server.
 func (s *Session) lockStore(f *flight) (unlock func(), err error) {
 	locker, ok := s.keeper.store.(Locker)
 	if !ok {
@@ -240,7 +243,7 @@ func (s *Session) saveLater() {
 	}
 	s.saving = true
 	s.tasks.Go(func() {
-		for count := 1; sleep(s.ctx, s.backOff(count)); count++ { // Close saves it, if it can
+		for count := 1; sleep(s.ctx, s.backOff(count)); count++ {
 			live := s.keeper.live.Load()
 			ctx, cancel := context.WithTimeout(s.fetchCtx, s.config.RefreshTimeout)
 			err := s.keeper.flush(ctx)

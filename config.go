@@ -13,95 +13,98 @@ import (
 	"time"
 )
 
-// Config says where a session's server is and how the session behaves. Only URL
-// is needed, or a Refresher in its place.
+// Config says where a session's server is and how the session behaves. Only URL or
+// Refresher is required.
 type Config struct {
 	// URL is the address of a Tandem server, such as "https://auth.example.com". The
 	// session sends the access token to its origin.
 	URL string
 
-	// Refresher fetches the next tokens where the server is another than Tandem's, such
-	// as any OAuth 2.0 server ([NewOAuth2]); URL is then empty, and [Session.SignInWith]
-	// begins a session. Defaults to the refresh endpoint at URL.
+	// Refresher fetches the next tokens from a server other than Tandem's, such as any
+	// OAuth 2.0 server ([NewOAuth2]); URL is then empty, and [Session.SignInWith] begins a
+	// session. Defaults to the refresh endpoint at URL.
 	Refresher Refresher
 
-	// Issuer names the server that gives the tokens out. A pair that another one has given
-	// out is never presented: see [OtherServerError]. Defaults to URL, or to what the
-	// Refresher says if it has a method Issuer() string, as [OAuth2] has. Without a name, a
-	// session takes every pair that its store has for its own.
+	// Issuer names the server that gives out the tokens. The session never presents a pair
+	// of another server: see [OtherServerError]. Defaults to URL, or to the result of the
+	// Refresher's method Issuer() string, if it has one, as [OAuth2] does. Without a name,
+	// the session treats every pair in its store as its own.
 	Issuer string
 
-	// FormerIssuers are names that the server had before, such as the URL from which it
-	// has moved: sessions that began there go on. Defaults to none.
+	// FormerIssuers are earlier names of the server, such as the URL from which it has
+	// moved: the session goes on with pairs of those names. Defaults to none.
 	FormerIssuers []string
 
 	// Origins are further origins to which the session sends the access token, such as
-	// "https://api.example.com". It sends it to no other, whatever a request's URL or a
-	// redirect says: requests elsewhere go out as they are. Defaults to none.
+	// "https://api.example.com". The session sends the token to no other origin, whatever
+	// a request's URL or a redirect says, and leaves requests elsewhere unchanged.
+	// Defaults to none.
 	Origins []string
 
-	// Device names this client in the user's list of sessions. Defaults to what
-	// the server makes of the User-Agent.
+	// Device names this client in the user's list of sessions. Defaults to a name that the
+	// server derives from the User-Agent.
 	Device string
 
-	// Transport carries all requests. Defaults to a copy of http.DefaultTransport, shared by
-	// the process, that gives up a connection that has gone silent within 15 seconds: it
-	// pings over HTTP/2, and has the kernel look after unanswered packets. The copy is made
-	// when the first session is opened. A program that sets a Transport should set
-	// http.Transport.HTTP2 (SendPingTimeout, PingTimeout) in it.
+	// Transport carries all requests. Defaults to a copy of http.DefaultTransport that the
+	// whole process shares. It closes a connection that has been silent for 15 seconds: it
+	// sends pings over HTTP/2, and has the kernel limit how long packets stay
+	// unacknowledged. It is made when the program opens its first session. A program that
+	// sets a Transport should set http.Transport.HTTP2 (SendPingTimeout, PingTimeout) in
+	// it.
 	Transport http.RoundTripper
 
-	// RefreshTimeout bounds one attempt at a refresh; there are at most three of
-	// them in a row. Defaults to 10 seconds.
+	// RefreshTimeout bounds one attempt at a refresh; the session makes at most three
+	// attempts in a row. Defaults to 10 seconds.
 	RefreshTimeout time.Duration
 
-	// RefreshAhead is how long before its expiry an access token that is in use
-	// is refreshed, in the background, while it still serves. It is shortened by
-	// a random part, so that many clients do not come at once. Defaults to a
-	// fifth of the token's life, at most a minute; negative means never.
+	// RefreshAhead is how long before its expiry the session refreshes an access token
+	// that is in use. It does so in the background, and goes on using the token meanwhile.
+	// It shortens RefreshAhead by a random part, so that many clients do not refresh at
+	// once. Defaults to a fifth of the token's lifetime, at most a minute; negative means
+	// never.
 	RefreshAhead time.Duration
 
-	// BufferBodies is the largest body of a request, in bytes, that is kept in memory
-	// to be sent again if the access token is refused, where the request has no GetBody
-	// and the body is no file. Such a request goes out once its body has been read.
-	// Defaults to none: those bodies stream, and are sent once.
+	// BufferBodies is the size in bytes up to which the session buffers a request's body
+	// in memory, so that it can send the request again if the API refuses the access
+	// token. It buffers only bodies that have no GetBody and are no file, and sends such a
+	// request once it has read the whole body. Defaults to none: the session streams those
+	// bodies, and sends them once.
 	BufferBodies int64
 
-	// MayReplay says which requests may be sent a second time after a refusal; the
-	// others get the refusal, and the next request refreshes first. Defaults to all: a
-	// 401 says that nothing was done.
+	// MayReplay reports whether the session may send a request a second time after a
+	// refusal. If not, the caller gets the refusal, and the next request refreshes first.
+	// Defaults to all requests: an API that answers 401 has done nothing.
 	MayReplay func(*http.Request) bool
 
-	// Rejected says which answers refuse the access token besides those with status
-	// 401, such as {"code":401} with status 200. It may read the first 64 KiB of the
-	// body, which the caller gets all the same, and waits for them to arrive: look at
-	// the Content-Type first. Defaults to none.
+	// Rejected reports whether an answer refuses the access token, besides those with
+	// status 401; an example is {"code":401} with status 200. It may read the first 64 KiB
+	// of the body, which the caller still gets in full. Reading waits until the body
+	// arrives, so look at the Content-Type first. Defaults to none.
 	Rejected func(*http.Response) bool
 
-	// OnEnd is called when the session ends, once, with the reason. It may sign
-	// the user in again by calling SignIn on the session: requests that wait then
-	// go on as if nothing had happened. It must pass on the ctx that it is given,
-	// which ends when the session is closed: other requests wait for it. It is
-	// not called for this session's own SignOut. Defaults to nothing.
+	// OnEnd is called once when the session ends, with the reason. It may sign the user in
+	// again by calling SignIn on the session: waiting requests then go on. OnEnd must pass
+	// on its ctx, which Close ends: without it, SignIn and other calls on the session
+	// would wait for OnEnd itself. The session does not call OnEnd for its own SignOut.
+	// Defaults to nothing.
 	OnEnd func(ctx context.Context, session *Session, end *EndedError)
 
-	// Observe is told what happens to the session, for metrics and traces: see
-	// [EventKind]. It is called by several goroutines, and without any lock held: it may
-	// call the session, with the ctx that it is given, and [Session.Close] does not wait
-	// for it. The ctx carries the values of the request that set things going. Defaults
-	// to nothing.
+	// Observe receives the session's events, for metrics and traces: see [EventKind].
+	// Several goroutines call it, and hold no lock: Observe may call the session with its
+	// ctx, and [Session.Close] does not wait for it. The ctx carries the values of the
+	// request that caused the event. Defaults to nothing.
 	Observe func(ctx context.Context, e Event)
 
-	// Logger has a line for each [Event], never with a token. [Session.Close] waits for the
-	// lines of a refresh, so a handler must not call it. Defaults to none.
+	// Logger receives a line for each [Event], never with a token. [Session.Close] waits
+	// for the lines of a refresh, so a handler must not call Close. Defaults to none.
 	Logger *slog.Logger
 
 	// Now is the clock. Defaults to time.Now.
 	Now func() time.Time
 
-	// Jitter draws from [0, limit), for limit > 0; it spreads what many clients
-	// would do at once. It is safe for concurrent use. Defaults to drawing at
-	// random.
+	// Jitter returns a duration in [0, limit), for limit > 0; it spreads the calls of many
+	// clients over time. It must be safe for concurrent use. Defaults to a random
+	// duration.
 	Jitter func(limit time.Duration) time.Duration
 }
 
@@ -134,7 +137,7 @@ func (c Config) resolve() (_ Config, base *url.URL, err error) {
 	return c.withDefaults(), base, nil
 }
 
-// origins are those that may see the access token.
+// origins returns the origins to which the session sends the access token.
 func (c Config) origins(base *url.URL) (origins, error) {
 	allowed := newOrigins()
 	if base != nil {

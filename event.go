@@ -8,53 +8,55 @@ import (
 	"time"
 )
 
-// An EventKind says what has happened to a session.
+// An EventKind is the kind of an [Event].
 type EventKind string
 
-// What happens to a session.
+// Kinds of events.
 const (
-	// EventSignIn: a session began. Duration is how long that took.
+	// EventSignIn: a session began. Duration is how long the sign-in took.
 	EventSignIn EventKind = "sign_in"
-	// EventRefresh: the server gave the next tokens. Duration has all attempts in it.
+	// EventRefresh: the server gave out the next tokens. Duration includes all attempts.
 	EventRefresh EventKind = "refresh"
-	// EventRefreshFailed: the server gave none; Err is a [*TemporaryError], and the session lives on.
+	// EventRefreshFailed: a refresh failed after all attempts; Err is a [*TemporaryError],
+	// and the session lives on.
 	EventRefreshFailed EventKind = "refresh_failed"
-	// EventAdopt: the session uses tokens that another session of the same store has
-	// fetched, in place of refreshing.
+	// EventAdopt: the session adopted tokens that another session of the same store had
+	// stored.
 	EventAdopt EventKind = "adopt"
-	// EventReplay: a request was refused, and is sent again. The context is that of
-	// the request.
+	// EventReplay: an API refused a request, and the session sends it again. The context
+	// is the request's.
 	EventReplay EventKind = "replay"
-	// EventStoreFailed: the store failed to keep or to forget the tokens, for the
-	// reason in Err. The session uses new ones all the same, and the store gets them later.
+	// EventStoreFailed: the store failed to keep or to delete the tokens; Err is its
+	// error. The session uses new tokens all the same, and stores them later.
 	EventStoreFailed EventKind = "store_failed"
 	// EventLockWait: a refresh has waited for the store's lock for two seconds, and goes
-	// on waiting: another process refreshes, or hangs.
+	// on waiting: another process is refreshing, or hangs.
 	EventLockWait EventKind = "lock_wait"
 	// EventEnd: the session has ended; Err is an [*EndedError].
 	EventEnd EventKind = "end"
-	// EventSignOut: [Session.SignOut] was called. Err is set if the server could not
-	// be told.
+	// EventSignOut: the program called [Session.SignOut]. Err is set if the session could
+	// not tell the server.
 	EventSignOut EventKind = "sign_out"
 )
 
-// An Event is something that has happened to a session. It never has a token in it.
+// An Event is something that has happened to a session. It never contains a token.
 type Event struct {
 	Kind      EventKind
 	SessionID string
-	// Begun is when it began, and Duration how long it took; 0 for what takes no time.
+	// Begun is when it began, and Duration how long it took; 0 for an event without
+	// duration.
 	Begun    time.Time
 	Duration time.Duration
-	// Err is why something failed, or nil.
+	// Err is the error of a failure, or nil.
 	Err error
 }
 
-// took returns an event that began at some time and is over now.
+// took returns an event that began at begun and ends now.
 func (s *Session) took(kind EventKind, sessionID string, begun time.Time, err error) Event {
 	return Event{Kind: kind, SessionID: sessionID, Begun: begun, Duration: s.config.Now().Sub(begun), Err: err}
 }
 
-// tell logs an event and tells Observe. The caller holds no lock.
+// tell logs an event and passes it to Observe. The caller holds no lock.
 func (s *Session) tell(ctx context.Context, e Event) {
 	s.log(ctx, e)
 	s.observe(ctx, e)

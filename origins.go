@@ -7,11 +7,11 @@ import (
 	"strings"
 )
 
-// origins is the set of origins (RFC 6454) that may see an access token.
+// origins is the set of origins (RFC 6454) to which a session sends its access token.
 type origins struct {
 	all map[string]struct{}
-	// spelled has them as they were written, so that a request which spells them the
-	// same costs no memory.
+	// spelled has the origins as they were written, so that the lookup of a request with
+	// the same spelling allocates no memory.
 	spelled map[spelling]struct{}
 }
 
@@ -20,7 +20,7 @@ type spelling struct{ scheme, host string }
 // parseBase checks the URL of a server and returns it without a trailing slash.
 func parseBase(s string) (*url.URL, error) {
 	u, err := url.Parse(s)
-	if err != nil { // whose own text has all of it, a password too
+	if err != nil { // its text would quote s, with a password that s may have
 		return nil, errors.New("it is no URL")
 	}
 	switch {
@@ -35,7 +35,7 @@ func parseBase(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// issuerOf names the server at base, the same for all ways to write its address.
+// issuerOf returns the name of the server at base, the same for all spellings of its URL.
 func issuerOf(base *url.URL) string {
 	name := url.URL{Scheme: strings.ToLower(base.Scheme), Host: strings.ToLower(base.Host), Path: base.Path}
 	if port := base.Port(); name.Scheme == "https" && port == "443" || name.Scheme == "http" && port == "80" {
@@ -61,7 +61,7 @@ func (o origins) has(u *url.URL) bool {
 	return ok
 }
 
-// originOf returns scheme, host and port, the port always named.
+// originOf returns scheme, host and port, with the default port spelled out.
 func originOf(u *url.URL) string {
 	scheme := strings.ToLower(u.Scheme)
 	port := u.Port()

@@ -8,27 +8,27 @@ import (
 	"github.com/tandem-auth/tandem/renewal"
 )
 
-// A Pair is what a [Store] keeps: the two tokens of a session and what is needed
-// to use them. The zero Pair means that there is no session. Printing or logging
-// a Pair shows neither token.
+// A Pair is what a [Store] keeps: the two tokens of a session and the data needed to use
+// them. The zero Pair means that there is no session. Printing or logging a Pair shows
+// neither token.
 type Pair struct {
-	// Issuer names the server that gave the pair out. The pair is sent to no other.
-	// Empty in a pair that an early version kept.
+	// Issuer names the server that gave out the pair. The session presents the pair to no
+	// other server. Empty in a pair that an early version stored.
 	Issuer    string `json:"issuer,omitempty"`
 	SessionID string `json:"sessionId"`
 	Username  string `json:"username"`
-	// Revision is 1 at sign-in, and one more than that of the pair that was presented
-	// at every refresh: of two pairs of one session, the one with the higher revision
-	// is newer. 0 in a pair that an early version kept.
+	// Revision is 1 at sign-in; a refresh adds one to the revision of the pair that it
+	// presented. Of two pairs of one session, the one with the higher revision is newer. 0
+	// in a pair that an early version stored.
 	Revision     uint64 `json:"revision,omitempty"`
 	AccessToken  string `json:"accessToken"`
 	RefreshToken string `json:"refreshToken"`
-	// ReceivedAt is when the pair arrived, by the clock of this machine.
+	// ReceivedAt is when the pair arrived, by the client's clock.
 	ReceivedAt time.Time `json:"receivedAt"`
-	// ExpiresAt is when the access token stops being good: ReceivedAt plus the
-	// server's expires_in. The server's clock plays no part in it.
+	// ExpiresAt is when the access token expires: ReceivedAt plus the server's expires_in.
+	// The server's clock plays no part in it.
 	ExpiresAt time.Time `json:"expiresAt"`
-	// RefreshExpiresAt is when the refresh token stops being good if it is not used
+	// RefreshExpiresAt is when the refresh token expires if the client does not present it
 	// before; zero if the server doesn't say.
 	RefreshExpiresAt time.Time `json:"refreshExpiresAt,omitzero"`
 }
@@ -36,7 +36,7 @@ type Pair struct {
 // IsZero reports whether there is no session.
 func (p Pair) IsZero() bool { return p.RefreshToken == "" }
 
-// decided is what package renewal needs to know of p.
+// decided returns p as package renewal sees it.
 func (p Pair) decided() renewal.Pair {
 	return renewal.Pair{
 		Issuer: p.Issuer, SessionID: p.SessionID, Revision: p.Revision,
@@ -47,7 +47,7 @@ func (p Pair) decided() renewal.Pair {
 
 func (p Pair) same(q Pair) bool { return p.decided().Same(q.decided()) }
 
-// String shows the session and the expiry, not the tokens.
+// String returns the session and its expiry, and no token.
 func (p Pair) String() string {
 	if p.IsZero() {
 		return "tandem.Pair{}"

@@ -15,7 +15,7 @@ type flight struct {
 	begun time.Time
 	done  chan struct{}
 	err   error   // valid once done is closed
-	news  []Event // told once the refresh is over, when no lock is held
+	news  []Event // reported after the refresh, when the goroutine holds no lock
 }
 
 // note adds an event to the news.
@@ -23,24 +23,25 @@ func (f *flight) note(s *Session, kind EventKind, err error) {
 	f.news = append(f.news, s.took(kind, f.from.SessionID, f.begun, err))
 }
 
-// A failure is remembered for a while, so that a thousand callers do not make a
-// thousand refreshes in a row.
+// A failure is the latest failed refresh. The session remembers it for a while, so that a
+// thousand callers do not cause a thousand refreshes in a row.
 type failure struct {
 	err   *TemporaryError
 	at    time.Time
 	count int // in a row
 }
 
-// holds reports whether it is too early for another refresh.
+// holds reports whether the session must not refresh yet.
 func (f failure) holds(now time.Time) bool { return f.err != nil && within(now, f.at, f.err.RetryAt) }
 
-// inCallbackOf marks the context of a callback with the flight that waits for it: a call
-// made with it must not wait for that flight.
+// inCallbackOf is the context key under which a callback's context has the flight that
+// waits for the callback. A call with that context must not wait for the flight.
 type inCallbackOf struct{ session *Session }
 
 // credential returns a credential whose access token may be sent; the session refreshes
-// first if it has none. If refused is given, the API has refused its access token: the
-// session then returns another one, or whatever a refresh gives, even the same token.
+// first if it has none. If refused is not nil, an API has refused its access token:
+// credential then returns one with another token, or the result of a refresh, even if that
+// has the same token.
 func (s *Session) credential(ctx context.Context, refused *credential) (*credential, error) {
 	for {
 		if s.closed.Load() {
@@ -72,7 +73,7 @@ func (s *Session) credential(ctx context.Context, refused *credential) (*credent
 	}
 }
 
-// adopt has the keeper adopt the stored pair when there is none in use.
+// adopt has the keeper adopt the stored pair when no pair is in use.
 func (s *Session) adopt(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
 	defer cancel()
@@ -114,8 +115,8 @@ func (s *Session) refresh(ctx context.Context, c *credential) error {
 	}
 }
 
-// join returns the flight to wait for; without one, why there is nothing to wait
-// for: nil if c has been replaced already.
+// join returns the flight to wait for. Without one, it returns an error, or nil if c has
+// been replaced already.
 func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 	now := s.config.Now()
 	s.mu.Lock()
@@ -143,8 +144,8 @@ func (s *Session) join(ctx context.Context, c *credential) (*flight, error) {
 	return s.startRefresh(ctx, c, now), nil
 }
 
-// startAhead starts a refresh in the background, unless one is under way or the
-// latest has only just failed.
+// startAhead starts a refresh in the background, unless a refresh is under way or the
+// session remembers a failure.
 func (s *Session) startAhead(ctx context.Context, c *credential) {
 	now := s.config.Now()
 	s.mu.Lock()
@@ -155,11 +156,11 @@ func (s *Session) startAhead(ctx context.Context, c *credential) {
 	s.startRefresh(ctx, c, now)
 }
 
-// lookEvery is how often the store is read while a failure is remembered.
+// lookEvery is how often the session reads the store while it remembers a failure.
 const lookEvery = time.Second
 
-// mayLook reports whether err is the remembered failure, and the store has not been read
-// for a while: another process may have refreshed since.
+// mayLook reports whether err is the remembered failure and the session has not read the
+// store for lookEvery: another process may have refreshed since.
 func (s *Session) mayLook(err error) bool {
 	now := s.config.Now()
 	s.mu.Lock()
@@ -197,15 +198,15 @@ func (s *Session) startRefresh(ctx context.Context, c *credential, now time.Time
 	return f
 }
 
-// runRefresh refreshes, tells the application if the session has ended, and finishes: in
-// a defer, so that not even a panic leaves anyone waiting.
+// runRefresh refreshes, calls OnEnd if the session has ended, and finishes the flight. It
+// finishes in a defer, so that callers do not wait forever after a panic.
 func (s *Session) runRefresh(f *flight) {
 	release := sync.OnceFunc(s.tasks.Done)
 	defer release()
 	finish := sync.OnceFunc(func() { s.finish(f) })
 	defer finish()
 
-	f.err = &TemporaryError{Err: errors.New("the refresher has ended its goroutine")} // if it does
+	f.err = &TemporaryError{Err: errors.New("the refresher has ended its goroutine")} // stays if Refresh calls runtime.Goexit
 	f.err = s.replace(f)
 	end, ended := errors.AsType[*EndedError](f.err)
 	if ended {
@@ -235,7 +236,7 @@ func (s *Session) finish(f *flight) {
 	_, ended := errors.AsType[*EndedError](f.err)
 	switch {
 	case live == nil && !ended:
-		f.err = nil // signed out meanwhile: waiters find out
+		f.err = nil // signed out meanwhile: waiters see that by themselves
 	case f.err == nil && live != nil && live != f.from && live.fetched && !live.decided().Usable(now):
 		f.err = &TemporaryError{Err: errors.New("the access token had expired before it could be used")}
 	}
@@ -264,11 +265,11 @@ func (s *Session) finish(f *flight) {
 	close(f.done)
 }
 
-// maxBackOff is the longest time for which a failure is remembered.
+// maxBackOff is the longest time for which the session remembers a failure.
 const maxBackOff = 30 * time.Second
 
-// backOff returns for how long the count-th failure in a row is remembered: 1 s,
-// 2 s, 4 s, …, less a random part of up to a half.
+// backOff returns for how long the session remembers the count-th failure in a row: 1 s, 2
+// s, 4 s, …, less a random part of up to a half.
 func (s *Session) backOff(count int) time.Duration {
 	longest := min(time.Second<<min(count-1, 10), maxBackOff)
 	return longest - s.config.Jitter(longest/2)

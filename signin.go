@@ -11,12 +11,12 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// SignIn begins a new session with a user's name and password, in place of the
-// one that was kept, if there was one: that one is forgotten, not signed out.
+// SignIn begins a new session with a user's name and password. It replaces a session that
+// the store has, without signing that one out at the server.
 //
-// The error is [ErrInvalidCredentials], a [*TemporaryError] (with RetryAt set if
-// the server said when to try again), the store's, the context's, or says what else the
-// server has against it.
+// The error is [ErrInvalidCredentials], a [*TemporaryError] (with RetryAt set if the
+// server said when to try again), [ErrClosed], the store's, the context's, or another
+// answer of the server, as a [*ServerError].
 func (s *Session) SignIn(ctx context.Context, username, password string) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -32,14 +32,14 @@ func (s *Session) SignIn(ctx context.Context, username, password string) error {
 	return s.begin(ctx, pair, begun)
 }
 
-// SignInWith begins a new session with tokens that the program has got by itself, from
-// an authorization code, a device code, or from where they were kept so far: in place
-// of the session that was kept, if there was one. The username tells two users apart:
-// a request that one of them began is never sent as the other. A grant without an
-// access token will do: the first request then refreshes.
+// SignInWith begins a new session with tokens that the program has got by itself: from an
+// authorization code, a device code, or an earlier place of storage. It replaces a session
+// that the store has. The username tells users apart: the session never sends a request
+// that one user began on behalf of another. A grant without an access token is enough: the
+// first request then refreshes.
 //
 // It is for sessions with a [Config.Refresher]. The error says what is wrong with the
-// grant, or is the store's.
+// grant, is [ErrClosed], or is the store's.
 func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -58,7 +58,7 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 	return s.begin(ctx, pair, now)
 }
 
-// begin makes pair the session, in place of any other. The store keeps it first.
+// begin stores pair, then makes it the session in place of any other.
 func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 	pair.Issuer, pair.Revision = s.config.Issuer, 1
 	replaced, err := s.keeper.swapStored(ctx, pair)
@@ -77,12 +77,12 @@ func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 	return nil
 }
 
-// SignOut ends the session: here first, so that it is signed out whatever
-// happens next, then at the server, where there is a way to tell it (see [Revoker]).
-// A refresh under way is void. Without a session it does nothing.
+// SignOut ends the session: first on the client, so that the user is signed out there
+// whatever the server answers, then at the server, if the refresher is a [Revoker]. It
+// discards the result of a refresh under way. Without a session it does nothing.
 //
-// If the server could not be told, the error is a [*TemporaryError]; calling
-// SignOut again tells it again.
+// If SignOut could not tell the server, the error is a [*TemporaryError]; calling SignOut
+// again tells the server then.
 func (s *Session) SignOut(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
@@ -92,7 +92,7 @@ func (s *Session) SignOut(ctx context.Context) error {
 	defer cancel()
 	signedOut, storeErr := s.keeper.swapStored(bounded, Pair{})
 	if signedOut.IsZero() || signedOut.SessionID == last.SessionID && !signedOut.decided().NewerThan(last.decided()) {
-		signedOut = last // the store lacked it
+		signedOut = last // the store lacked the live pair
 	}
 
 	s.mu.Lock()
@@ -117,10 +117,10 @@ func (s *Session) SignOut(ctx context.Context) error {
 	return errors.Join(storeErr, err)
 }
 
-// An untoldError reports a sign-out that the server could not be told of.
+// An untoldError reports a sign-out that the server does not know of.
 type untoldError struct{ err error }
 
-// Error says what to do. It leaves out the words of a TemporaryError, which says that the
+// Error says what to do. It leaves out the text of a TemporaryError, which says that the
 // session lives on.
 func (e *untoldError) Error() string {
 	err := e.err
@@ -132,8 +132,8 @@ func (e *untoldError) Error() string {
 
 func (e *untoldError) Unwrap() error { return e.err }
 
-// tellServer tells the server of sign-outs. The session tells it again at the next SignOut
-// if the server could not be reached, and not if the server has refused to listen.
+// tellServer tells the server of sign-outs. If the server is unreachable, the session
+// tells it again at the next SignOut; if the server has refused, it does not.
 func (s *Session) tellServer(ctx context.Context, refreshTokens []string) error {
 	ctx, cancel := context.WithTimeout(ctx, maxAttempts*(s.config.RefreshTimeout+maxPause))
 	defer cancel()

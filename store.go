@@ -5,26 +5,26 @@ import (
 	"sync"
 )
 
-// A Store is where a [Session] keeps its pair. Several sessions, in one process
-// or in many, may share one: they then are one session, and what one of them
-// refreshes the others use.
+// A Store keeps a [Session]'s pair. Several sessions, in one process or in many, may share
+// a store: they then act as one session, and each uses the pairs that the others have
+// fetched.
 //
 // All methods are safe for concurrent use. A cancelled context ends a call.
 type Store interface {
-	// Load returns the pair that is kept, whole, or the zero Pair if there is none.
+	// Load returns the whole stored pair, or the zero Pair if the store is empty.
 	Load(ctx context.Context) (Pair, error)
 
-	// CompareAndSwap keeps next instead of what is kept now, if that is still
-	// prev, and reports whether it did. Two pairs are the same if their refresh
-	// tokens are. The zero Pair stands for none, on either side. The swap is one
-	// atomic step: a crash leaves prev or next, whole.
+	// CompareAndSwap replaces the stored pair with next if the stored pair is still prev,
+	// and reports whether it did. Two pairs are the same if their refresh tokens are. The
+	// zero Pair, as prev or next, stands for an empty store. The swap is atomic: after a
+	// crash the store has all of prev or all of next.
 	CompareAndSwap(ctx context.Context, prev, next Pair) (bool, error)
 }
 
-// A Locker is a [Store] that can also keep others from refreshing at the same
-// time. At a Tandem server a session works without: the protocol forgives two refreshes
-// at once, and a lock only saves the second one. A server that takes each refresh token
-// once does not forgive.
+// A Locker is a [Store] that can also keep other processes from refreshing at the same
+// time. At a Tandem server a session does not need a lock: the protocol forgives two
+// refreshes at once, and a lock only saves the second one. A server that takes each
+// refresh token once does not forgive.
 type Locker interface {
 	// Lock waits until it has the lock or ctx ends. The caller releases the lock by calling
 	// unlock, once; the end of the process releases it, too.
@@ -43,7 +43,7 @@ func NewMemoryStore() *MemoryStore {
 	return &MemoryStore{lock: make(chan struct{}, 1)}
 }
 
-// Load returns the pair that is kept. The error is nil or the context's.
+// Load returns the stored pair. The error is nil or the context's.
 func (m *MemoryStore) Load(ctx context.Context) (Pair, error) {
 	if err := ctx.Err(); err != nil {
 		return Pair{}, err
@@ -53,8 +53,7 @@ func (m *MemoryStore) Load(ctx context.Context) (Pair, error) {
 	return m.pair, nil
 }
 
-// CompareAndSwap keeps next if prev is kept now. The error is nil or the
-// context's.
+// CompareAndSwap replaces prev with next. The error is nil or the context's.
 func (m *MemoryStore) CompareAndSwap(ctx context.Context, prev, next Pair) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
