@@ -1,6 +1,7 @@
-// Package chaos kills the real server again and again, under client processes
-// that go on, over a loopback network that drops and refuses. After it nobody may
-// have been signed out by mistake, and whoever signed out must still be.
+// Package chaos kills the real server repeatedly while client processes use it over a
+// loopback network that drops and refuses connections. Afterwards no user may have been
+// signed out by mistake, and every session that a user signed out must still be signed
+// out.
 package chaos
 
 import (
@@ -21,7 +22,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/faultproxy"
 )
 
-// Config says how hard it gets.
+// Config says how long and how hard a run is.
 type Config struct {
 	// Server is the path of the tandem binary.
 	Server string
@@ -29,10 +30,9 @@ type Config struct {
 	Client []string
 	// Folder is for the server's data.
 	Folder string
-	// Clients is how many client processes there are, Kills how often the server
-	// is killed.
+	// Clients is the number of client processes; Kills is how often the server is killed.
 	Clients, Kills int
-	// Progress is told after each kill. Optional.
+	// Progress is called after each kill. Optional.
 	Progress func(kills int)
 }
 
@@ -42,18 +42,19 @@ type Report struct {
 	Refreshes int64 `json:"refreshes"`
 	Temporary int64 `json:"temporary"`
 	SignIns   int64 `json:"signIns"`
-	// SignOuts were answered: the sessions must stay ended.
+	// SignOuts counts the sign-outs that the server answered: their sessions must stay
+	// ended.
 	SignOuts int64 `json:"signOuts"`
-	// CameBack are sessions that were signed out, and are not any more.
+	// CameBack counts the sessions that were signed out and later worked again.
 	CameBack int64 `json:"cameBack"`
-	// FalseLogouts are sessions that ended though nobody had ended them.
+	// FalseLogouts counts the sessions that ended though nobody had ended them.
 	FalseLogouts int64 `json:"falseLogouts"`
 
 	Kills  int   `json:"-"`
 	Faults int64 `json:"-"`
 }
 
-// OK reports whether nothing went wrong, and whether enough happened to say so.
+// OK reports whether nothing went wrong and enough happened to prove it.
 func (r Report) OK() bool {
 	return r.FalseLogouts == 0 && r.CameBack == 0 && r.Refreshes > 0 && r.SignOuts > 0
 }
@@ -90,8 +91,8 @@ type arena struct {
 	calm    atomic.Bool
 }
 
-// Run runs it all. The error says what kept it from running; what went wrong in
-// it is in the report.
+// Run plays the whole run. The error says what stopped the run; the report has the broken
+// promises.
 func Run(ctx context.Context, config Config) (_ Report, err error) {
 	a := &arena{config: config}
 	if a.address, err = freeAddress(ctx); err != nil {
@@ -117,7 +118,7 @@ func Run(ctx context.Context, config Config) (_ Report, err error) {
 	if err := a.killAgainAndAgain(ctx); err != nil {
 		return Report{}, err
 	}
-	a.calm.Store(true) // so that the last look of the clients is not in vain
+	a.calm.Store(true) // so that the network does not fail the clients' last calls
 	report := Report{Kills: config.Kills}
 	for _, c := range clients {
 		r, err := c.finish()
@@ -213,7 +214,7 @@ func (a *arena) kill() error {
 	if errors.Is(err, os.ErrProcessDone) {
 		return nil
 	}
-	_ = a.server.Wait() // says that it was killed
+	_ = a.server.Wait() // the error is that of the kill
 	return err
 }
 

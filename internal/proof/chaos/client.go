@@ -18,16 +18,16 @@ import (
 // ClientEnv is set in the environment of the client processes.
 const ClientEnv = "TANDEM_CHAOS_CLIENT"
 
-// signOutEvery is how many calls there are to a sign-out, in the mean.
+// signOutEvery is the mean number of calls between two sign-outs.
 const signOutEvery = 30
 
-// A runner is the program of a client process.
+// A runner runs a client process.
 type runner struct {
 	url     string
 	store   *tandem.MemoryStore
 	session *tandem.Session
 	report  Report
-	// gone are the pairs of sessions whose sign-out was answered.
+	// gone has the pairs of sessions whose sign-out the server answered.
 	gone []tandem.Pair
 }
 
@@ -55,7 +55,7 @@ func Client() error {
 	return r.finish()
 }
 
-// call uses the session once, in one of its ways.
+// call uses the session once, in a random way.
 func (r *runner) call(ctx context.Context) error {
 	r.report.Calls++
 	token, err := r.session.Token(ctx)
@@ -85,7 +85,7 @@ func (r *runner) call(ctx context.Context) error {
 		r.report.Temporary++
 		return wait(ctx, min(time.Until(temporary.RetryAt), 200*time.Millisecond))
 	}
-	return nil // the network has its faults
+	return nil // the network drops calls on purpose
 }
 
 func (r *runner) signIn(ctx context.Context) error {
@@ -101,7 +101,7 @@ func (r *runner) signIn(ctx context.Context) error {
 	return err
 }
 
-// signOut signs out, and keeps in mind that it was answered.
+// signOut signs out, and remembers the pair if the server answered.
 func (r *runner) signOut(ctx context.Context) error {
 	pair, err := r.store.Load(ctx)
 	if err != nil || pair.IsZero() {
@@ -136,8 +136,7 @@ func (r *runner) ask(ctx context.Context) error {
 	return err
 }
 
-// finish tries whether the sessions that were signed out are, and prints the
-// report.
+// finish checks that the signed-out sessions stay signed out, and prints the report.
 func (r *runner) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -154,7 +153,8 @@ func (r *runner) finish() error {
 	return json.NewEncoder(os.Stdout).Encode(r.report)
 }
 
-// hasEnded tries to refresh a pair.
+// hasEnded refreshes with a pair, and reports whether the server says that its session has
+// ended.
 func (r *runner) hasEnded(ctx context.Context, pair tandem.Pair) (bool, error) {
 	store := tandem.NewMemoryStore()
 	if _, err := store.CompareAndSwap(ctx, tandem.Pair{}, pair); err != nil {

@@ -16,53 +16,54 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// Headers that a runner gives the requests that it makes.
+// Headers that a runner adds to its requests.
 const (
-	// RequestHeader names the request, so that a second send of it is known.
+	// RequestHeader names the request, so that the suite recognizes a second send of it.
 	RequestHeader = "Suite-Request"
 	// LengthHeader is how long the body should be.
 	LengthHeader = "Suite-Length"
 )
 
-// A Call is one request as it arrived. No token is in it.
+// A Call is one request as it arrived. It contains no token.
 type Call struct {
 	Endpoint Endpoint `json:"endpoint"`
 	Method   string   `json:"method"`
 	Path     string   `json:"path"`
-	// Access says which access token it carried: the first that was issued is 1. It
-	// is 0 if there was none, and -1 for one that was never issued.
+	// Access is the number of the access token that the call carried; the suite numbers
+	// tokens from 1 in the order of issue. It is 0 if the call carried none, and -1 for a
+	// token that the suite has not issued.
 	Access int `json:"access,omitempty"`
-	// Refresh says the same of the refresh token.
+	// Refresh is the same for the refresh token.
 	Refresh int `json:"refresh,omitempty"`
-	// User is whose access token it was.
+	// User is the user to whom the access token was issued.
 	User string `json:"user,omitempty"`
 	// Request is the request's name.
 	Request string `json:"request,omitempty"`
-	// Length and Hash (SHA-256) are the body's; there is no hash of one that may have
-	// a token in it.
+	// Length and Hash (SHA-256) describe the body; Hash is empty if the body may contain a
+	// token.
 	Length int    `json:"length,omitempty"`
 	Hash   string `json:"hash,omitempty"`
-	// AtOnce is how many calls of the endpoint were under way, this one included.
+	// AtOnce is how many calls of the endpoint were under way, including this one.
 	AtOnce int `json:"atOnce"`
 }
 
-// A Report is what has come of a run so far.
+// A Report is the result of a run so far.
 type Report struct {
 	Traffic map[Endpoint]int `json:"traffic"`
-	// Wrong says, in sentences, what differs from the expected traffic and what no
-	// client may ever do. It is empty if all is well.
+	// Wrong has a sentence for each difference from the expected traffic, and for each
+	// thing that no client may ever do. It is empty if the client passes.
 	Wrong []string `json:"wrong"`
 	Calls []Call   `json:"calls"`
 }
 
-// A token is one that was given out.
+// A token is one that the suite has issued.
 type token struct {
 	number  int
 	session string
 	user    string
 }
 
-// A record is what has come in, and what was wrong about it.
+// A record has the calls that came in, and what was wrong with them.
 type record struct {
 	calls    []Call
 	underWay map[*http.Request]flying
@@ -73,7 +74,7 @@ type record struct {
 	wrong    []string
 }
 
-// flying is a call that has not been answered.
+// flying is a call that the suite has not answered yet.
 type flying struct {
 	endpoint Endpoint
 	session  string // whose refresh it is
@@ -88,7 +89,7 @@ func newRecord() record {
 	}
 }
 
-// issue notes the tokens of a sign-in, whose user is given, or of a refresh.
+// issue records the tokens of a sign-in, for which user is given, or of a refresh.
 func (r *record) issue(answer map[string]any, user string) {
 	text := func(field string) string { s, _ := answer[field].(string); return s }
 	session := text("sessionId")
@@ -101,7 +102,7 @@ func (r *record) issue(answer map[string]any, user string) {
 	r.refresh[text("refreshToken")] = t
 }
 
-// note adds a call, and what is wrong about it.
+// note records a call, and what is wrong with it.
 func (r *record) note(req *http.Request, endpoint Endpoint, body []byte) Call {
 	call := Call{Endpoint: endpoint, Method: req.Method, Path: req.URL.Path, Request: req.Header.Get(RequestHeader), Length: len(body)}
 	if scheme, text, _ := strings.Cut(req.Header.Get("Authorization"), " "); strings.EqualFold(scheme, "Bearer") {
@@ -187,8 +188,8 @@ func (r *record) noteSends(req *http.Request, call Call) {
 	}
 }
 
-// noteBody checks that the body is what the runner sent, and returns its length and
-// hash. Of a form, the part named body is looked at.
+// noteBody checks that the body is what the runner sent, and returns its length and hash.
+// Of a form, it checks the part named body.
 func (r *record) noteBody(req *http.Request, name string, body []byte) (int, string) {
 	kind, params, err := mime.ParseMediaType(req.Header.Get("Content-Type"))
 	if err == nil && kind == "multipart/form-data" {
@@ -223,7 +224,7 @@ func formPart(body []byte, boundary string) []byte {
 	}
 }
 
-// refreshToken returns the one in the body of a refresh.
+// refreshToken returns the token in the body of a refresh call.
 func (r *record) refreshToken(body []byte) token {
 	for text, t := range r.refresh {
 		if bytes.Contains(body, []byte(text)) {

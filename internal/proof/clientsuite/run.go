@@ -23,18 +23,19 @@ import (
 )
 
 const (
-	// accessTTL is so long that the server itself never refuses a token for its age.
+	// accessTTL is so long that the server itself never refuses an expired token.
 	accessTTL = 60 * 24 * time.Hour
-	// expiresIn is what answers say of it, in seconds, where the scenario says nothing.
+	// expiresIn is the lifetime in seconds that answers state unless the scenario sets
+	// one.
 	expiresIn = 3600
-	// patience is how long calls are awaited.
+	// patience is how long await waits for calls.
 	patience = 10 * time.Second
-	// maxCalls is how many calls are answered; a client that is in a loop has its
-	// connections cut.
+	// maxCalls is how many calls the suite answers; then it closes the connections of the
+	// client, which is in a loop.
 	maxCalls = 2500
 )
 
-// A run is one playing of a scenario: a server of its own, the script and a record.
+// A run plays one scenario: it has its own server, the script and a record.
 type run struct {
 	id       string
 	scenario Scenario
@@ -51,7 +52,7 @@ type run struct {
 	record  record
 }
 
-// A gate holds calls until it is opened, for good.
+// A gate holds calls until it is opened; it stays open.
 type gate struct {
 	opened  chan struct{}
 	holding int
@@ -126,8 +127,8 @@ func (r *run) serveAPI(w http.ResponseWriter, req *http.Request) {
 
 func (r *run) serveElsewhere(w http.ResponseWriter, req *http.Request) { r.serve(w, req, Elsewhere) }
 
-// serve answers a call: truly, unless the script has something else for it. The body
-// is read first, so that a client which leaves is noticed.
+// serve answers a call with the server's answer, unless the script has another one. It
+// reads the body first, so that it notices when a client disconnects.
 func (r *run) serve(w http.ResponseWriter, req *http.Request, endpoint Endpoint) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -152,7 +153,7 @@ func (r *run) serve(w http.ResponseWriter, req *http.Request, endpoint Endpoint)
 	_, _ = w.Write(reply.Body.Bytes())
 }
 
-// arrive notes a call and returns what the script has for it.
+// arrive records a call and returns the script's answer to it.
 func (r *run) arrive(req *http.Request, endpoint Endpoint, body []byte) Answer {
 	r.mu.Lock()
 	if len(r.record.calls) == maxCalls {
@@ -175,7 +176,8 @@ func (r *run) arrive(req *http.Request, endpoint Endpoint, body []byte) Answer {
 	return answer
 }
 
-// next takes the first answer of the script that is for the call; r.mu is held.
+// next removes the script's first answer for the call and returns it. The caller holds
+// r.mu.
 func (r *run) next(call Call) Answer {
 	for i := range r.script {
 		a := &r.script[i]
@@ -205,8 +207,8 @@ func (r *run) rest(endpoint Endpoint) {
 	r.changed = make(chan struct{})
 }
 
-// hold waits until the gate is opened. It does not return if the client leaves, or
-// the run ends, before that.
+// hold waits until the gate is opened. It does not return if the client disconnects, or
+// the run ends, first.
 func (r *run) hold(ctx context.Context, name string) {
 	if name == "" {
 		return
@@ -243,8 +245,8 @@ func (r *run) release(name string) error {
 	return nil
 }
 
-// await waits until so many calls of an endpoint have come, in all, and are held
-// where the script holds them.
+// await waits until that many calls of an endpoint have arrived in total, and have reached
+// their gates if the script holds them.
 func (r *run) await(ctx context.Context, endpoint Endpoint, calls int) error {
 	late := time.NewTimer(patience)
 	defer late.Stop()
@@ -267,8 +269,8 @@ func (r *run) await(ctx context.Context, endpoint Endpoint, calls int) error {
 	}
 }
 
-// reply makes the answer to a call. The real server makes it, unless the script says
-// what it is.
+// reply makes the answer to a call. The real server makes it, unless the script specifies
+// it.
 func (r *run) reply(req *http.Request, endpoint Endpoint, body []byte, answer Answer) *httptest.ResponseRecorder {
 	reply := httptest.NewRecorder()
 	if answer.Status != 0 {
@@ -296,8 +298,8 @@ func (r *run) reply(req *http.Request, endpoint Endpoint, body []byte, answer An
 	return reply
 }
 
-// edit notes the tokens of a true answer, then changes the answer: null takes a
-// field away.
+// edit records the tokens of the server's answer, then changes the answer: a null removes
+// a field.
 func (r *run) edit(reply *httptest.ResponseRecorder, user string, changes map[string]any) {
 	fields := map[string]any{}
 	if err := json.Unmarshal(reply.Body.Bytes(), &fields); err != nil {

@@ -1,7 +1,7 @@
-// Package clientsuite holds clients of any language to one table of scenarios: what
-// the server does, what the client is asked to do, what must come of it. It plays
-// the server: the real one, with a script on top that loses replies, answers 503 or
-// sends an HTML page. docs/conformance.md has the format and the control API.
+// Package clientsuite tests clients of any language against one table of scenarios: what
+// the server does, what the client is asked to do, and what the result must be. The suite
+// plays the server: the real one, with a script that loses replies, answers 503 or sends
+// an HTML page. docs/conformance.md describes the format and the control API.
 package clientsuite
 
 import (
@@ -17,7 +17,7 @@ import (
 // A Scenario is one story. Its fields are described in docs/conformance.md.
 type Scenario struct {
 	Name string `json:"name"`
-	// Rules are the numbers of the rules that it checks.
+	// Rules are the numbers of the rules that the scenario checks.
 	Rules    []int    `json:"rules"`
 	Why      string   `json:"why,omitempty"`
 	Needs    []string `json:"needs,omitempty"`
@@ -28,7 +28,7 @@ type Scenario struct {
 	Variants []Script `json:"variants,omitempty"`
 }
 
-// A Script says how the server differs from one that answers everything truly.
+// A Script says how the server's answers differ from the real ones.
 type Script struct {
 	Name      string   `json:"name,omitempty"` // of a variant
 	ExpiresIn int      `json:"expiresIn,omitempty"`
@@ -36,7 +36,7 @@ type Script struct {
 	Answers   []Answer `json:"answers,omitempty"`
 }
 
-// An Answer says what becomes of the next call, or calls, of an endpoint.
+// An Answer says what happens to the next call, or calls, of an endpoint.
 type Answer struct {
 	On     Endpoint `json:"on"`
 	Access int      `json:"access,omitempty"`
@@ -53,7 +53,7 @@ type Answer struct {
 	Edit    map[string]any    `json:"edit,omitempty"`
 }
 
-// An Endpoint is what calls are counted by.
+// An Endpoint is the kind of a call; the suite counts calls by it.
 type Endpoint string
 
 // The endpoints.
@@ -67,8 +67,8 @@ const (
 
 func endpoints() []Endpoint { return []Endpoint{SignIn, Refresh, SignOut, API, Elsewhere} }
 
-// Settings are those of the client. Zero values are its own defaults. Times are in
-// seconds.
+// Settings configure the client. A zero value stands for the client's own default. Times
+// are in seconds.
 type Settings struct {
 	Origins        []string `json:"origins,omitempty"`
 	RefreshAhead   int      `json:"refreshAhead,omitempty"`
@@ -77,7 +77,7 @@ type Settings struct {
 	RejectedBody   string   `json:"rejectedBody,omitempty"`
 }
 
-// A Step is one thing that the runner does, or has the suite do.
+// A Step is one action of the runner, or of the suite on the runner's request.
 type Step struct {
 	Do         string   `json:"do"`
 	Client     string   `json:"client,omitempty"`
@@ -97,7 +97,7 @@ type Step struct {
 	Expect     string   `json:"expect,omitempty"`
 }
 
-// IsServers reports whether the step is for the suite to do.
+// IsServers reports whether the suite performs the step.
 func (s Step) IsServers() bool { return slices.Contains(serverSteps(), s.Do) }
 
 // A Body is what a request carries: the letters a to z, over and over.
@@ -117,18 +117,18 @@ func (b Body) Text() []byte {
 
 func letter(i int) byte { return byte('a' + i%26) }
 
-// Expect is what must have come of a scenario in the end.
+// Expect is the required result of a scenario.
 type Expect struct {
 	Traffic  map[Endpoint]Count `json:"traffic"`
 	SignedIn string             `json:"signedIn"`
 	Ends     []string           `json:"ends,omitempty"`
 }
 
-// A Count is how many calls there may be: in JSON a number, or a list of the least
-// and the most.
+// A Count is the permitted number of calls: in JSON a number, or a list of minimum and
+// maximum.
 type Count struct{ Min, Max int }
 
-// Has reports whether n calls are as expected.
+// Has reports whether n calls are permitted.
 func (c Count) Has(n int) bool { return c.Min <= n && n <= c.Max }
 
 // String says it in words.
@@ -162,9 +162,9 @@ func (c *Count) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// Load reads the scenarios of all .json files of a folder, each a list of them, and
-// returns them with every variant a scenario of its own. A field that is not known,
-// or that makes no sense where it is, is an error.
+// Load reads the scenarios of all .json files of a folder, each a list of scenarios, and
+// returns every variant as a scenario of its own. An unknown field, or one that its step
+// cannot have, is an error.
 func Load(folder fs.FS) ([]Scenario, error) {
 	names, err := fs.Glob(folder, "*.json")
 	if err != nil {
@@ -200,7 +200,8 @@ func Load(folder fs.FS) ([]Scenario, error) {
 	return all, nil
 }
 
-// expand returns a scenario for each variant, whose answers come first.
+// expand returns a scenario for each variant. The variant's answers come before the
+// scenario's.
 func (s Scenario) expand() []Scenario {
 	if len(s.Variants) == 0 {
 		return []Scenario{s}
@@ -222,7 +223,7 @@ func (s Scenario) expand() []Scenario {
 	return all
 }
 
-// unmarshal is json.Unmarshal that takes no field for one that it does not know.
+// unmarshal is json.Unmarshal that refuses unknown fields.
 func unmarshal(text []byte, into any) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()

@@ -17,8 +17,8 @@ import (
 	"github.com/rs/cors"
 )
 
-// Origins are the addresses, without a path, at which the handlers of a [Suite] are
-// reached.
+// Origins are the addresses, without a path, at which clients reach the handlers of a
+// [Suite].
 type Origins struct{ Auth, API, Elsewhere string }
 
 // A Suite plays the scenarios of a table. Its handlers may serve any number of runs
@@ -26,8 +26,8 @@ type Origins struct{ Auth, API, Elsewhere string }
 type Suite struct {
 	// Control starts runs, takes their steps and reports.
 	Control http.Handler
-	// Auth is the server, with an API beside it; API is one at an origin that clients
-	// may trust; Elsewhere is an origin that no token may get to.
+	// Auth is the server and an API at the same origin; API is an API at another origin
+	// that clients may trust; Elsewhere is an origin to which a client must send no token.
 	Auth, API, Elsewhere http.Handler
 
 	table   []Scenario
@@ -60,7 +60,7 @@ func New(table []Scenario, origins Origins) (*Suite, error) {
 	return s, nil
 }
 
-// open lets pages of every origin in.
+// open allows pages of every origin to call next.
 func open(next http.Handler) http.Handler {
 	return cors.New(cors.Options{
 		AllowedOrigins: []string{"*"},
@@ -70,7 +70,7 @@ func open(next http.Handler) http.Handler {
 	}).Handler(next)
 }
 
-// Close ends all runs and removes what they kept. It may be called twice.
+// Close ends all runs and removes their files. It may be called twice.
 func (s *Suite) Close() error {
 	s.mu.Lock()
 	s.closed = true
@@ -178,7 +178,7 @@ func (s *Suite) run(id string) (*run, bool) {
 	return r, ok
 }
 
-// inRun hands a request to the run that its path names.
+// inRun passes a request to the run that its path names.
 func (s *Suite) inRun(serve func(r *run, w http.ResponseWriter, req *http.Request)) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/runs/{id}/", func(w http.ResponseWriter, req *http.Request) {
@@ -235,7 +235,7 @@ func (s *Suite) end(w http.ResponseWriter, req *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// do does one of the server's steps.
+// do performs one of the server's steps.
 func (r *run) do(ctx context.Context, step Step) error {
 	if err := step.validateFields(); err != nil {
 		return err

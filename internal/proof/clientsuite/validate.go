@@ -12,11 +12,10 @@ import (
 // lastRule is the number of the last rule in docs/conformance.md.
 const lastRule = 12
 
-// serverSteps are those that a runner passes on to the suite as they are.
+// serverSteps are the steps that a runner passes on to the suite unchanged.
 func serverSteps() []string { return []string{"script", "await", "release", "end"} }
 
-// fieldsOf has, for each kind of step, the fields that it must have and those that it
-// may have besides.
+// fieldsOf returns, for a kind of step, the required and the optional fields.
 func fieldsOf(do string) (must, may []string, known bool) {
 	switch do {
 	case "signIn":
@@ -139,7 +138,7 @@ func validateSteps(steps []Step, gates map[string]bool) error {
 	return nil
 }
 
-// validateFields refuses fields that say nothing to a step of this kind.
+// validateFields refuses fields that have no meaning for this kind of step.
 func (s Step) validateFields() error {
 	must, may, known := fieldsOf(s.Do)
 	if !known {

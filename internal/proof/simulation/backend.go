@@ -17,13 +17,13 @@ import (
 
 // A backend is a server that can be stopped and started.
 type backend interface {
-	// serve answers, or reports that the server is down.
+	// serve answers a request, or reports that the server is down.
 	serve(w http.ResponseWriter, r *http.Request) bool
-	// start starts the server, whose clock is so far behind.
+	// start starts the server, with its clock that far behind.
 	start(behind time.Duration) error
 	stop() error
-	// backUp copies what the server has stored; fallBack puts the copy in place.
-	// The server must be down for that.
+	// backUp copies the server's store; fallBack restores the copy. The server must be
+	// down for both.
 	backUp() error
 	fallBack() error
 }

@@ -5,61 +5,62 @@ import (
 	"time"
 )
 
-// A Config says what a world is like.
+// A Config describes a world.
 type Config struct {
 	Seed uint64
 	// Scheme is how refresh tokens rotate. Defaults to Tandem.
 	Scheme Scheme
-	// Users of a world. Defaults to 6.
+	// Users is the number of users. Defaults to 6.
 	Users int
-	// Refreshes that are honoured before the world ends. Defaults to 1,000.
+	// Refreshes is how many refreshes the server honours before the world ends. Defaults
+	// to 1,000.
 	Refreshes int
-	// Faults is the share of calls that the network does something to. Defaults to
-	// 0.3; negative is none, and then nothing crashes or is restarted either.
+	// Faults is the share of calls that the network disturbs. Defaults to 0.3; negative
+	// means none, and then no process crashes and no server restarts either.
 	Faults float64
 	// NoThieves keeps thieves out.
 	NoThieves bool
-	// FallBacks lets the server's store fall back to a state some seconds old, now
-	// and then.
+	// FallBacks lets the server's store roll back by some seconds now and then.
 	FallBacks bool
 	// StoreFaults is the share of the calls of a client's store that fail: each call for
 	// itself, or all for minutes. A load fails; a swap fails without having saved the
 	// pair, or having saved it, at once or when its context ends; a lock cannot be had.
 	// Defaults to none.
 	StoreFaults float64
-	// StoreRollbacks lets a client's store go back to an earlier pair of the same
+	// StoreRollbacks lets a client's store roll back to an earlier pair of the same
 	// session, by up to ten minutes, while its processes remember the newest pair.
 	StoreRollbacks bool
-	// Strict clients are OAuth 2.0 clients of a server that takes each refresh token
-	// once: the scheme is Textbook, there are no thieves, no process crashes, and no
-	// reply of the token endpoint is lost, for no client can make up for that.
+	// Strict makes the clients OAuth 2.0 clients of a server that takes each refresh token
+	// once: the scheme is Textbook, there are no thieves, no process crashes, and the
+	// network loses no reply of the token endpoint, because no client could recover from
+	// that.
 	Strict bool
 }
 
 // A Scheme is a way of rotating refresh tokens.
 type Scheme string
 
-// Ours, and what others do.
+// Tandem's scheme, and those of other servers.
 const (
 	// Tandem is confirmed rotation: the real server.
 	Tandem Scheme = "confirmed rotation"
 	// Textbook: each refresh token is good once, and a second use ends the session.
 	Textbook Scheme = "textbook rotation"
-	// Grace: a used refresh token goes on being good for ten seconds.
+	// Grace: a presented refresh token stays valid for ten seconds.
 	Grace Scheme = "10 s of grace"
-	// Counter: the token before the current one is answered with the current one.
+	// Counter: the server answers the token before the current one with the current one.
 	Counter Scheme = "counter"
 )
 
 const (
 	accessTTL = time.Minute
-	// longestDelay is the longest that the network holds anything back; it is
+	// longestDelay is the longest time for which the network holds a request back; it is
 	// shorter than the leeway.
 	longestDelay = 9 * time.Second
-	// longestWorld bounds a world that does not get on.
+	// longestWorld bounds a world that makes no progress.
 	longestWorld = 365 * 24 * time.Hour
-	// settling is how long a world goes on at most once its refreshes are done, so
-	// that victims come back.
+	// settling is how long a world lasts at most after its refreshes, so that victims of
+	// theft come back.
 	settling = 24 * time.Hour
 )
 
@@ -88,25 +89,25 @@ type Report struct {
 	Worlds int
 
 	Calls     int // of clients, successful or not
-	Refreshes int // honoured: a token was used for the first time
-	Retried   int // a token was used again, and honoured
+	Refreshes int // honoured: a token was presented for the first time
+	Retried   int // honoured: a token was presented again
 	Stale     int
 	Temporary int // calls that got a temporary error
 
 	Faults, Duplicates, Crashes, Restarts, FallBacks int
 	StoreFaults, Rollbacks                           int
 
-	// FalseLogouts are sessions that ended, or whose client was told so, though no
-	// thief had touched them.
+	// FalseLogouts are sessions that ended, or that the server or the client reported as
+	// ended, though no thief had touched them.
 	FalseLogouts int
-	// Planted are thefts in which both parties used tokens that they were given.
-	// Seen are those of them that ended the session.
+	// Planted are thefts in which both thief and owner presented tokens that the server
+	// gave them. Seen are those thefts after which the server ended the session.
 	Planted, Seen int
-	// SeenAfter is how long it took from the thief's first use of a token of their
-	// own.
+	// SeenAfter is the time between the thief's first use of a token given to the thief
+	// and the end of the session.
 	SeenAfter []time.Duration
 
-	// Digest stands for everything that happened, and when.
+	// Digest is a hash of all events and their times.
 	Digest uint64
 }
 

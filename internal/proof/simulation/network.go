@@ -33,13 +33,12 @@ const (
 	kindsOfFault = int(delay)
 )
 
-// honest faults are those after which the server has not answered a request that it got:
-// a strict server forgives no other.
+// honest faults are those after which the server has not answered a request that it got: a
+// strict server's client can recover from no other fault.
 var honest = []fault{loseRequest, resetBefore, unavailable, html, delay}
 
-// A network carries the calls of one process. The streams of chance are kept
-// apart by what a call is for, so that calls at the same moment do not swap
-// their luck.
+// A network carries the calls of one process. Calls for different purposes draw from
+// separate random streams, so that calls at the same moment do not exchange their faults.
 type network struct {
 	world  *world
 	faults float64
@@ -84,8 +83,8 @@ func (n *network) plan(path string) plan {
 	return p
 }
 
-// RoundTrip carries a call. What the server has not got when the client gives up,
-// it gets all the same.
+// RoundTrip carries a call. The network delivers a request even after the client has given
+// up on it.
 func (n *network) RoundTrip(req *http.Request) (*http.Response, error) {
 	var body []byte
 	if req.Body != nil {
@@ -147,7 +146,7 @@ func (n *network) carry(req *http.Request, body []byte, p plan, answer chan<- *h
 	}
 }
 
-// page is what a proxy has to say.
+// page is the answer of a proxy.
 func page(req *http.Request, status int) *http.Response {
 	return &http.Response{
 		StatusCode: status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,

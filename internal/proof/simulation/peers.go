@@ -14,7 +14,8 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-// A family is the tokens of one session, which are numbered as they are given.
+// A family has the tokens of one session, numbered in the order in which the server gave
+// them out.
 type family struct {
 	ended   bool
 	last    int // the number given last
@@ -27,10 +28,11 @@ func (f *family) next() int {
 	return f.last
 }
 
-// A policy says which token is given for a presented one; 0 is none: reuse.
+// A policy returns the number of the token that the server gives for a presented one; 0
+// means none, because of reuse.
 type policy func(f *family, presented int, now time.Time) int
 
-// policies are what others do, in as few words as they need.
+// policies are the rotation rules of other servers.
 var policies = map[Scheme]policy{
 	Textbook: func(f *family, presented int, _ time.Time) int {
 		if presented != f.current {
@@ -61,7 +63,7 @@ var policies = map[Scheme]policy{
 	},
 }
 
-// A peer is a server with the policy of others, whose store never forgets.
+// A peer is a server with the policy of another scheme. Its store never rolls back.
 type peer struct {
 	policy  policy
 	onEvent func(server.Event)
@@ -159,7 +161,7 @@ func (p *peer) refresh(w http.ResponseWriter, token string, give func(w http.Res
 	give(w, id, given)
 }
 
-// guard is the API: an access token has its session and its expiry in it.
+// guard is the API. It reads session and expiry from the access token.
 func (p *peer) guard(w http.ResponseWriter, header string) {
 	id, expires := parse(strings.TrimPrefix(header, "Bearer "))
 	f := p.families[id]
@@ -179,7 +181,7 @@ func give(w http.ResponseWriter, id rotation.SessionID, number int) {
 	})
 }
 
-// grant gives what an OAuth 2.0 token endpoint does (RFC 6749 section 5.1).
+// grant answers as an OAuth 2.0 token endpoint does (RFC 6749 section 5.1).
 func (p *peer) grant(w http.ResponseWriter, id rotation.SessionID, number int) {
 	answer := map[string]any{
 		"access_token":  fmt.Sprintf("%s.%d", id, time.Now().Add(accessTTL).Unix()),

@@ -25,11 +25,11 @@ type user struct {
 	skew  time.Duration
 	// lockless users have a store that cannot be locked.
 	lockless bool
-	// busy users call often, and so refresh whenever an access token runs out.
+	// busy users call often, and so refresh as soon as an access token expires.
 	busy   bool
-	signIn chan struct{} // has room for the one process that signs in
+	signIn chan struct{} // a semaphore: one process signs in at a time
 	number uint64
-	calm   atomic.Bool // nothing fails just now, and store calls take no time
+	calm   atomic.Bool // for now, nothing fails and store calls take no time
 
 	mu            sync.Mutex // held while the store goes back, and while a process dies
 	processes     []*process
@@ -48,7 +48,7 @@ func (w *world) addUser(i int) {
 	}
 	count := 1 + chance.Uint64N(3)
 	if w.config.Strict {
-		count = 1 // what one process failed to save, another could not know
+		count = 1 // a second process could not know a pair that the first failed to store
 	}
 	for n := range count {
 		p := &process{user: u, number: n, chance: w.chance(2, u.number, n), jitter: w.chance(4, u.number, n)}
@@ -97,8 +97,8 @@ func (p *process) live() {
 	}
 }
 
-// pause is how long the process leaves the session alone: a minute or two, some
-// seconds if it is busy, or a night with the lid closed.
+// pause returns for how long the process leaves the session alone: a minute or two, some
+// seconds if its user is busy, or a night with the lid closed.
 func (p *process) pause() time.Duration {
 	switch {
 	case p.chance.IntN(200) == 0:
@@ -109,8 +109,8 @@ func (p *process) pause() time.Duration {
 	return around(p.chance, accessTTL)
 }
 
-// begin opens the session, as a process does that has just been started, as often as it
-// takes.
+// begin opens the session as a newly started process, and repeats that until Open
+// succeeds.
 func (p *process) begin() bool {
 	u := p.user
 	p.starts++
@@ -136,7 +136,7 @@ func (p *process) begin() bool {
 	}
 }
 
-// config is that of a session at Tandem's server, or at one that is strict.
+// config returns the configuration of a session at Tandem's server, or at a strict one.
 func (p *process) config() (tandem.Config, error) {
 	u := p.user
 	config := tandem.Config{
@@ -159,8 +159,8 @@ func (p *process) draw(limit time.Duration) time.Duration {
 	return time.Duration(p.jitter.Int64N(int64(limit)))
 }
 
-// mayCrash kills the process some moment later, perhaps. What it has not stored
-// by then is gone.
+// mayCrash kills the process some moment later, with some probability. The process loses
+// what it has not stored by then.
 func (p *process) mayCrash() {
 	config := p.user.world.config
 	if p.chance.IntN(50) != 0 || config.Faults < 0 || config.Strict {
@@ -177,8 +177,8 @@ func (p *process) mayCrash() {
 	})
 }
 
-// die reports whether the process dies. It does not while it is one of those who remember
-// what the store has forgotten.
+// die reports whether the process dies. A process that remembers a pair which the store
+// has lost does not die.
 func (p *process) die(m *mood) bool {
 	p.user.mu.Lock()
 	defer p.user.mu.Unlock()
@@ -232,7 +232,7 @@ func (p *process) ask(ctx context.Context) error {
 	return err
 }
 
-// enter signs in, unless another process of the user is at it or has done so.
+// enter signs in, unless another process of the user is signing in or has done so.
 func (p *process) enter(ctx context.Context) {
 	select {
 	case p.user.signIn <- struct{}{}:
@@ -259,7 +259,7 @@ type robber struct {
 }
 
 func (t *robber) live() {
-	robbed := "" // once is enough: a second theft would give the first away
+	robbed := "" // rob a session once: a second theft would reveal the first
 	for t.user.world.sleep(around(t.chance, 12*time.Hour)) && !t.user.world.enough() {
 		pair, err := t.user.disk.Load(t.user.world.over)
 		if err != nil || pair.IsZero() || pair.SessionID == robbed {
@@ -270,8 +270,9 @@ func (t *robber) live() {
 	}
 }
 
-// rob uses a stolen token, and then what it is given for it, until the server
-// refuses or the thief has had enough. Some wait for the owner to use it first.
+// rob presents a stolen token, and then each token that it gets in return, until the
+// server refuses or the thief stops. Some thieves wait until the owner has presented the
+// stolen token.
 func (t *robber) rob(pair tandem.Pair) {
 	w := t.user.world
 	if t.chance.IntN(3) == 0 && !t.waitForOwner(pair) {
@@ -298,8 +299,8 @@ func (t *robber) rob(pair tandem.Pair) {
 	}
 }
 
-// waitForOwner waits until the owner's store has another token. It reports
-// whether that came to pass within the hour.
+// waitForOwner waits up to an hour until the owner's store has another token, and reports
+// whether it has.
 func (t *robber) waitForOwner(pair tandem.Pair) bool {
 	for range 3600 {
 		kept, err := t.user.disk.Load(t.user.world.over)
@@ -313,7 +314,7 @@ func (t *robber) waitForOwner(pair tandem.Pair) bool {
 	return false
 }
 
-// refresh makes a call of the thief's own; "" is no token.
+// refresh makes a refresh call of the thief's; it returns "" if it gets no token.
 func (t *robber) refresh(token string) (next string, status int) {
 	ctx, cancel := context.WithTimeout(t.user.world.over, 10*time.Second)
 	defer cancel()

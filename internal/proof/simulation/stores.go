@@ -18,23 +18,24 @@ var (
 )
 
 const (
-	// longestRollback is how old the pair is at most that a client's store goes back to.
+	// longestRollback is the longest time by which a client's store rolls back.
 	longestRollback = 10 * time.Minute
-	// betweenRollbacks is the mean time between two attempts to put a store back.
+	// betweenRollbacks is the mean time between two attempts to roll a store back.
 	betweenRollbacks = 5 * time.Minute
-	// cycle is how long a store that fails in bursts is well and ill together, on average.
+	// cycle is the mean length of one good and one bad phase of a store that fails in
+	// bursts.
 	cycle = 10 * time.Minute
 )
 
-// A disk is what the processes of a user share: the pair of their session. It remembers
-// the pairs that it had, so that it can go back to them.
+// A disk is the store that a user's processes share: it has the pair of their session. It
+// remembers earlier pairs, so that it can roll back to them.
 type disk struct {
 	*tandem.MemoryStore
 
 	mu     sync.Mutex
 	past   []pastPair // of the session that is stored, oldest first
 	newest uint64     // the highest revision of that session that was stored
-	behind bool       // went back, and no process has stored a newest pair since
+	behind bool       // it rolled back, and no process has stored a newest pair since
 }
 
 type pastPair struct {
@@ -42,7 +43,7 @@ type pastPair struct {
 	at time.Time
 }
 
-// CompareAndSwap is the memory's, and notes what it has stored.
+// CompareAndSwap is that of the memory store, and remembers what it stored.
 func (d *disk) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -69,7 +70,7 @@ func (d *disk) isBehind() bool {
 	return d.behind
 }
 
-// goBack puts an older pair of the same session in place of what is stored, and reports
+// goBack replaces the stored pair with an older pair of the same session, and reports
 // whether there was one.
 func (d *disk) goBack(chance *rand.Rand) bool {
 	d.mu.Lock()
@@ -92,7 +93,7 @@ func (d *disk) goBack(chance *rand.Rand) bool {
 	return swapped && err == nil
 }
 
-// rollBack lets the user's store go back, now and then, by up to some minutes.
+// rollBack rolls the user's store back now and then, by up to some minutes.
 func (u *user) rollBack(chance *rand.Rand) {
 	for u.world.sleep(around(chance, betweenRollbacks)) {
 		if u.goBack(chance) {
@@ -101,11 +102,11 @@ func (u *user) rollBack(chance *rand.Rand) {
 	}
 }
 
-// goBack puts the store back at a moment at which that must not end the session: all the
-// user's processes run, and have the newest pair in use. A process that starts afterwards
-// knows nothing of that pair, so none dies until the store has been put right; nor does
-// it go back once more before that, unless the user has one process, which remembers
-// everything.
+// goBack rolls the store back at a moment when that must not end the session: all
+// processes of the user run, and have the newest pair in use. A process that starts
+// afterwards would not know that pair, so no process dies until one has repaired the
+// store. Before that, the store does not roll back again, unless the user has one process,
+// which remembers everything.
 func (u *user) goBack(chance *rand.Rand) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -127,21 +128,21 @@ func (u *user) goBack(chance *rand.Rand) bool {
 	return u.disk.goBack(chance)
 }
 
-// A mood decides what a process's store does: it fails for want of luck, each call for
-// itself or all calls for minutes, and for ever when the process has died.
+// A mood decides how a process's store fails: by chance for each call, for all calls
+// during some minutes, or for ever after the process has died.
 type mood struct {
 	user  *user
 	share float64 // of the calls that fail
 	dead  atomic.Bool
 
 	mu                  sync.Mutex
-	loads, swaps, locks *rand.Rand // apart from one another, as in a network
-	phases              *rand.Rand // nil if each call fails for itself
+	loads, swaps, locks *rand.Rand // separate random streams, as in a network
+	phases              *rand.Rand // nil if each call fails independently
 	ill                 bool
 	until               time.Time // when the phase ends
 }
 
-// newMood returns the mood of a process that has been started so often.
+// newMood returns the mood of a process at the given start.
 func newMood(u *user, process, starts uint64) *mood {
 	w := u.world
 	m := &mood{
@@ -178,7 +179,7 @@ func (m *mood) load(_ context.Context, load func() (tandem.Pair, error)) (tandem
 	return load()
 }
 
-// swap fails in one of four ways: with or without having saved, at once or when the
+// swap fails in one of four ways: with or without having stored next, at once or when the
 // context ends.
 func (m *mood) swap(ctx context.Context, _, _ tandem.Pair, swap func() (bool, error)) (swapped bool, err error) {
 	fails := m.fails(m.swaps)
@@ -202,7 +203,7 @@ func (m *mood) swap(ctx context.Context, _, _ tandem.Pair, swap func() (bool, er
 	return swapped, err
 }
 
-// lock fails where the client can go on without.
+// lock fails if the client can refresh without the lock.
 func (m *mood) lock(_ context.Context, lock func() (func(), error)) (func(), error) {
 	if m.fails(m.locks) && !m.user.world.config.Strict {
 		return nil, errStore
@@ -210,7 +211,7 @@ func (m *mood) lock(_ context.Context, lock func() (func(), error)) (func(), err
 	return lock()
 }
 
-// fails takes the time that a call takes, and draws whether it fails.
+// fails waits for as long as a store call lasts, and draws whether the call fails.
 func (m *mood) fails(calls *rand.Rand) bool {
 	if m.share == 0 || m.user.calm.Load() {
 		return false

@@ -9,8 +9,8 @@ import (
 	"github.com/tandem-auth/tandem"
 )
 
-// heard notes that the client says that a session has ended. A session at a strict server
-// has a name that the client made up; its user has had no other.
+// heard records that the client reports the end of a session. The client made up the name
+// of a session at a strict server, and its user has had no other session.
 func (u *user) heard(end *tandem.EndedError) {
 	id := end.SessionID
 	if u.world.config.Strict {
@@ -21,7 +21,7 @@ func (u *user) heard(end *tandem.EndedError) {
 	u.world.change(id, func(s *session) { u.world.ended(s) })
 }
 
-// enterStrictly begins a session with tokens of a strict server's sign-in.
+// enterStrictly begins a session with tokens from a strict server's sign-in.
 func (p *process) enterStrictly(ctx context.Context) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, baseURL+loginPath, strings.NewReader("{}"))
 	if err != nil {

@@ -34,25 +34,26 @@ type world struct {
 	report   Report
 	digest   uint64
 	sessions map[rotation.SessionID]*session
-	behind   bool // the server's clock, by days
+	behind   bool // the server's clock is behind, by days
 	numbers  int
 	signIns  int // so far
 	failure  error
 }
 
-// A session is what a world knows of one.
+// A session is what a world knows of one session.
 type session struct {
 	number  int // in the order of sign-ins: IDs differ from run to run
 	touched bool
-	// misdated sessions began while the server's clock was behind. Once that is put
-	// right, they may look older than the refresh lifetime.
+	// misdated sessions began while the server's clock was behind. Once the clock is right
+	// again, they may look older than the refresh lifetime.
 	misdated bool
-	planted  time.Time // when the thief first used a token of their own
+	planted  time.Time // when the thief first presented a token that the server gave the thief
 	seen     time.Time // when reuse ended the session
 	lost     bool
 }
 
-// plant notes when the thief first used a token of their own, and was answered.
+// plant records when the thief first presented a token that the server had given the
+// thief, and was answered.
 func (s *session) plant(at time.Time) {
 	if s.planted.IsZero() {
 		s.planted = at
@@ -104,7 +105,7 @@ func (w *world) newBackend(folder string) (backend, error) {
 	}, nil
 }
 
-// chance returns a stream of its own for somebody.
+// chance returns a random stream for one actor of the world.
 func (w *world) chance(who ...uint64) *rand.Rand {
 	hash := fnv.New64a()
 	_, _ = fmt.Fprint(hash, w.config.Seed, who)
@@ -124,8 +125,8 @@ func (w *world) operate() {
 			w.restart(chance)
 		}
 	}
-	// Thieves have stopped; their victims come back in the morning. A server whose
-	// clock is behind cannot tell how long ago anything was: it is put right.
+	// Thieves have stopped; their victims come back within a day. A server whose clock is
+	// behind cannot tell how long ago anything was, so its clock is set right.
 	w.must(w.backend.stop())
 	w.must(w.backend.start(0))
 	for range settling / time.Hour {
@@ -146,9 +147,8 @@ func (w *world) allSeen() bool {
 	return true
 }
 
-// restart takes the server down for a moment. With fall-backs, its store may
-// come up in the state that it had some seconds before. Now and then its clock is
-// behind, until the next restart.
+// restart takes the server down for a moment. With FallBacks, its store may roll back by
+// some seconds meanwhile. Now and then its clock is behind until the next restart.
 func (w *world) restart(chance *rand.Rand) {
 	before := w.signInCount()
 	w.must(w.backend.stop())
@@ -157,7 +157,7 @@ func (w *world) restart(chance *rand.Rand) {
 		w.must(w.backend.start(0))
 		w.sleep(around(chance, 20*time.Second))
 		w.must(w.backend.stop())
-		// A sign-in that the store forgets is a sign-in lost: no protocol helps.
+		// If the store loses a sign-in, the user has to sign in again under any protocol.
 		if w.signInCount() == before {
 			w.must(w.backend.fallBack())
 			w.count(func(r *Report) { r.FallBacks++ })
@@ -187,7 +187,7 @@ func (w *world) signInCount() int {
 	return w.signIns
 }
 
-// must ends the world over an error that no world should have.
+// must ends the world if err is not nil: no world should have such an error.
 func (w *world) must(err error) {
 	if err == nil {
 		return
@@ -200,7 +200,7 @@ func (w *world) must(err error) {
 	w.end()
 }
 
-// sleep reports whether the world still stands afterwards.
+// sleep waits for d, and reports whether the world has not ended by then.
 func (w *world) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -223,14 +223,14 @@ func (w *world) count(do func(*Report)) {
 	do(&w.report)
 }
 
-// happened mixes what happened, and when, into the digest.
+// happened adds an event and its time to the digest.
 func (w *world) happened(what string, number int) {
 	hash := fnv.New64a()
 	_, _ = fmt.Fprint(hash, w.digest, time.Now().UnixNano(), what, number)
 	w.digest = hash.Sum64()
 }
 
-// note hears of what the server does.
+// note receives the server's events.
 func (w *world) note(e server.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -252,7 +252,7 @@ func (w *world) note(e server.Event) {
 	}
 }
 
-// known returns what is known of a session; w.mu is held.
+// known returns the world's record of a session. The caller holds w.mu.
 func (w *world) known(id rotation.SessionID) *session {
 	s := w.sessions[id]
 	if s == nil {
@@ -263,8 +263,8 @@ func (w *world) known(id rotation.SessionID) *session {
 	return s
 }
 
-// ended counts a session that ended although no thief has touched it; w.mu is
-// held.
+// ended counts a session that ended although no thief had touched it. The caller holds
+// w.mu.
 func (w *world) ended(s *session) {
 	if !s.touched && !s.misdated && !s.lost {
 		s.lost = true
@@ -272,7 +272,7 @@ func (w *world) ended(s *session) {
 	}
 }
 
-// change changes what is known of a session.
+// change updates the world's record of a session.
 func (w *world) change(id string, do func(s *session)) {
 	parsed, err := rotation.ParseSessionID(id)
 	if err != nil {

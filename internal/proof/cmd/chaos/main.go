@@ -1,5 +1,5 @@
-// Command chaos runs package chaos and prints a table. It exits 1 if a session
-// was lost, or came back.
+// Command chaos runs package chaos and prints a table. It exits 1 if a session ended by
+// mistake, or worked again after its sign-out.
 package main
 
 import (

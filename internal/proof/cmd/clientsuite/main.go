@@ -1,6 +1,6 @@
-// Command clientsuite serves the conformance suite for clients, so that clients in
-// other languages can play it. It prints the URL of the control API and goes on until
-// it is interrupted. docs/conformance.md has the rest.
+// Command clientsuite serves the conformance suite for clients, so that clients in other
+// languages can play it. It prints the URL of the control API and runs until it is
+// interrupted. docs/conformance.md describes the API.
 package main
 
 import (

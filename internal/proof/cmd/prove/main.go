@@ -1,5 +1,5 @@
-// Command prove searches the histories of package prove, and prints what it has
-// found. It exits 1 if a promise is broken, or if a broken rule does not show.
+// Command prove searches the histories of package prove and prints the results. It exits 1
+// if a history breaks a promise, or if breaking a rule breaks no promise.
 package main
 
 import (
@@ -35,11 +35,11 @@ func main() {
 		fmt.Fprintln(os.Stderr, "prove:", err)
 	}
 	if err != nil || !holds {
-		os.Exit(1) //nolint:gocritic // nothing is left to do but to let a signal's handler go
+		os.Exit(1) //nolint:gocritic // the deferred call only releases a signal handler
 	}
 }
 
-// search searches all settings, and reports whether no promise is broken.
+// search searches all settings, and reports whether every promise holds.
 func search(ctx context.Context, w io.Writer, settings []prove.Setting) (bool, error) {
 	holds := true
 	table := newTable(w)
@@ -60,7 +60,8 @@ func search(ctx context.Context, w io.Writer, settings []prove.Setting) (bool, e
 	return holds, table.Flush()
 }
 
-// breakRules breaks every rule in turn, and reports whether each break shows.
+// breakRules breaks every rule in turn, and reports whether each break leads to a broken
+// promise.
 func breakRules(ctx context.Context, w io.Writer, stories bool) (bool, error) {
 	shows := true
 	table := newTable(w)
