@@ -1,16 +1,16 @@
 package prove
 
-// A Break is a rule that is broken, and a small world in which that shows.
+// A Break is a broken rule, with a small world in which breaking it breaks a promise.
 type Break struct {
 	Setting
-	// Expect is the promise that it costs.
+	// Expect is the promise that breaks.
 	Expect string
 }
 
-// Breaks break every rule in turn. Missing are those rows of the tables that no promise
-// hangs on: what a client does that has no session; Kept, which only spares a write;
-// and a client that goes on asking though it was told that its session has ended, or
-// that does not look at its store after a stale token: neither loses a session.
+// Breaks break every rule in turn. They leave out the rows of the tables on which no
+// promise depends: what a client without a session does; Kept, which only saves a write; a
+// client that goes on asking after the server has told it that the session has ended; and
+// one that does not read its store after a stale token. None of these loses a session.
 func Breaks() []Break {
 	with := func(set Setting, rule Rule, expect breach) Break {
 		set.Name, set.Broken = string(rule), rule

@@ -8,15 +8,15 @@ import (
 	"github.com/tandem-auth/tandem/renewal"
 )
 
-// A naming says which token, and which process, of a canonical state is which of the
-// state before.
+// A naming maps the tokens and processes of a canonical state to those of the state
+// before.
 type naming struct {
 	tokens  [maxTokens]ref
 	swapped bool
 }
 
-// canonical returns the state that stands for all that are alike: it forgets what
-// nothing asks for any more, and gives tokens and processes names by what they are.
+// canonical returns the state that represents all equivalent states: it drops what no
+// later step reads, and names tokens and processes by their roles.
 func (w *world) canonical(s *state) (state, naming) {
 	next := *s
 	if w.Broken == "" {
@@ -30,10 +30,10 @@ func (w *world) canonical(s *state) (state, naming) {
 	return next.rename(back)
 }
 
-// forget drops what makes no difference.
+// forget drops what does not influence later steps.
 func (w *world) forget(s *state) {
 	if s.row.end != lives && s.handler.presented == none && (!w.FallBack || s.fellBack) {
-		// The session is over: nobody is honoured any more.
+		// The session has ended: the server honours nobody any more.
 		s.row.age, s.last, s.turns = 0, nobody, 0
 		for i := range s.count {
 			s.tokens[i].age, s.tokens[i].owner = 0, nobody
@@ -54,9 +54,8 @@ func (w *world) forget(s *state) {
 	}
 }
 
-// goesByTheStore reports whether an idle process will take up what the store has, as
-// one does that has just started. As long as the store does not fall back, that stays
-// so.
+// goesByTheStore reports whether an idle process will adopt the stored pair, as a newly
+// started one does. That stays so as long as the store does not roll back.
 func (w *world) goesByTheStore(s *state, p uint8) bool {
 	proc := &s.processes[p]
 	if proc.phase != idle || !proc.live.isToken() || !s.store.isToken() {
@@ -112,8 +111,8 @@ func (s *state) swapProcesses() {
 	}
 }
 
-// rename drops the tokens that nobody has any more, and orders the others by where
-// they first appear.
+// rename drops the tokens that nobody has any more, and numbers the others in the order in
+// which they first appear in the state.
 func (s *state) rename(back naming) (state, naming) {
 	var renamed [maxTokens]ref
 	for i := range renamed {
@@ -150,8 +149,8 @@ func (s *state) rename(back naming) (state, naming) {
 	return next, back
 }
 
-// oldestCurrent returns the generation of the current token, or of an earlier one that
-// may be current yet: the age of a token counts only above it.
+// oldestCurrent returns the generation of the current token, or of an earlier token that
+// may still be current: the ages of tokens below it do not count.
 func (s *state) oldestCurrent() uint8 {
 	generation := s.tokens[s.row.current].generation
 	for _, r := range []ref{s.backup.current, s.handler.read.current} {
@@ -162,9 +161,9 @@ func (s *state) oldestCurrent() uint8 {
 	return generation
 }
 
-// visitLoose visits the tokens that are nowhere but in the network or in the
-// thief's hands. Those that look alike are alike, so that their order is all the
-// same. Of those that the thief has two are enough: one to use, and its sibling.
+// visitLoose visits the tokens that only the network or the thief has. Tokens with the
+// same attributes are equivalent, so their order does not matter. It keeps two of the
+// thief's equivalent tokens: one to present, and its sibling.
 func (s *state) visitLoose(renamed *[maxTokens]ref, visit func(*ref)) {
 	var loose [maxTokens]ref
 	n := 0

@@ -6,7 +6,7 @@ import (
 	"github.com/tandem-auth/tandem/renewal"
 )
 
-// pair returns the pair that a token came with, as a client knows it.
+// pair returns the pair to which a token belongs, as a client knows it.
 func (w *world) pair(s *state, r ref) renewal.Pair {
 	switch r {
 	case none:
@@ -40,7 +40,8 @@ func (w *world) view(s *state, p uint8) renewal.View {
 	return v
 }
 
-// before asks the real decision what a process presents, and breaks the setting's rule.
+// before returns what a process presents by the real decision, or by that of a client
+// without the setting's broken rule.
 func (w *world) before(s *state, p uint8) renewal.Step {
 	v, live := w.view(s, p), s.processes[p].live
 	switch {
@@ -77,8 +78,8 @@ func (w *world) before(s *state, p uint8) renewal.Step {
 	return step
 }
 
-// after asks the real decision what a process makes of an answer, and breaks the
-// setting's rule.
+// after returns what a process does with an answer by the real decision, or by that of a
+// client without the setting's broken rule.
 func (w *world) after(s *state, p uint8, answer renewal.Answer) renewal.Step {
 	proc := &s.processes[p]
 	step := renewal.After(w.view(s, p), w.pair(s, proc.presented), answer, w.pair(s, proc.got))
@@ -116,7 +117,8 @@ func (w *world) breakGrant(s *state, presented, got ref, step renewal.Step) rene
 	return step
 }
 
-// unsaved asks the real decision whether a process writes what it could not keep.
+// unsaved returns, by the real decision, whether a process writes the pair that its store
+// failed to keep.
 func (w *world) unsaved(s *state, p uint8) bool {
 	live := s.processes[p].live
 	if w.Broken == UnsavedWrittenOlder {
@@ -159,13 +161,13 @@ func (w *world) act(s *state, p uint8, visit visitor) {
 	}
 }
 
-// underWay reports whether the process is at a refresh.
+// underWay reports whether the process is refreshing.
 func (proc *process) underWay() bool {
 	return proc.phase == waiting || proc.phase == holding || proc.phase == looking
 }
 
-// reload lets a process read its store while a refresh is under way: another of its
-// goroutines does that whose access token was rejected.
+// reload lets a process read its store while it is refreshing: an API has rejected the
+// access token of another of its goroutines.
 func (w *world) reload(s *state, p uint8, visit visitor) {
 	if !s.processes[p].live.isToken() || w.before(s, p) != renewal.Adopt {
 		return
@@ -180,8 +182,8 @@ func (w *world) reload(s *state, p uint8, visit visitor) {
 	visit(step{kind: reloads, process: p, token: s.store}, &next, "")
 }
 
-// begin lets a process read its store because it wants a new access token. One that it
-// adopts may be good.
+// begin lets a process read its store because it needs a new access token. If it adopts a
+// pair, the access token of that pair may be usable.
 func (w *world) begin(s *state, p uint8, visit visitor) {
 	next := *s
 	proc := &next.processes[p]
@@ -225,7 +227,7 @@ func (w *world) begin(s *state, p uint8, visit visitor) {
 	visit(step{kind: sends, process: p, token: present, did: did}, &next, b)
 }
 
-// adopt makes what the store has live and base.
+// adopt makes the stored pair live and base.
 func (proc *process) adopt(stored ref) {
 	*proc = stopped
 	if stored.isToken() {
@@ -259,7 +261,7 @@ func (w *world) giveUp(s *state, p uint8, visit visitor) {
 	visit(step{kind: givesUp, process: p, token: s.processes[p].presented, did: did}, &next, "")
 }
 
-// rest ends a refresh. What the process remembers stays.
+// rest ends a refresh. The process keeps what it remembers.
 func (proc *process) rest() {
 	proc.phase, proc.presented, proc.got, proc.answer, proc.reloaded = idle, none, none, 0, false
 }
@@ -279,8 +281,8 @@ func (w *world) look(s *state, p uint8, visit visitor) {
 	}
 }
 
-// yield lets a process take up what the store has instead of what it was given; one that
-// has reloaded meanwhile leaves it at that.
+// yield lets a process adopt the stored pair instead of the one that the server gave it; a
+// process that has reloaded meanwhile keeps what it reloaded.
 func (w *world) yield(s *state, p uint8, k kind, visit visitor) {
 	if !s.processes[p].reloaded {
 		visitAdoption(s, p, k, visit)
@@ -291,8 +293,8 @@ func (w *world) yield(s *state, p uint8, k kind, visit visitor) {
 	visit(step{kind: k, process: p, token: s.store, did: renewal.Adopt}, &next, "")
 }
 
-// end lets a process tell its user that the session has ended, and delete what the
-// store has of it.
+// end lets a process tell its user that the session has ended, and delete the session's
+// pair from the store.
 func (w *world) end(s *state, p uint8, k kind, visit visitor) {
 	b := breach("")
 	switch {
@@ -315,8 +317,8 @@ func (w *world) end(s *state, p uint8, k kind, visit visitor) {
 	visit(st, &next, b)
 }
 
-// keep lets a process put the pair that it was given into the store. The store may fail,
-// and may have kept it all the same.
+// keep lets a process store the pair that the server gave it. The store may report a
+// failure, and may have kept the pair all the same.
 func (w *world) keep(s *state, p uint8, visit visitor) {
 	next := *s
 	proc := &next.processes[p]
@@ -352,8 +354,8 @@ func (w *world) keep(s *state, p uint8, visit visitor) {
 	visit(st, &next, s.replaces())
 }
 
-// known makes live base once the process knows that the store has it: others may present
-// it from then on.
+// known makes live base once the process knows that the store has live: other processes
+// may present live from then on.
 func (w *world) known(s *state, p uint8) {
 	proc := &s.processes[p]
 	if w.Broken != StoredIsBase && proc.base != proc.live {
@@ -372,7 +374,7 @@ func (w *world) saveAgain(s *state, p uint8, visit visitor) {
 	visit(step{kind: savesAgain, process: p, token: next.store}, &next, s.replaces())
 }
 
-// replaces says what it breaks to replace what the store has.
+// replaces returns the promise that replacing the stored pair breaks.
 func (s *state) replaces() breach {
 	switch s.store {
 	case none:

@@ -8,7 +8,7 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// A Rule is one that the protocol needs. Breaking it must show.
+// A Rule is one that the protocol needs: breaking it must break a promise.
 type Rule string
 
 // The rules of the server: the rows of the table in docs/protocol.md.
@@ -68,7 +68,7 @@ const (
 // tick is long, so that no rounding of a time can matter.
 const tick = time.Hour
 
-// now is the time of every decision: what has passed of time is in the ages.
+// now is the time of every decision; the ages of tokens express the time that has passed.
 var now = time.Unix(1_800_000_000, 0)
 
 func ago(ticks uint8) time.Time { return now.Add(-time.Duration(ticks) * tick) }
@@ -79,13 +79,13 @@ const (
 	session     = "the session"
 )
 
-// A world is a setting that is being searched.
+// A world is a setting during its search.
 type world struct {
 	Setting
 	policy rotation.Policy
-	// pairs has what does not change of the pair of each token.
+	// pairs has the constant part of each token's pair.
 	pairs [maxTokens]renewal.Pair
-	// ages is how old a token, or a confirmation, is at most: what is older is alike.
+	// ages is the highest age of a token or a confirmation; higher ages are equivalent.
 	ages uint8
 }
 
@@ -123,7 +123,8 @@ func newWorld(set Setting) *world {
 	return w
 }
 
-// decide asks the real decision about a token, and breaks the setting's rule.
+// decide returns the real decision about a token, or that of a server without the
+// setting's broken rule.
 func (w *world) decide(s *state, r row, presented ref) rotation.Decision {
 	position := func(t ref) rotation.Position {
 		return rotation.Position{Generation: uint32(s.tokens[t].generation), Branch: uint64(t)}

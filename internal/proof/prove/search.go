@@ -7,34 +7,34 @@ import (
 	"sync"
 )
 
-// A Result is what a search has found.
+// A Result is the result of a search.
 type Result struct {
-	// States is how many states there are, and Depth how many steps the longest of
-	// the shortest ways to them has.
+	// States is the number of states; Depth is the number of steps to the state that is
+	// furthest from the start.
 	States, Depth int
-	// Breach is the promise that is broken, or empty; Trace then tells how, in the
-	// fewest steps.
+	// Breach is the broken promise, or empty; Trace then has a shortest sequence of steps
+	// that breaks it.
 	Breach string
 	Trace  []string
 }
 
-// A node is a state that was reached, in the way that it was reached first.
+// A node is a reached state, with the step by which the search first reached it.
 type node struct {
 	parent id
 	step   step
 }
 
-// An id names a node: the shard and the place in it.
+// An id names a node: its shard and its index there.
 type id struct {
 	shard uint16
 	place uint32
 }
 
-// A shard has its share of the states. One worker at a time adds to it.
+// A shard has a part of the states. Only one worker at a time adds to it.
 type shard struct {
 	seen  map[state]struct{}
 	nodes []node
-	fresh []reached // those that the latest round has added
+	fresh []reached // the nodes that the latest round added
 }
 
 type reached struct {
@@ -42,7 +42,7 @@ type reached struct {
 	id    id
 }
 
-// A find is a state that a worker came upon, and does not know whether it is new.
+// A find is a state that a worker has reached; it may be known already.
 type find struct {
 	state state
 	node  node
@@ -54,8 +54,8 @@ type breachAt struct {
 	step   step
 }
 
-// A search goes outwards from the start, one step in a round, so that the first
-// breach is one of the shortest.
+// A search proceeds from the start by one step in each round, so that it finds a shortest
+// breach first.
 type search struct {
 	world   *world
 	seed    maphash.Seed
@@ -70,8 +70,8 @@ type worker struct {
 	breached *breachAt
 }
 
-// Run searches until there is nothing left, a promise is broken or ctx ends, in
-// which case the error is the context's.
+// Run searches until no state is left, a promise is broken or ctx ends; in that last case
+// it returns the context's error.
 func (set Setting) Run(ctx context.Context) (Result, error) {
 	n := runtime.GOMAXPROCS(0)
 	s := &search{world: newWorld(set), seed: maphash.MakeSeed(), shards: make([]shard, n), workers: make([]worker, n)}
@@ -118,8 +118,8 @@ func (s *search) offer(w *worker, f find) {
 	w.finds[i] = append(w.finds[i], f)
 }
 
-// expand finds what may follow the states of the latest round; each worker has
-// the fresh ones of one shard.
+// expand finds the successors of the latest round's states. Each worker takes the fresh
+// states of one shard.
 func (s *search) expand() {
 	var all sync.WaitGroup
 	for i := range s.workers {
@@ -143,8 +143,8 @@ func (s *search) expand() {
 	all.Wait()
 }
 
-// gather adds what was found to the shards, each of which has a worker of its
-// own, and returns how many were new.
+// gather adds the finds to the shards, with one worker for each shard, and returns how
+// many states were new.
 func (s *search) gather() int {
 	var all sync.WaitGroup
 	for i := range s.shards {

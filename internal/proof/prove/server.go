@@ -5,8 +5,8 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// serverSteps answers a request of the network. It may stay there, to be
-// delivered again.
+// serverSteps lets the server answer a request of the network, which may deliver the
+// request again later.
 func (w *world) serverSteps(s *state, p, held uint8, presented ref, visit visitor) {
 	if w.Overlap && s.handler.presented == none {
 		next := *s
@@ -27,7 +27,7 @@ func (w *world) serverSteps(s *state, p, held uint8, presented ref, visit visito
 	}
 }
 
-// handlerSteps goes on with the request that the server has begun to work on.
+// handlerSteps continues the request that the server is working on.
 func (w *world) handlerSteps(s *state, visit visitor) {
 	if s.handler.presented == none {
 		return
@@ -48,15 +48,15 @@ type request struct {
 	by        party
 	from      uint8 // the process
 	held      uint8 // ticks that the network has held it back
-	arrives   bool  // whether the answer will
+	arrives   bool  // whether the answer reaches the process
 }
 
-// handle lets the server decide on a row that it has read, carry the decision
-// out and, if the answer arrives, answer.
+// handle lets the server decide on a row that it has read, execute the decision and, if
+// the answer arrives, answer.
 func (w *world) handle(s *state, read row, r request) (step, breach) {
 	d := w.decide(s, read, r.presented)
 	if d.Verdict == rotation.Confirm && read != s.row && w.Broken != CompareAndSet {
-		read = s.row // the compare-and-set was lost: the server reads the row again
+		read = s.row // the compare-and-set failed, so the server reads the row again
 		d = w.decide(s, read, r.presented)
 	}
 	st := step{process: r.from, held: r.held, token: r.presented, verdict: d.Verdict}
@@ -91,14 +91,15 @@ func (w *world) handle(s *state, read row, r request) (step, breach) {
 	return st, w.mustHaveEnded(s, read, r)
 }
 
-// finish ends a session. The first end stands.
+// finish ends a session. It keeps an earlier ending.
 func (r *row) finish(why ending) {
 	if r.end == lives {
 		r.end = why
 	}
 }
 
-// toldEnded says what it breaks to answer a request by that the session has ended.
+// toldEnded returns the promise that the server breaks when it answers that the session
+// has ended.
 func (w *world) toldEnded(s *state, read row, r request, verdict rotation.Verdict) breach {
 	switch {
 	case !s.theft && read.end == lives && (verdict == rotation.Reuse || w.inTime(s, read, r)):
@@ -125,14 +126,14 @@ func (w *world) inTime(s *state, read row, r request) bool {
 	return s.newer(r.presented, read.current) && young(s.tokens[r.presented].age)
 }
 
-// inUse reports whether the only process there is, which remembers all, has a newer
-// token that is good: then it is no policy that it has presented another.
+// inUse reports whether the only process, which does not crash, has a newer, valid token:
+// it should have presented that one, so policy must not end the session.
 func (w *world) inUse(s *state, read row, r request) bool {
 	live := s.processes[r.from].live
 	return w.Processes == 1 && !w.Crashes && s.newer(live, read.current) && s.tokens[live].age < w.Lifetime
 }
 
-// honour confirms a token or not, and gives a successor.
+// honour confirms the presented token if the verdict says so, and gives out a successor.
 func (w *world) honour(s *state, verdict rotation.Verdict, r request) breach {
 	if verdict == rotation.Confirm {
 		s.row.current, s.row.age = r.presented, 0
@@ -156,8 +157,8 @@ func (w *world) honour(s *state, verdict rotation.Verdict, r request) breach {
 	return b
 }
 
-// takeTurn notes who goes on with the session: whoever is honoured for a token
-// that it was itself given.
+// takeTurn records which party goes on with the session: the one that the server honours
+// for a token that the server gave to that same party.
 func (w *world) takeTurn(s *state, r request) breach {
 	if s.told && r.by == thief {
 		return unseenFork
@@ -175,8 +176,8 @@ func (w *world) takeTurn(s *state, r request) breach {
 	return ""
 }
 
-// mustHaveEnded says whether the refusal of a second party, when no delayed
-// duplicate can be at work, has left the session alone.
+// mustHaveEnded returns a breach if the server has refused a second party, with no delayed
+// duplicate in the network, and has not ended the session.
 func (w *world) mustHaveEnded(s *state, read row, r request) breach {
 	second := s.last != nobody && s.last != r.by && s.tokens[r.presented].owner&r.by != 0
 	if second && read.age >= w.Leeway && s.row.end == lives {

@@ -1,6 +1,6 @@
 package prove
 
-// Settings are the worlds that are searched on every change: seconds in all.
+// Settings are the worlds that every change is checked with. They take seconds in total.
 func Settings() []Setting {
 	return []Setting{
 		// The server's part.
@@ -35,7 +35,7 @@ func Settings() []Setting {
 	}
 }
 
-// DeepSettings are larger worlds: minutes.
+// DeepSettings are larger worlds, which take minutes.
 func DeepSettings() []Setting {
 	return []Setting{
 		{Name: "2 processes, 7 generations, failing saves, one fall-back", Processes: 2, Generations: 7, Crashes: true, StoreFaults: true, FallBack: true},

@@ -15,19 +15,19 @@ const (
 	learns                       // a process reads the store, and learns of the sign-out
 	givesUp                      // a process stops waiting
 	looks                        // a process reads the store again, after an answer without a pair
-	keeps                        // a process comes to keep what it was given
+	keeps                        // a process stores the pair that the server gave it
 	keepFails                    // the same, but the store does not keep it
-	keepUnsure                   // the same, and the store keeps it, and says that it has not
-	endFails                     // a process takes the session for ended, and the store fails to delete it
-	savesAgain                   // a process writes what the store had failed to keep
+	keepUnsure                   // the same, but the store keeps it and reports a failure
+	endFails                     // a process learns that the session has ended, and the store fails to delete the pair
+	savesAgain                   // a process stores the pair that the store failed to keep before
 	crashes                      // a process forgets everything
 	signsOut                     // a user signs out
-	signsOutUnheard              // the same, and the server doesn't hear of it
+	signsOutUnheard              // the same, but the server doesn't learn of it
 	revokes                      // a user revokes the session from elsewhere
 	signsIn                      // a user signs in, in place of the session
 	signsInElsewhere             // a user signs in at another server, in place of the session
-	copies                       // the client's store is copied
-	rollsBack                    // the client's store falls back to the copy
+	copies                       // somebody copies the client's store
+	rollsBack                    // the client's store rolls back to the copy
 	answered                     // the server answers a request, and the answer arrives
 	answeredLost                 // the server answers a request, and the answer is lost
 	begins                       // the server reads the row for a request
@@ -35,7 +35,7 @@ const (
 	commitsLost                  // the same, and the answer is lost
 	passes                       // a tick passes
 	backsUp                      // the server's store is backed up
-	fallsBack                    // the server's store falls back to the backup
+	fallsBack                    // the server's store rolls back to the backup
 	steals                       // the thief copies what the client's store has
 	stealsMemory                 // the thief copies what a process has in its memory
 	thiefAnswered
@@ -52,7 +52,7 @@ type step struct {
 	did     renewal.Step     // what the process decides
 }
 
-// A breach is a promise that was broken. It is empty for none.
+// A breach is a broken promise; empty if none is.
 type breach string
 
 const (
@@ -72,10 +72,10 @@ const (
 	foreignReplaced  breach = "the pair of another server is replaced"
 )
 
-// A visitor is told of a step, the state after it, and the promise that it breaks.
+// A visitor receives a step, the state after it, and the promise that the step breaks.
 type visitor = func(step, *state, breach)
 
-// successors calls visit with every state that may follow.
+// successors calls visit with every possible next state.
 func (w *world) successors(s *state, visit visitor) {
 	for p := range uint8(w.Processes) {
 		w.clientSteps(s, p, visit)
@@ -98,8 +98,8 @@ func (w *world) successors(s *state, visit visitor) {
 	}
 }
 
-// timeStep lets a tick pass. What the network has held back for as long as it may is
-// lost; the perfect network of a strict server is faster than that.
+// timeStep lets a tick pass. The network loses the requests that it has held back for the
+// longest permitted time. The perfect network of a strict server holds nothing back.
 func (w *world) timeStep(s *state, visit visitor) {
 	if w.Strict && s.flights() > 0 {
 		return
@@ -133,7 +133,7 @@ func (w *world) timeStep(s *state, visit visitor) {
 	}
 }
 
-// storeSteps lets the stores fall back to an earlier state.
+// storeSteps lets the stores roll back to an earlier state.
 func (w *world) storeSteps(s *state, visit visitor) {
 	if w.FallBack && !s.fellBack {
 		if s.backup.current == none {

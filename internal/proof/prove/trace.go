@@ -8,7 +8,7 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// trace tells the way to a breach in words.
+// trace describes in words the steps to a breach.
 func (s *search) trace(b *breachAt) []string {
 	steps := []step{b.step}
 	for at := b.parent; at != s.root; {
@@ -28,8 +28,7 @@ func (s *search) trace(b *breachAt) []string {
 	return append(t.lines, string(b.breach))
 }
 
-// A teller goes the steps again, and keeps a name for each token: its generation
-// and a letter.
+// A teller repeats the steps, and names each token by its generation and a letter.
 type teller struct {
 	world *world
 	at    state

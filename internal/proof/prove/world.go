@@ -5,16 +5,16 @@ import (
 	"github.com/tandem-auth/tandem/rotation"
 )
 
-// Bounds of a state's size. A state that needs more is a mistake in the bounds of
-// its setting, and panics.
+// Bounds of a state's size. A state that exceeds them panics: the bounds of its setting
+// are wrong.
 const (
 	maxTokens    = 24
 	maxProcesses = 2
 	maxHold      = 1
 )
 
-// A party holds the session. As the owner of a token, it is a set: whom the token
-// was given to after the theft.
+// A party holds the session. As the owner of a token, a party is a set: everyone to whom
+// the server gave the token after the theft.
 type party uint8
 
 const (
@@ -41,7 +41,7 @@ type token struct {
 	generation uint8
 	age        uint8 // ticks since it was given out
 	owner      party
-	// stolen says that the thief has it, who forgets none.
+	// stolen reports that the thief has the token; the thief forgets none.
 	stolen bool
 	// flying has, for each number of ticks that a request is under way, a bit for each
 	// process whose request with this token is in the network.
@@ -53,14 +53,14 @@ type phase uint8
 const (
 	idle    phase = iota
 	waiting       // for the answer to a request with presented
-	holding       // the answer got, not yet kept
-	looking       // at the store again, after an answer without a pair
+	holding       // has the answer, and has not stored it yet
+	looking       // about to read the store again, after an answer without a pair
 	ended         // was told that the session has ended
-	left          // has taken up another session
+	left          // has adopted another session
 )
 
-// A process is a client process. All share one store. Without a live pair it has
-// crashed, or has not begun yet.
+// A process is a client process. All processes share one store. A process without a live
+// pair has crashed, or has not started yet.
 type process struct {
 	phase          phase
 	live, base     ref
@@ -86,7 +86,7 @@ var reasons = [...]rotation.EndReason{
 	byReuse: rotation.ReuseDetected, byAge: rotation.Expired, bySignOut: rotation.SignedOut,
 }
 
-// A row is what the server's store has of the session.
+// A row is the session as the server's store has it.
 type row struct {
 	current ref
 	age     uint8 // ticks since the confirmation
@@ -110,21 +110,22 @@ type state struct {
 	count  uint8
 
 	row      row
-	backup   row // to which the store may fall back; none if no backup was made
+	backup   row // to which the store may roll back; none if there is no backup
 	fellBack bool
 
 	store     ref // the client's
-	copied    ref // to which the client's store may fall back
+	copied    ref // to which the client's store may roll back
 	rollbacks uint8
 	processes [maxProcesses]process
 	handler   handler
 
 	theft bool // has happened
-	// last is the party that was honoured last for a token of its own, and turns
-	// how often that changed.
+	// last is the party that the server last honoured for a token of that party's own;
+	// turns is how often last changed.
 	last  party
 	turns uint8
-	// told says that the client was told that the session has ended, which lives.
+	// told reports that the server told the client that the session has ended, though the
+	// session lives.
 	told bool
 }
 
@@ -145,8 +146,8 @@ func start() state {
 	return s
 }
 
-// successor gives out a successor of a token. Where branches are not fresh, those
-// of one generation are one token.
+// successor creates a successor of a token. If fresh is false, all successors of one
+// generation are the same token.
 func (s *state) successor(of ref, owner party, fresh bool) ref {
 	generation := s.tokens[of].generation + 1
 	for i := range s.count {
@@ -169,8 +170,8 @@ func (s *state) newer(r, q ref) bool {
 }
 
 // exposed reports whether a process has presented, or adopted, a later token than the
-// client's store has: the process is the only one that knows. Where no store falls back
-// and no token grows old, that does not happen.
+// stored one, so that only this process knows it. That does not happen unless stores roll
+// back or tokens expire.
 func (w *world) exposed(s *state, p uint8) bool {
 	known := s.processes[p].base
 	if w.Broken == StoredIsBase {

@@ -55,7 +55,7 @@ func newGenuine(folder string, onEvent func(server.Event)) (*genuine, error) {
 	}}, nil
 }
 
-// everybody is a directory of all who know their own name.
+// everybody is a directory that accepts every user whose password is the user name.
 type everybody struct{}
 
 func (everybody) Authenticate(_ context.Context, name, password string) (server.Identity, error) {

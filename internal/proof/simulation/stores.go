@@ -203,7 +203,7 @@ func (m *mood) swap(ctx context.Context, _, _ tandem.Pair, swap func() (bool, er
 	return swapped, err
 }
 
-// lock fails if the client can refresh without the lock.
+// lock may fail if the client can refresh without the lock.
 func (m *mood) lock(_ context.Context, lock func() (func(), error)) (func(), error) {
 	if m.fails(m.locks) && !m.user.world.config.Strict {
 		return nil, errStore

@@ -157,7 +157,7 @@ func (w *world) restart(chance *rand.Rand) {
 		w.must(w.backend.start(0))
 		w.sleep(around(chance, 20*time.Second))
 		w.must(w.backend.stop())
-		// If the store loses a sign-in, the user has to sign in again under any protocol.
+		// The store must not lose a sign-in: no protocol can recover a lost one.
 		if w.signInCount() == before {
 			w.must(w.backend.fallBack())
 			w.count(func(r *Report) { r.FallBacks++ })
