@@ -15,6 +15,9 @@ import (
 // What is sent and what is answered streams, however long it is: the command stays
 // small, and what arrives is whole.
 func TestFetchStreams(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const size, most = 512 << 20, 96 << 20
 	p := newProgram(t)
 	p.start(t)

@@ -183,6 +183,9 @@ func (s *site) post(path, body string) *http.Response {
 // After a store has gone back to an earlier state, every session goes on, except those
 // that had ended before the copy was made. The daemon tells the operator.
 func TestAStoreThatGoesBack(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	sites(t, func(s *site) {
 		ann, _ := s.signIn()
 		out, outStore := s.signIn()
@@ -223,6 +226,9 @@ func TestAStoreThatGoesBack(t *testing.T) {
 // While the store is down, the server answers 503 with Retry-After. When the store is
 // back, the client's session goes on without a restart and without a sign-in.
 func TestAStoreThatIsAwayForAWhile(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	sites(t, func(s *site) {
 		if s.takeAway == nil {
 			return // the daemon always reaches a file

@@ -118,6 +118,9 @@ func awaitEnds(t *testing.T, e *engines.Postgres, database string) {
 // Callers do not notice that connections break, even if PostgreSQL executed the
 // statement and only its answer was lost.
 func TestConnectionsThatBreak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	e := enginetest.Postgres(t)
 	s := open(t, enginetest.Database(t, e))
 	progress := make(chan struct{}, 1)
@@ -159,6 +162,9 @@ func TestConnectionsThatBreak(t *testing.T) {
 // While the database is down, calls soon return an error that names it; once it is
 // back, the store works again.
 func TestADatabaseThatIsAway(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	e := enginetest.Postgres(t)
 	s := open(t, enginetest.Database(t, e))
 	session := someSession()

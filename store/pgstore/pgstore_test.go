@@ -50,6 +50,9 @@ func TestStore(t *testing.T) {
 // In transaction mode, PgBouncer may send two statements of one connection to two
 // server connections.
 func TestStoreBehindPgBouncer(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs on PostgreSQL itself")
+	}
 	e := enginetest.Postgres(t, noFsync)
 	b := enginetest.Bouncer(t, e)
 	suites(t, func(t testing.TB) string {
@@ -64,6 +67,9 @@ func TestStoreBehindPgBouncer(t *testing.T) {
 // SERIALIZABLE is the default of distributed databases: if two transactions conflict,
 // the database refuses one with 40001, and the store must try again.
 func TestStoreWithSerializableTransactions(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs with the default isolation")
+	}
 	e := enginetest.Postgres(t, noFsync, "default_transaction_isolation=serializable")
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
 }

@@ -30,10 +30,13 @@ type Tab struct {
 }
 
 // Open starts a browser with a profile of its own and returns its first tab. The
-// browser ends with the test. If the machine has no Chromium, Open skips the test; in
+// browser ends with the test. If the machine has no Chromium, or with -short, Open skips the test; in
 // CI it fails the test.
 func Open(t testing.TB) *Tab {
 	t.Helper()
+	if testing.Short() {
+		t.Skip("a browser takes seconds")
+	}
 	path := need.Program(t, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell")
 	profile, err := os.MkdirTemp("", "tandem-chrome-") //nolint:usetesting // files that the browser writes while it ends must not fail the test
 	if err != nil {
