@@ -217,6 +217,9 @@ func TestADatabaseThatHangs(t *testing.T) {
 }
 
 func TestOpenNamesWhatIsInTheWay(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	e := enginetest.Postgres(t)
 	exec := func(database, statement string) {
 		t.Helper()

@@ -129,6 +129,9 @@ func TestConnectionsThatBreak(t *testing.T) {
 
 // If the server hangs, a call returns when its context ends.
 func TestAServerThatHangs(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	e := durable(t)
 	s := open(t, e.URL())
 	session := someSession()

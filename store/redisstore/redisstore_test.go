@@ -52,6 +52,9 @@ func TestStore(t *testing.T) { suites(t, durable(t).URL()) }
 // A Cluster of one node also refuses a command on keys of several slots, which larger
 // Clusters refuse.
 func TestStoreOnACluster(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the suite runs on a single server")
+	}
 	bus, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

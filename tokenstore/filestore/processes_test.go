@@ -127,7 +127,11 @@ func start(t *testing.T, cmd *exec.Cmd, env ...string) process {
 // calls succeed, in a hundred of a hundred runs. That also holds for a server with
 // one-use refresh tokens, and for Tandem's server without the lock.
 func TestTenProcessesOneFile(t *testing.T) {
-	const processes, runs = 10, 100
+	const processes = 10
+	runs := 100
+	if testing.Short() {
+		runs = 10
+	}
 	textbook := func(c *server.Config) { c.RetryWindow, c.Leeway = -1, -1 }
 	for name, c := range map[string]struct {
 		server   func(*server.Config)
