@@ -346,7 +346,9 @@ func TestCloseWhileOnEndBlocks(t *testing.T) {
 		s.Close()
 		select {
 		case err := <-done:
-			t.Log(err)
+			if !errors.Is(err, tandem.ErrClosed) {
+				t.Errorf("got %v, want %v", err, tandem.ErrClosed)
+			}
 		case <-time.After(time.Hour):
 			t.Error("a call waits on, an hour after Close")
 		}

@@ -157,7 +157,9 @@ func (s *Session) Reload(ctx context.Context) error {
 	if c == nil {
 		return s.adopt(ctx)
 	}
-	adopted, gone, err := s.keeper.reload(ctx, c)
+	bounded, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
+	defer cancel()
+	adopted, gone, err := s.keeper.reload(bounded, c)
 	switch {
 	case gone: // the next call that needs a token reports the end
 		c.invalid.Store(true)

@@ -61,7 +61,9 @@ func (s *Session) SignInWith(ctx context.Context, username string, grant Grant) 
 // begin stores pair, then makes it the session in place of any other.
 func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 	pair.Issuer, pair.Revision = s.config.Issuer, 1
-	replaced, err := s.keeper.swapStored(ctx, pair)
+	bounded, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
+	defer cancel()
+	replaced, err := s.keeper.swapStored(bounded, pair)
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
@@ -72,7 +74,7 @@ func (s *Session) begin(ctx context.Context, pair Pair, begun time.Time) error {
 	s.mu.Lock()
 	s.failure = failure{}
 	s.mu.Unlock()
-	s.keeper.yieldToStore(ctx, c)
+	s.keeper.yieldToStore(bounded, c)
 	s.tell(ctx, s.took(EventSignIn, pair.SessionID, begun, nil))
 	return nil
 }

@@ -296,6 +296,15 @@ func TestAStoreThatHangsHoldsNobodyForEver(t *testing.T) {
 			settles(w, "Token", func(ctx context.Context) error { _, err := s.Token(ctx); return err })
 		})
 	})
+	t.Run("SignIn and Reload", func(t *testing.T) {
+		inWorld(t, func(w *world) {
+			store := faultystore.New(w.store)
+			s := w.open(store)
+			store.Hook(hang)
+			settles(w, "SignIn", func(ctx context.Context) error { return s.SignIn(ctx, "ann", "nna") })
+			settles(w, "Reload", func(ctx context.Context) error { return s.Reload(ctx) })
+		})
+	})
 	t.Run("SignOut", func(t *testing.T) {
 		inWorld(t, func(w *world) {
 			store := faultystore.New(w.store)

@@ -412,8 +412,9 @@ func TestARefusalWithoutABody(t *testing.T) {
 		client := &http.Client{Transport: s.Transport(roundTrip(func(req *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: http.StatusUnauthorized, Header: http.Header{}, Request: req}, nil
 		}))}
-		_, err := get(client, testserver.URL+testserver.Hello)
-		t.Log(err)
+		if status, err := get(client, testserver.URL+testserver.Hello); status != http.StatusUnauthorized || err != nil {
+			t.Errorf("%d, %v; want the refusal", status, err)
+		}
 	})
 }
 
