@@ -1,0 +1,22 @@
+// The lock of all tabs around a refresh.
+
+import { within } from "./clock.js";
+
+// locked runs work while no other tab does, and returns what it returns. A tab that
+// has held the lock for longer than patience (ms) may be frozen, and would hold it until
+// it is thawed: the lock is taken from it, so that one of the waiting tabs works at a
+// time, and the next refresh waits for nobody. If the other tab was only slow, two
+// refresh at once. Tandem's server copes with that, and with tabs that have no locks at
+// all, as on a plain-http host.
+export async function locked(name: string, patience: number, work: () => Promise<void>): Promise<void> {
+  let working: Promise<void> | undefined;
+  const begin = () => (working = working || work());
+  try {
+    const { locks } = navigator;
+    await within(patience * (1 + Math.random() / 3), (signal) => locks.request(name, { signal }, begin))
+      .catch(() => working || locks.request(name, { steal: true }, begin));
+  } catch {
+    // There are no locks, work failed, or another tab has taken the lock.
+  }
+  return working || begin();
+}
