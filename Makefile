@@ -48,7 +48,7 @@ lint: go ## Find mistakes (go vet, staticcheck and others), and check the format
 	@mkdir -p bin
 	@cd tools && go build -o ../bin/lint ./lint
 	@go vet -vettool="$(CURDIR)/bin/lint" $(PKGS)
-	@cd bench && go vet ./...
+	@cd bench && go vet -vettool="$(CURDIR)/bin/lint" ./...
 	@unformatted=$$($(GOFUMPT) -l .); if [ -n "$$unformatted" ]; then echo "run make fmt: $$unformatted"; exit 1; fi
 
 lint-all: go ## The same and matters of style (golangci-lint; builds for minutes the first time)
@@ -62,10 +62,10 @@ vet: go ## Run go vet
 	@cd bench && go vet ./...
 
 unit: go ## Run the tests alone, with the race detector
-	@go test -race -timeout $(TEST_TIMEOUT) $(PKGS)
+	@go test -race -vet=off -timeout $(TEST_TIMEOUT) $(PKGS)
 
 short: go ## Run the tests that take no time, without the race detector
-	@go test -short -timeout $(TEST_TIMEOUT) $(PKGS)
+	@go test -short -vet=off -timeout $(TEST_TIMEOUT) $(PKGS)
 
 browser: go ## Run the tests that drive a browser
 	@scripts/install-test-parts
@@ -88,14 +88,14 @@ fuzz: go ## Run each fuzz test for a while (FUZZTIME=5m)
 
 simulate: go ## Simulate weeks on a bad network, and stores that fail (REFRESHES=1000000 SEED=7)
 	@mkdir -p bin
-	@go test ./internal/proof/simulation -count=1 -v -timeout 60m -run 'Promises|Stores' -refreshes $(REFRESHES) -histories $(HISTORIES) -seed $(SEED) >bin/simulate.log 2>&1; \
+	@go test ./internal/proof/simulation -vet=off -count=1 -v -timeout 60m -run 'Promises|Stores' -refreshes $(REFRESHES) -histories $(HISTORIES) -seed $(SEED) >bin/simulate.log 2>&1; \
 		status=$$?; grep -vE '^ *(=== |--- PASS)' bin/simulate.log; exit $$status
 
 chaos: simulate ## The same, then kill the real server again and again (KILLS=500)
 	@go run ./internal/proof/cmd/chaos -kills $(KILLS)
 
 gauntlet: go ## Put all schemes through it, and write the table in docs/protocol.md
-	@go test ./internal/proof/simulation -count=1 -timeout 60m -run Other -refreshes 200000 -update
+	@go test ./internal/proof/simulation -vet=off -count=1 -timeout 60m -run Other -refreshes 200000 -update
 
 prove: go ## Search every history of a session for one that breaks a promise
 	@go run ./internal/proof/cmd/prove -deep
