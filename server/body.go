@@ -10,6 +10,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 const (
@@ -89,11 +91,7 @@ func parseBody(r *http.Request, data []byte) (fields, error) {
 
 func parseFields(contentType string, data []byte) (fields, error) {
 	if !isJSON(contentType) {
-		return nil, &problem{
-			status:      http.StatusUnsupportedMediaType,
-			Code:        codeMediaType,
-			Description: "the Content-Type must be application/json",
-		}
+		return nil, notJSON()
 	}
 	if !utf8.Valid(data) {
 		return nil, invalidRequest("the body must be UTF-8")
@@ -107,6 +105,14 @@ func parseFields(contentType string, data []byte) (fields, error) {
 		return nil, invalidRequest("the body must be a JSON object")
 	}
 	return f, nil
+}
+
+func notJSON() *problem {
+	return &problem{
+		status:      http.StatusUnsupportedMediaType,
+		Code:        codeMediaType,
+		Description: "the Content-Type must be application/json",
+	}
 }
 
 func isJSON(contentType string) bool {
@@ -159,4 +165,36 @@ func (f fields) optionalText(name string) (string, error) {
 		return "", invalidRequest("%s must be a string", name)
 	}
 	return value, nil
+}
+
+// A cookieBody is the body of a refresh or a sign-out in cookie mode.
+type cookieBody struct {
+	// session is the session that the client knows, or zero.
+	session      rotation.SessionID
+	refreshToken string
+}
+
+// readCookieBody reads a body in cookie mode, which may be empty.
+func readCookieBody(w http.ResponseWriter, r *http.Request) (cookieBody, error) {
+	data, err := readBody(w, r)
+	if err != nil || len(data) == 0 {
+		return cookieBody{}, err
+	}
+	body, err := parseBody(r, data)
+	if err != nil {
+		return cookieBody{}, err
+	}
+	id, err := body.optionalText("sessionId")
+	if err != nil {
+		return cookieBody{}, err
+	}
+	token, err := body.optionalText("refreshToken")
+	if err != nil || id == "" {
+		return cookieBody{refreshToken: token}, err
+	}
+	session, err := rotation.ParseSessionID(id)
+	if err != nil {
+		return cookieBody{}, invalidRequest("sessionId is not the ID of a session")
+	}
+	return cookieBody{session: session, refreshToken: token}, nil
 }

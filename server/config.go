@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -104,15 +105,24 @@ type Config struct {
 	// "https://xn--bcher-kva.example". None by default.
 	AllowedOrigins []string
 
-	// AllowedHeaders are the request headers that pages of AllowedOrigins may set.
-	// Defaults to all headers, because libraries for tracing and for tenants add
-	// some of their own.
+	// AllowedHeaders are the request headers that pages of AllowedOrigins may set, in
+	// addition to Tandem-Cookie. Defaults to all headers, because libraries for tracing
+	// and for tenants add some of their own.
 	AllowedHeaders []string
 
 	// AllowCredentials lets pages of AllowedOrigins send cookies and client
-	// certificates. Set it if a proxy in front of the server needs them: a page that
-	// sends them cannot read the answer otherwise. The server itself ignores them.
+	// certificates with every request. Set it if a proxy in front of the server needs
+	// them: a page that sends them cannot read the answer otherwise. Requests in cookie
+	// mode may always have cookies.
 	AllowCredentials bool
+
+	// CookieSameSite is the SameSite attribute of the cookies of cookie mode: which
+	// pages the browser sends them from. Defaults to [http.SameSiteStrictMode]: pages
+	// of the server's own site. With [http.SameSiteNoneMode], pages of AllowedOrigins on
+	// other sites can use cookie mode too; the cookies are then Secure and Partitioned
+	// (one for each site that the page is shown on), and Issuer must be https or
+	// localhost.
+	CookieSameSite http.SameSite
 
 	// TrustedProxies are the networks of proxies whose X-Forwarded-For header the
 	// server believes. None by default; then a client's address is that of its
@@ -198,6 +208,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SessionTTL, DefaultSessionTTL)
 	setDefault(&c.MaxSessions, DefaultMaxSessions)
 	setDefault(&c.Leeway, DefaultLeeway)
+	setDefault(&c.CookieSameSite, http.SameSiteStrictMode)
 	setDefault(&c.Logger, slog.New(slog.DiscardHandler))
 	setDefault(&c.SignIn.PerAddress, Limit{Burst: 100, Every: time.Second})
 	setDefault(&c.SignIn.PerUserAndAddress, Limit{Burst: 10, Every: 10 * time.Second})
@@ -234,6 +245,7 @@ func (c Config) validate() error {
 		{"SessionTTL", checkTTL(c.SessionTTL)},
 		{"AllowedOrigins", checkOrigins(c.AllowedOrigins)},
 		{"AllowedHeaders", checkHeaders(c.AllowedHeaders)},
+		{"CookieSameSite", checkCookieSameSite(c.CookieSameSite, c.Issuer)},
 		{"TrustedProxies", checkProxies(c.TrustedProxies)},
 		{"SignIn.PerAddress", c.SignIn.PerAddress.check()},
 		{"SignIn.PerUserAndAddress", c.SignIn.PerUserAndAddress.check()},

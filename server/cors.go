@@ -26,14 +26,33 @@ func (s *Server) withCORS(next http.Handler) http.Handler {
 	if len(headers) == 0 {
 		headers = []string{"*"}
 	}
-	return cors.New(cors.Options{
+	options := cors.Options{
 		AllowedOrigins:   canonicalOrigins(s.cfg.AllowedOrigins),
 		AllowedMethods:   []string{http.MethodGet, http.MethodPost, http.MethodDelete},
-		AllowedHeaders:   headers,
+		AllowedHeaders:   append(slices.Clone(headers), cookieHeader),
 		AllowCredentials: s.cfg.AllowCredentials,
 		ExposedHeaders:   []string{"WWW-Authenticate", "Retry-After"},
 		MaxAge:           int(time.Hour / time.Second),
-	}).Handler(next)
+	}
+	usual := cors.New(options).Handler(next)
+	options.AllowCredentials = true
+	withCookies := cors.New(options).Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isCookieMode(r) {
+			withCookies.ServeHTTP(w, r)
+			return
+		}
+		usual.ServeHTTP(w, r)
+	})
+}
+
+// isCookieMode reports whether a request is in cookie mode, or is the preflight of one.
+func isCookieMode(r *http.Request) bool {
+	if r.Header.Get(cookieHeader) != "" {
+		return true
+	}
+	asked := strings.Split(r.Header.Get("Access-Control-Request-Headers"), ",")
+	return slices.ContainsFunc(asked, func(name string) bool { return strings.EqualFold(strings.TrimSpace(name), cookieHeader) })
 }
 
 func checkOrigins(origins []string) error {

@@ -19,6 +19,9 @@
 //	GET    /healthz                200 while the process runs
 //	GET    /readyz                 200 while the server can handle requests
 //
+// With the request header Tandem-Cookie, the first three are in cookie mode: the refresh
+// token is in an HttpOnly cookie and not in the bodies, and a body may have a sessionId.
+//
 // Request and response bodies are JSON objects. Errors have the members error,
 // error_description and sometimes reason, as in RFC 6749 section 5.2.
 //
@@ -44,7 +47,11 @@
 // session; then the sign-ins of others do not limit it. Sending the token does not
 // use it up, and the server ignores a token that is not valid.
 //
-// Serve it over TLS. The server sets no cookies, so cross-site request forgery
-// does not apply. A browser lets pages of other origins call the server only if
+// Serve it over TLS. A browser lets pages of other origins call the server only if
 // AllowedOrigins contains them.
+//
+// Cross-site request forgery: the server looks at cookies only if the request has the
+// header Tandem-Cookie, which a page of another origin cannot send without a preflight,
+// is JSON, and is not from a page of another origin that is not allowed (Sec-Fetch-Site,
+// Origin). The server's other endpoints and RequireSession never look at cookies.
 package server

@@ -11,20 +11,21 @@ import (
 )
 
 // The server tries leftovers again after leftoverPause, for at most leftoverTime. If
-// leftoverUsers are already waiting, it does not try again; the caller has received an
+// maxLeftovers are already waiting, it does not try again; the caller has received an
 // error in any case.
 const (
 	leftoverPause = time.Second
 	leftoverTime  = 10 * time.Minute
-	leftoverUsers = 1000
+	maxLeftovers  = 1000
 	// leftoversAtOnce is how many sessions the server ends concurrently. A store may
 	// take up to a second to make each end durable.
 	leftoversAtOnce = 256
 )
 
-// A leftover stands for the sessions of a user that the server failed to end: all that
-// began no later than at.
+// A leftover stands for sessions that the server failed to end: one session, or all
+// sessions of a user that began no later than at.
 type leftover struct {
+	session rotation.SessionID // zero for all sessions of the subject
 	subject string
 	reason  rotation.EndReason
 	at      time.Time
@@ -34,7 +35,7 @@ type leftover struct {
 // leftovers wait for the goroutine that runs endLeftovers.
 type leftovers struct{ queue chan leftover }
 
-func newLeftovers() leftovers { return leftovers{queue: make(chan leftover, leftoverUsers)} }
+func newLeftovers() leftovers { return leftovers{queue: make(chan leftover, maxLeftovers)} }
 
 func (l leftovers) add(one leftover) {
 	one.until = time.Now().Add(leftoverTime)
@@ -44,7 +45,8 @@ func (l leftovers) add(one leftover) {
 	}
 }
 
-// endLeftovers ends the sessions of leftovers, one user after the other, until ctx ends.
+// endLeftovers ends the sessions of leftovers, one leftover after the other, until ctx
+// ends.
 func (s *Server) endLeftovers(ctx context.Context) {
 	for {
 		select {
@@ -61,16 +63,16 @@ func (s *Server) endLeftovers(ctx context.Context) {
 func (s *Server) endLeftover(ctx context.Context, one leftover) {
 	n, err := s.endBegunBy(ctx, one)
 	log := func(level slog.Level, text string) {
-		s.cfg.Logger.LogAttrs(ctx, level, text, slog.String("subject", one.subject), slog.Int("sessions", n), slog.Any("error", err))
+		s.cfg.Logger.LogAttrs(ctx, level, text, one.attr(), slog.Int("sessions", n), slog.Any("error", err))
 	}
 	switch {
 	case err == nil:
-		log(slog.LevelInfo, "ended the sessions of a user that an earlier attempt had failed to end")
+		log(slog.LevelInfo, "ended sessions that an earlier attempt had failed to end")
 		return
 	case ctx.Err() != nil:
 		return
 	case time.Now().After(one.until):
-		log(slog.LevelError, "cannot end the sessions of a user; giving up: they go on")
+		log(slog.LevelError, "cannot end sessions; giving up: they go on")
 		return
 	}
 	select {
@@ -79,14 +81,26 @@ func (s *Server) endLeftover(ctx context.Context, one leftover) {
 		select {
 		case s.leftovers.queue <- one:
 		default:
-			log(slog.LevelError, "cannot end the sessions of a user; giving up: they go on")
+			log(slog.LevelError, "cannot end sessions; giving up: they go on")
 		}
 	}
 }
 
-// endBegunBy ends the sessions of a user that began no later than one.at, each with a
-// call of its own.
+// attr names the leftover in the log.
+func (l leftover) attr() slog.Attr {
+	if l.session != (rotation.SessionID{}) {
+		return slog.String("session", l.session.String())
+	}
+	return slog.String("subject", l.subject)
+}
+
+// endBegunBy ends the session of a leftover, or the sessions of a user that began no later
+// than one.at, each with a call of its own.
 func (s *Server) endBegunBy(ctx context.Context, one leftover) (n int, _ error) {
+	if one.session != (rotation.SessionID{}) {
+		err := s.cfg.Store.End(ctx, one.session, one.reason, one.at)
+		return 1, err
+	}
 	page := store.Page{Limit: pageOfSessions}
 	for {
 		sessions, err := s.cfg.Store.List(ctx, one.subject, page)

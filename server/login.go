@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -32,15 +33,20 @@ const (
 
 type credentials struct {
 	username, password, device string
-	// before is a refresh token of an earlier sign-in on the device, or "".
-	before string
+	// before are refresh tokens of earlier sign-ins on the device.
+	before []string
 }
 
 func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
+	jar, err := s.openJar(r)
+	if err != nil {
+		return err
+	}
 	given, err := readCredentials(w, r)
 	if err != nil {
 		return err
 	}
+	given.before = append(given.before, s.earlierTokens(r, jar)...)
 	identity, err := s.authenticate(r, given)
 	if err != nil {
 		return err
@@ -59,8 +65,14 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := s.replaceEarlier(w, r, jar); err != nil {
+		return err
+	}
 	s.emit(r, Event{Kind: EventSignedIn, Session: session.ID, Subject: session.Subject})
 	s.thinOut(r, session)
+	if jar != nil {
+		jar.put(w, &tokens)
+	}
 	s.respond(w, r, http.StatusOK, tokens)
 	return nil
 }
@@ -96,7 +108,11 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 	if err != nil {
 		return credentials{}, err
 	}
-	return credentials{username: username, password: password, device: device, before: before}, nil
+	given := credentials{username: username, password: password, device: device}
+	if before != "" {
+		given.before = []string{before}
+	}
+	return given, nil
 }
 
 // authenticate waits for the sign-in's turn and asks the directory, unless a limit
@@ -152,23 +168,52 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	return identity, nil
 }
 
-// knownDevice returns the session of the refresh token that the client has sent with its
+// knownDevice returns the session of a refresh token that the client has sent with its
 // sign-in, if the session is the user's. The token proves that the user has signed in on
 // the device before. The session may have ended, and the token is not used up. If there is
-// no token, or anything is wrong with it, knownDevice returns zero.
+// no such token, knownDevice returns zero.
 func (s *Server) knownDevice(ctx context.Context, given credentials) rotation.SessionID {
-	if given.before == "" {
-		return rotation.SessionID{}
+	for _, text := range given.before {
+		token, _, err := s.decode(ctx, text)
+		if err != nil {
+			continue
+		}
+		session, found, err := s.lookUp(ctx, token.Session)
+		if err == nil && found && s.isUser(ctx, given.username, session) {
+			return session.ID
+		}
 	}
-	token, _, err := s.decode(ctx, given.before)
-	if err != nil {
-		return rotation.SessionID{}
+	return rotation.SessionID{}
+}
+
+// earlierTokens returns a refresh token of each session in the jar of a sign-in. Errors of
+// the keys do not matter: the sign-in does without the tokens that it cannot decode.
+func (s *Server) earlierTokens(r *http.Request, jar *jar) []string {
+	if jar == nil {
+		return nil
 	}
-	session, found, err := s.lookUp(ctx, token.Session)
-	if err != nil || !found || !s.isUser(ctx, given.username, session) {
-		return rotation.SessionID{}
+	_, _ = s.decodeHeld(r.Context(), jar.held)
+	var texts []string
+	for _, id := range jar.sessions() {
+		i := slices.IndexFunc(jar.held, func(held heldToken) bool { return held.err == nil && held.token.Session == id })
+		texts = append(texts, jar.held[i].text)
 	}
-	return session.ID
+	return texts[:min(len(texts), maxJarSessions)]
+}
+
+// replaceEarlier ends the sessions of a jar that a new sign-in replaces, and deletes their
+// cookies: one jar cannot tell one user's session from another's. If it fails, the client
+// has no new session and keeps the earlier ones.
+func (s *Server) replaceEarlier(w http.ResponseWriter, r *http.Request, jar *jar) error {
+	if jar == nil {
+		return nil
+	}
+	ids := jar.sessions()
+	if err := s.signOutAll(r, ids[:min(len(ids), maxJarSessions)]); err != nil {
+		return err
+	}
+	jar.deleteIf(w, func(held heldToken) bool { return held.err == nil })
+	return nil
 }
 
 // isUser reports whether username names the user of the session.

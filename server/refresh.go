@@ -17,41 +17,84 @@ import (
 const maxToken = maxBody
 
 func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
-	text, err := readRefreshToken(w, r)
+	jar, err := s.openJar(r)
 	if err != nil {
 		return err
 	}
+	token, keys, err := s.presented(w, r, jar)
+	if err != nil {
+		return err
+	}
+	tokens, err := s.exchange(r, token, keys)
+	if jar != nil {
+		switch {
+		case err == nil:
+			jar.deleteVoid(w, token)
+			jar.put(w, &tokens)
+		case isRefusal(err):
+			jar.deleteAll(w, token.Session)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	s.respond(w, r, http.StatusOK, tokens)
+	return nil
+}
+
+// presented returns the refresh token that a client presents in the body or, in cookie
+// mode, as a cookie, and the keys that it was decoded with. In cookie mode a token in the
+// body is that of a client which moves from bearer mode to cookies.
+func (s *Server) presented(w http.ResponseWriter, r *http.Request, jar *jar) (rotation.Token, *KeySet, error) {
+	if jar == nil {
+		text, err := readRefreshToken(w, r)
+		if err != nil {
+			return rotation.Token{}, nil, err
+		}
+		return s.decodePresented(r, text)
+	}
+	body, err := readCookieBody(w, r)
+	switch {
+	case err != nil:
+		return rotation.Token{}, nil, err
+	case body.refreshToken != "":
+		return s.decodePresented(r, body.refreshToken)
+	}
+	return s.present(w, r, jar, body.session)
+}
+
+func (s *Server) decodePresented(r *http.Request, text string) (rotation.Token, *KeySet, error) {
 	token, keys, err := s.decode(r.Context(), text)
 	if p, ok := errors.AsType[*problem](err); ok {
-		return p
+		return rotation.Token{}, nil, p
 	}
 	if err != nil {
-		return refused(decodeReason(err))
+		return rotation.Token{}, nil, refused(decodeReason(err))
 	}
+	return token, keys, nil
+}
+
+// exchange returns the next pair for a refresh token.
+func (s *Server) exchange(r *http.Request, token rotation.Token, keys *KeySet) (pair, error) {
 	session, decision, err := s.rotate(r.Context(), token)
 	if err != nil {
-		return err
+		return pair{}, err
 	}
 	s.report(r, session, token, decision)
 	switch decision.Verdict {
 	case rotation.Confirm, rotation.Retry:
 		if session, err = s.asOfNow(r, session); err != nil {
-			return err
+			return pair{}, err
 		}
-		tokens, err := s.newPair(keys, session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
-		if err != nil {
-			return err
-		}
-		s.respond(w, r, http.StatusOK, tokens)
-		return nil
+		return s.newPair(keys, session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
 	case rotation.Stale:
-		return &problem{
+		return pair{}, &problem{
 			status:      http.StatusConflict,
 			Code:        codeStale,
 			Description: "a newer refresh token was used a moment ago; the session goes on with that one",
 		}
 	default:
-		return refused(string(decision.Reason))
+		return pair{}, refused(string(decision.Reason))
 	}
 }
 

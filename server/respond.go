@@ -28,6 +28,9 @@ const (
 	codeTooLarge       = "request_too_large"
 	codeMediaType      = "unsupported_media_type"
 	codeTimeout        = "request_timeout"
+
+	codeCookieMissing   = "cookie_missing"
+	codeForbiddenOrigin = "forbidden_origin"
 )
 
 // The reasons on the wire that are not a [rotation.EndReason].
@@ -90,6 +93,12 @@ func refused(reason string) *problem {
 		Description: explain(reason),
 		Reason:      reason,
 	}
+}
+
+// isRefusal reports whether an error says that a session has ended or is unknown.
+func isRefusal(err error) bool {
+	p, ok := errors.AsType[*problem](err)
+	return ok && p.Code == codeInvalidGrant
 }
 
 func explain(reason string) string {

@@ -26,6 +26,9 @@ type Server struct {
 	gate     *signInGate
 	handler  http.Handler
 
+	cookies     cookieRules
+	crossOrigin *http.CrossOriginProtection
+
 	// warnedOfProxy is when the server last warned of a proxy that is not trusted, in
 	// nanoseconds since 1970.
 	warnedOfProxy atomic.Int64
@@ -58,6 +61,10 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	crossOrigin, err := newCrossOrigin(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("server: Config.AllowedOrigins: %w", err)
+	}
 	s := &Server{
 		cfg:      cfg,
 		policy:   cfg.policy(),
@@ -65,9 +72,13 @@ func New(cfg Config) (*Server, error) {
 		verifier: verifier,
 		gate:     newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
 
+		cookies:     newCookieRules(cfg),
+		crossOrigin: crossOrigin,
+
 		readiness: newReadiness(cfg.Store.Ping),
 	}
 	s.started, s.leftovers = time.Now(), newLeftovers()
+	s.warnOfPlainCookies()
 	s.handler = s.withCORS(s.routes())
 
 	ctx, stop := context.WithCancel(context.Background())

@@ -11,11 +11,16 @@ import (
 // A pair is the body of the answer to a sign-in or a refresh.
 type pair struct {
 	AccessToken      string `json:"accessToken"`
-	RefreshToken     string `json:"refreshToken"`
+	RefreshToken     string `json:"refreshToken,omitempty"` // empty in cookie mode
 	TokenType        string `json:"tokenType"`
 	ExpiresIn        int64  `json:"expiresIn"`
 	RefreshExpiresIn int64  `json:"refreshExpiresIn"`
 	SessionID        string `json:"sessionId"`
+
+	// successor is the content of the refresh token, and cookieLife how long a browser
+	// keeps it as a cookie.
+	successor  rotation.Token
+	cookieLife time.Duration
 }
 
 // newPair returns a successor of the session's current refresh token, with an access
@@ -41,17 +46,22 @@ func (s *Server) newPair(keys *KeySet, session store.Session, now, notBefore tim
 	if err != nil {
 		return pair{}, err
 	}
+	successor := rotation.Token{
+		Session:  session.ID,
+		Position: session.Successor(branch),
+		IssuedAt: later(now, notBefore),
+	}
 	return pair{
-		AccessToken: access,
-		RefreshToken: keys.codec.Encode(rotation.Token{
-			Session:  session.ID,
-			Position: session.Successor(branch),
-			IssuedAt: later(now, notBefore),
-		}),
+		AccessToken:      access,
+		RefreshToken:     keys.codec.Encode(successor),
 		TokenType:        "Bearer",
 		ExpiresIn:        int64(accessTTL / time.Second),
 		RefreshExpiresIn: int64(min(s.cfg.RefreshTTL, left) / time.Second),
 		SessionID:        session.ID.String(),
+		successor:        successor,
+		// A token that is presented at the end of its lifetime may be presented again
+		// for a further one.
+		cookieLife: min(2*s.reach(), left),
 	}, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"regexp"
 	"time"
@@ -39,9 +40,11 @@ type serveCommand struct {
 	ClientID    string        `name:"client-id" help:"The client_id claim of access tokens (default tandem)."`
 	Origins     []string      `name:"allow-origin" placeholder:"ORIGIN" help:"Origin whose pages may call the server (CORS), such as https://app.example.com; repeatable."`
 
-	Headers     []string `name:"allow-header" placeholder:"NAME" help:"Request header that pages of --allow-origin may set; repeatable. Defaults to all."`
-	Credentials bool     `name:"allow-credentials" help:"Let pages of --allow-origin send cookies, for a proxy before the server that needs them (withCredentials)."`
-	PathPrefix  string   `placeholder:"PATH" help:"What the paths of the endpoints begin with, such as /api for /api/auth/login; clients have it in their URL."`
+	Headers        []string `name:"allow-header" placeholder:"NAME" help:"Request header that pages of --allow-origin may set; repeatable. Defaults to all."`
+	Credentials    bool     `name:"allow-credentials" help:"Let pages of --allow-origin send cookies, for a proxy before the server that needs them (withCredentials)."`
+	CookieSameSite sameSite `name:"cookie-samesite" enum:"strict,lax,none" default:"strict" help:"Which pages' requests bring the cookies of cookie mode: strict or lax for pages of the server's site, none for pages of --allow-origin on other sites too, which needs https (default ${default})."`
+
+	PathPrefix string `placeholder:"PATH" help:"What the paths of the endpoints begin with, such as /api for /api/auth/login; clients have it in their URL."`
 
 	TrustedProxies []netip.Prefix `name:"trust-proxy" placeholder:"CIDR" help:"Network of a proxy whose X-Forwarded-For is believed, such as 10.0.0.0/8; repeatable."`
 	DrainDelay     time.Duration  `default:"0s" help:"How long /readyz says no before the server takes no more requests, for a load balancer to notice (default ${default})."`
@@ -84,6 +87,7 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 		AllowedOrigins:   cmd.Origins,
 		AllowedHeaders:   cmd.Headers,
 		AllowCredentials: cmd.Credentials,
+		CookieSameSite:   cmd.CookieSameSite.mode(),
 		Prefix:           cmd.PathPrefix,
 		TrustedProxies:   cmd.TrustedProxies,
 		DrainDelay:       cmd.DrainDelay,
@@ -108,6 +112,7 @@ var flagsOfFields = map[string]string{
 	"AllowedOrigins": "allow-origin",
 	"Audience":       "audience",
 	"ClientID":       "client-id",
+	"CookieSameSite": "cookie-samesite",
 	"Issuer":         "issuer",
 	"Leeway":         "leeway",
 	"MasterKeys":     "master-key-file",
@@ -183,4 +188,17 @@ func (w *retryWindow) UnmarshalText(text []byte) error {
 	}
 	*w = retryWindow(noneIsNegative(d))
 	return nil
+}
+
+// A sameSite is the CookieSameSite of server.Config, in the notation of the flag.
+type sameSite string
+
+func (s sameSite) mode() http.SameSite {
+	switch s {
+	case "lax":
+		return http.SameSiteLaxMode
+	case "none":
+		return http.SameSiteNoneMode
+	}
+	return http.SameSiteStrictMode
 }

@@ -51,6 +51,7 @@ type Config struct {
 
 	AllowedOrigins, AllowedHeaders []string
 	AllowCredentials               bool
+	CookieSameSite                 http.SameSite
 	TrustedProxies                 []netip.Prefix
 	// Prefix is a path in front of the endpoints' paths, such as "/api". The daemon
 	// serves /healthz, /readyz and /.well-known both with and without it. Defaults
@@ -168,6 +169,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		AllowedOrigins:   config.AllowedOrigins,
 		AllowedHeaders:   config.AllowedHeaders,
 		AllowCredentials: config.AllowCredentials,
+		CookieSameSite:   config.CookieSameSite,
 		TrustedProxies:   config.TrustedProxies,
 		Logger:           config.Logger,
 		OnEvent:          config.OnEvent,
