@@ -22,7 +22,8 @@ export function createAuth(options: AuthOptions = {}): Auth {
   const keeper = createKeeper(settings, events);
   const server = createServer(settings, events);
   const refresher = createRefresher(settings, keeper, server, events);
-  const { send_: send, fetch_: fetch, getAccessToken_: getAccessToken } = createTransport(settings, keeper, refresher);
+  const { send_: send, fetch_: fetch, isRefused_: isRefused, getAccessToken_: getAccessToken } =
+    createTransport(settings, keeper, refresher);
   const untold: Pair[] = []; // sessions that are over here, which the server does not know
 
   if (typeof document !== "undefined") sayWhatIsMissing(settings, events);
@@ -48,6 +49,7 @@ export function createAuth(options: AuthOptions = {}): Auth {
   return {
     fetch,
     send,
+    isRefused,
     getAccessToken,
     token: ({ validFor, signal } = {}) => getAccessToken({ minValidity: validFor, signal }),
     get accessToken() {

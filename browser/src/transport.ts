@@ -59,7 +59,7 @@ export function createTransport(settings: Settings, keeper: Keeper, refresher: R
 
   const send: Auth["send"] = async (attempt, { url, signal, replayable = true, session = true }) => {
     const target = absolute(url);
-    if (!session || !mayHaveToken(settings, target)) return attempt(undefined);
+    if (!session || !mayHaveToken(settings, target)) return attempt(undefined, undefined);
     const { origin } = target;
     const begun = await begin();
     let live = await unlessAborted(credential(begun, "expired"), signal);
@@ -70,14 +70,19 @@ export function createTransport(settings: Settings, keeper: Keeper, refresher: R
         throw error;
       }), signal);
     }
-    const result = await attempt(live.pair_.accessToken);
+    const send = async ({ pair_: { accessToken } }: Live) => {
+      const headers = new Headers(settings.headers && await settings.headers());
+      headers.set("Authorization", "Bearer " + accessToken);
+      return attempt(accessToken, headers);
+    };
+    const result = await send(live);
     if (!result.refused) return result;
     if (live.pair_ !== begun.pair_) noteRefusal(live, origin);
     const refusal = live.refused_[origin];
     if (refusal && refusal() < refusalMemory) return result;
     live = await unlessAborted(credential(begun, "401", live), signal);
     if (!replayable) throw new BodyNotReplayableError((result as any).response);
-    const again = await attempt(live.pair_.accessToken);
+    const again = await send(live);
     if (again.refused) noteRefusal(live, origin);
     return again;
   };
@@ -93,24 +98,30 @@ export function createTransport(settings: Settings, keeper: Keeper, refresher: R
       replayable: !body || !(body.getReader || body[Symbol.asyncIterator]),
     };
     let refusal: Response | undefined;
-    const { response } = await send(async (accessToken) => {
-      if (accessToken === undefined) return { refused: false, response: await settings.send_(request || url, rest) };
+    const { response } = await send(async (_, headers) => {
+      if (!headers) return { refused: false, response: await settings.send_(request || url, rest) };
       if (refusal && refusal.body) refusal.body.cancel().catch(() => {}); // nobody will read it
-      const headers = new Headers(settings.headers && await settings.headers());
       own.forEach((value, name) => headers.set(name, value));
-      headers.set("Authorization", "Bearer " + accessToken);
       const response = await settings.send_(request ? request.clone() : url, { ...(request ? {} : rest), headers });
       refusal = response;
-      return { response, refused: await isRefused(response, url) };
+      // An answer from elsewhere is not believed: a redirect there loses the token.
+      const isOthers = response.redirected && absolute(response.url).origin !== absolute(url).origin;
+      return { response, refused: !isOthers && await isRefused(response) };
     }, options);
     return response;
   };
 
-  // isRefused does not believe an answer from elsewhere: a redirect there loses the token.
-  async function isRefused(response: Response, url: string | URL): Promise<boolean> {
-    if (response.redirected && absolute(response.url).origin !== absolute(url).origin) return false;
-    return response.status === 401 || !!settings.isRefused && settings.isRefused(response.clone());
-  }
+  // isRefused says whether an answer refuses the access token. An event stream does not,
+  // and reading it would not end.
+  const isRefused: Auth["isRefused"] = async (response) => {
+    if (response.status === 401) return true;
+    if (!settings.isRefused || /event-stream/.test(response.headers.get("Content-Type")!)) return false;
+    try {
+      return await settings.isRefused(response.clone());
+    } catch {
+      return false;
+    }
+  };
 
   const getAccessToken: Auth["getAccessToken"] = async ({ minValidity = 0, force, signal } = {}) => {
     const begun = await begin();
@@ -119,5 +130,5 @@ export function createTransport(settings: Settings, keeper: Keeper, refresher: R
     return live.pair_.accessToken;
   };
 
-  return { send_: send, fetch_: fetchWithToken, getAccessToken_: getAccessToken };
+  return { send_: send, fetch_: fetchWithToken, isRefused_: isRefused, getAccessToken_: getAccessToken };
 }

@@ -51,7 +51,8 @@ export interface AuthOptions {
   forgiving?: boolean;
   /**
    * Says that an answer with another status than 401 refuses the access token. It may
-   * read the body, which is a copy.
+   * read the body, which is a copy; if it throws, as for a body that is not JSON, the
+   * answer is no refusal. It is not asked about event streams, whose body does not end.
    */
   isRefused?: (response: Response) => boolean | Promise<boolean>;
   /** Headers of every request that carries the token, and of sign-in, refresh and sign-out. */
@@ -194,11 +195,15 @@ export interface Auth {
   /** Settles when the store has been read. Never rejects. */
   readonly ready: Promise<void>;
   /**
-   * For adapters of other clients: calls attempt with an access token (undefined if the
-   * request gets none) and, if that was refused, once more with the next one. Errors: as
-   * of fetch, and attempt's own.
+   * For adapters of other clients: calls attempt with an access token and the headers that
+   * the request gets besides its own, Authorization among them (both undefined if it gets
+   * no token) and, if that was refused, once more with the next token. Errors: as of
+   * fetch, and attempt's own.
    */
-  send<T extends { refused: boolean }>(attempt: (accessToken: string | undefined) => Promise<T>, options: SendOptions): Promise<T>;
+  send<T extends { refused: boolean }>(
+    attempt: (accessToken: string | undefined, headers: Headers | undefined) => Promise<T>, options: SendOptions): Promise<T>;
+  /** For adapters: whether an answer refuses the access token. The body is left unread. */
+  isRefused(response: Response): Promise<boolean>;
   /** Stops listening to other tabs. A refresh under way still stores what it gets. */
   dispose(): void;
 }
