@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/evanw/esbuild/pkg/api"
@@ -92,30 +93,15 @@ func TestInNode(t *testing.T) {
 func runInNode(t *testing.T, files []string, env ...string) {
 	t.Helper()
 	node := need.Program(t, "node")
-	out := t.TempDir()
-	result := api.Build(api.BuildOptions{
-		EntryPoints:  files,
-		Outdir:       out,
-		Bundle:       true,
-		Platform:     api.PlatformNode,
-		Format:       api.FormatESModule,
-		OutExtension: map[string]string{".js": ".mjs"},
-		MangleProps:  bundle.Mangled,
-		Sourcemap:    api.SourceMapInline,
-		Write:        true,
-	})
-	if len(result.Errors) > 0 {
-		t.Fatalf("bundle the tests: %+v", result.Errors)
-	}
-	built, err := filepath.Glob(filepath.Join(out, "*.mjs"))
-	if err != nil {
-		t.Fatal(err)
+	args := []string{"--enable-source-maps", "--test", "--test-reporter=spec"}
+	for _, file := range files {
+		args = append(args, buildTest(t, file))
 	}
 	vectors, err := filepath.Abs("../testdata/vectors")
 	if err != nil {
 		t.Fatal(err)
 	}
-	run := exec.CommandContext(t.Context(), node, append([]string{"--enable-source-maps", "--test", "--test-reporter=spec"}, built...)...)
+	run := exec.CommandContext(t.Context(), node, args...)
 	run.Env = append(os.Environ(), "VECTORS="+vectors)
 	run.Env = append(run.Env, env...)
 	text, err := run.CombinedOutput()
@@ -123,6 +109,33 @@ func runInNode(t *testing.T, files []string, env ...string) {
 	if err != nil {
 		t.Error(err)
 	}
+}
+
+// buildTest bundles a test for Node.js and returns the path of the result.
+func buildTest(t *testing.T, file string) string {
+	t.Helper()
+	out := filepath.Join(t.TempDir(), strings.TrimSuffix(filepath.Base(file), ".ts")+".mjs")
+	build(t, api.BuildOptions{
+		EntryPoints: []string{file},
+		Outfile:     out,
+		Platform:    api.PlatformNode,
+		Format:      api.FormatESModule,
+		Write:       true,
+	})
+	return out
+}
+
+// build bundles a script as the package's own are, and returns it.
+func build(t *testing.T, options api.BuildOptions) string {
+	t.Helper()
+	options.Bundle = true
+	options.MangleProps = bundle.Mangled
+	options.Sourcemap = api.SourceMapInline
+	result := api.Build(options)
+	if len(result.Errors) > 0 {
+		t.Fatalf("bundle %q: %+v", options.EntryPoints, result.Errors)
+	}
+	return string(result.OutputFiles[0].Contents)
 }
 
 // tsc checks the sources, strictly.
