@@ -8,6 +8,7 @@ import {
 export interface Settings {
   url: string;
   key: string;
+  now: number;
   users: Record<string, string>;
   client: { origins?: string[]; refreshAhead?: number; refreshTimeout?: number; onEnd?: string; rejectedBody?: string };
 }
@@ -25,23 +26,37 @@ interface Requests {
   outcomes: Promise<string[]>;
 }
 
-let ahead = 0; // ms by which the clocks are ahead
+let now = Date.now();
 
 // installClock has all clients of this page live by a clock that stands still until the
-// player advances it, so that no token runs out because the machine is busy.
+// player moves it, so that no token runs out because the machine is busy.
 export function installClock() {
-  const [wall, even] = [Date.now(), performance.now()];
-  Date.now = () => wall + ahead;
-  performance.now = () => even + ahead;
+  const start = now - performance.now();
+  Date.now = () => now;
+  performance.now = () => now - start;
+}
+
+// setClock moves the clock to a time in ms since 1970. All tabs are told the same.
+export function setClock(time: number) {
+  now = time;
 }
 
 export function createClient({ url, key, users, client }: Settings) {
   const { origins, refreshAhead, refreshTimeout, onEnd, rejectedBody } = client;
+  const ends: string[] = [];
+  let underWay = 0; // calls
+  const counted: typeof fetch = async (...args) => {
+    underWay++;
+    try {
+      return await fetch(...args);
+    } finally {
+      underWay--;
+    }
+  };
   const auth: Auth = createAuth({
-    url, origins, refreshAhead, timeout: refreshTimeout && refreshTimeout * 1000, storage: { key },
+    url, origins, refreshAhead, timeout: refreshTimeout && refreshTimeout * 1000, storage: { key }, fetch: counted,
     isRefused: rejectedBody ? async (response) => (await response.text()).includes(rejectedBody) : undefined,
   });
-  const ends: string[] = [];
   const requests: Record<string, Requests> = {};
   auth.on("ended", ({ reason }) => {
     ends.push(reason);
@@ -52,6 +67,7 @@ export function createClient({ url, key, users, client }: Settings) {
     const controller = new AbortController();
     const outcomes = Promise.all(Array.from({ length: count }, (_, n) => {
       const init: RequestInit & { duplex?: string } = {
+        cache: "no-store", // a browser sends requests for the same address one after the other, to cache the answer
         method: method || (body ? "POST" : "GET"), signal: controller.signal, body: body && bodyOf(body),
         headers: { "Suite-Request": `${as} #${n + 1}`, "Suite-Length": String(body ? body.length : 0) },
       };
@@ -70,17 +86,17 @@ export function createClient({ url, key, users, client }: Settings) {
     start,
     join: (as: string) => requests[as].outcomes,
     cancel: (as: string) => requests[as].controller.abort(),
+    // settled waits until the client has had all answers, and has done with them.
+    async settled() {
+      do await new Promise((resolve) => setTimeout(resolve, 10));
+      while (underWay > 0);
+    },
     ends: () => ends,
     close: () => auth.dispose(),
   };
 }
 
 export type Client = ReturnType<typeof createClient>;
-
-// advance moves the clocks of this page.
-export function advance(seconds: number) {
-  ahead += seconds * 1000;
-}
 
 // signedIn returns the user whose session the store has, or "".
 export async function signedIn(key: string): Promise<string> {

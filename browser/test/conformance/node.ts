@@ -4,7 +4,7 @@
 
 import "fake-indexeddb/auto";
 import { createInterface } from "node:readline";
-import { advance, type Client, createClient, installClock, signedIn } from "./client.js";
+import { type Client, createClient, installClock, setClock, signedIn } from "./client.js";
 
 installClock();
 
@@ -24,8 +24,11 @@ if (!globalThis.navigator?.locks) {
 const clients: Record<string, Client> = {};
 
 const commands: Record<string, (client: string, ...args: any[]) => unknown> = {
-  open: (name, settings) => void (clients[name] = createClient(settings)),
-  advance: (_, seconds) => advance(seconds),
+  open(name, settings) {
+    setClock(settings.now);
+    clients[name] = createClient(settings);
+  },
+  setClock: (_, time) => setClock(time),
   signedIn: (_, key) => signedIn(key),
 };
 

@@ -1,6 +1,6 @@
 // A tab of the browser that plays scenarios.
 
-import { advance, type Client, createClient, installClock, type Settings, signedIn } from "./client.js";
+import { type Client, createClient, installClock, setClock, type Settings, signedIn } from "./client.js";
 
 installClock();
 
@@ -8,8 +8,9 @@ installClock();
 (globalThis as any).suite = {
   client: undefined as Client | undefined,
   open(settings: Settings) {
+    setClock(settings.now);
     this.client = createClient(settings);
   },
-  advance,
+  setClock,
   signedIn,
 };

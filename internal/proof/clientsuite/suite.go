@@ -67,6 +67,7 @@ func open(next http.Handler) http.Handler {
 		AllowedMethods: []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete},
 		AllowedHeaders: []string{"*"},
 		ExposedHeaders: []string{"WWW-Authenticate", "Retry-After"},
+		MaxAge:         600, // or a browser asks before each request
 	}).Handler(next)
 }
 
