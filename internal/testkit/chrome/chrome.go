@@ -37,7 +37,7 @@ func Open(t testing.TB) *Tab {
 	if testing.Short() {
 		t.Skip("a browser takes seconds")
 	}
-	path := need.Program(t, "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell")
+	path := need.Program(t, "chromium-headless-shell", "chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "headless-shell")
 	profile, err := os.MkdirTemp("", "tandem-chrome-") //nolint:usetesting // files that the browser writes while it ends must not fail the test
 	if err != nil {
 		t.Fatal(err)
