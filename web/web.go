@@ -111,6 +111,8 @@ func contentType(name string) string {
 		return "text/javascript; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
+	case ".map":
+		return "application/json"
 	default:
 		return mime.TypeByExtension(ext)
 	}

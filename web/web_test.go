@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"crypto/sha512"
+	"encoding/base64"
 	"io"
 	"io/fs"
 	"maps"
@@ -12,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tandem-auth/tandem/browser"
 	"github.com/tandem-auth/tandem/web"
 )
 
@@ -98,6 +101,29 @@ func TestTryItAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A page of another origin loads the script with its hash, which it could not read without
+// the server's leave.
+func TestTheSDKIsServedWithItsHash(t *testing.T) {
+	for path, contentType := range map[string]string{
+		"/sdk/tandem.js":     "text/javascript; charset=utf-8",
+		"/sdk/tandem.js.map": "application/json",
+	} {
+		recorder := httptest.NewRecorder()
+		web.SDK().ServeHTTP(recorder, httptest.NewRequest("GET", path, http.NoBody))
+		resp := recorder.Result()
+		if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != contentType || resp.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s: status %d, headers %v", path, resp.StatusCode, resp.Header)
+		}
+		if path != "/sdk/tandem.js" {
+			continue
+		}
+		sum := sha512.Sum384([]byte(body(t, resp)))
+		if got := "sha384-" + base64.StdEncoding.EncodeToString(sum[:]); got != browser.Integrity() {
+			t.Errorf("the served script has the hash %s, not %s", got, browser.Integrity())
+		}
 	}
 }
 

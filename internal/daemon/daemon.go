@@ -73,6 +73,10 @@ type Config struct {
 	// the API of try-it mode.
 	Site func(*server.Server) http.Handler
 
+	// Wrap, if it is set, gets the handler of all paths and returns the one that the
+	// daemon serves: try-it mode plays faults there.
+	Wrap func(http.Handler) http.Handler
+
 	// Logger defaults to none.
 	Logger  *slog.Logger
 	OnEvent func(server.Event)
@@ -183,8 +187,12 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 			"put a proxy with TLS before it and name its network with --trust-proxy, and its address with --issuer https://…, or listen on localhost",
 			"address", d.Address())
 	}
+	handler := d.handler()
+	if config.Wrap != nil {
+		handler = config.Wrap(handler)
+	}
 	d.http = &http.Server{
-		Handler:           d.handler(),
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -1,5 +1,5 @@
-// Package tryit is a server for trying Tandem out: one demo user, access tokens that
-// expire within seconds, and a page that shows what happens.
+// Package tryit is a server for trying Tandem out: demo users, access tokens that expire
+// within seconds, a page that shows what happens, and faults for those who ask for them.
 package tryit
 
 import (
@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,12 +19,15 @@ import (
 	"github.com/tandem-auth/tandem/web"
 )
 
-// The demo user's name and password, and how long an access token lasts.
+// The demo user's name, the password of all users, and how long an access token lasts.
 const (
 	Username  = "demo"
 	Password  = "demo"
 	AccessTTL = 20 * time.Second
 )
+
+// others are the users whom the page signs in when it shows several.
+var others = []string{"ann", "bob"}
 
 // Config sets where the server keeps its data and where it listens.
 type Config struct {
@@ -37,7 +41,7 @@ type Config struct {
 	Now func() time.Time
 }
 
-// Open returns a server that listens and has the demo user.
+// Open returns a server that listens and has the demo users.
 func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 	if config.AccessTTL == 0 {
 		config.AccessTTL = AccessTTL
@@ -46,41 +50,56 @@ func Open(ctx context.Context, config Config) (*daemon.Daemon, error) {
 		Store:     storage.Folder(config.DataDir),
 		Listen:    config.Listen,
 		AccessTTL: config.AccessTTL,
-		Users:     directory.Config{MinPassword: len(Password), AllowCommon: true},
-		Logger:    config.Logger,
-		OnEvent:   config.OnEvent,
-		Now:       config.Now,
-		Site:      site,
+		// Everybody knows the password: the cost of its hash protects nothing.
+		Users:   directory.Config{MinPassword: len(Password), AllowCommon: true, Memory: 64, Iterations: 1},
+		Logger:  config.Logger,
+		OnEvent: config.OnEvent,
+		Now:     config.Now,
+		Site:    site,
+		Wrap:    playFaults,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if err := addDemoUser(ctx, d); err != nil {
+	if err := addUsers(ctx, d.Directory()); err != nil {
 		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// addDemoUser adds the demo user. It refuses a folder that has other users, because
-// everybody knows the demo user's password.
-func addDemoUser(ctx context.Context, d *daemon.Daemon) error {
-	users, err := d.Directory().List(ctx)
+// addUsers adds the demo users who are missing. It refuses a folder that has other users,
+// because everybody knows the demo users' password.
+func addUsers(ctx context.Context, users *directory.Directory) error {
+	listed, err := users.List(ctx)
 	if err != nil {
 		return err
 	}
-	switch {
-	case len(users) == 0:
-		return d.Directory().Add(ctx, Username, Password)
-	case len(users) == 1 && users[0].Name == Username:
-		return nil
+	missing := append([]string{Username}, others...)
+	for _, user := range listed {
+		n := len(missing)
+		missing = slices.DeleteFunc(missing, func(name string) bool { return name == user.Name })
+		if len(missing) == n {
+			return errNotForTrying
+		}
 	}
-	return errors.New("the data folder has users of its own; choose another folder to try things out in")
+	if len(listed) > 0 && slices.Contains(missing, Username) {
+		return errNotForTrying
+	}
+	for _, name := range missing {
+		if err := users.Add(ctx, name, Password); err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+var errNotForTrying = errors.New("the data folder has users of its own; choose another folder to try things out in")
 
 // site serves the page and the API that the page calls.
 func site(s *server.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.TryIt())
+	mux.Handle("/sdk/", web.SDK())
 	mux.Handle("GET /api/hello", s.RequireSession(http.HandlerFunc(hello)))
 	return mux
 }
