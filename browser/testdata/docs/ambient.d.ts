@@ -1,0 +1,7 @@
+// What the code in the docs has of the reader's app.
+declare module "vite" {
+  export function defineConfig(config: { server: { proxy: Record<string, { target: string; rewrite?: (path: string) => string }> } }): object;
+}
+declare const username: string;
+declare const password: string;
+declare function showSignIn(reason: string): void;
