@@ -26,6 +26,7 @@ type Server struct {
 	gate     *signInGate
 	handler  http.Handler
 
+	once        OnceStore // nil if the store is none
 	cookies     cookieRules
 	crossOrigin *http.CrossOriginProtection
 
@@ -54,6 +55,10 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.setKeys(); err != nil {
 		return nil, err
 	}
+	var once OnceStore
+	if store, ok := cfg.Store.(OnceStore); ok {
+		once = boundedOnce{store}
+	}
 	cfg.Store, cfg.Keys = boundedStore{cfg.Store}, boundedKeys{cfg.Keys}
 	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{
 		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
@@ -72,6 +77,7 @@ func New(cfg Config) (*Server, error) {
 		verifier: verifier,
 		gate:     newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
 
+		once:        once,
 		cookies:     newCookieRules(cfg),
 		crossOrigin: crossOrigin,
 

@@ -53,3 +53,20 @@ type Store interface {
 	// Ping reports whether the store can be read and written.
 	Ping(ctx context.Context) error
 }
+
+// A OnceStore is a [Store] that remembers what may be used once, such as a ticket. It is
+// optional: without it, the server gives no tickets. Package storetest has the test suite.
+//
+// Both methods are safe for concurrent use.
+type OnceStore interface {
+	// PutOnce adds a key and keeps it until the given time, or longer. It reports
+	// whether the store did not have the key. Of several concurrent calls with one key
+	// exactly one returns true. If it returns an error, the store may have added the key.
+	// Keys are valid UTF-8 of 1 to 255 bytes without NUL bytes.
+	PutOnce(ctx context.Context, key string, until time.Time) (fresh bool, err error)
+
+	// SweepOnce deletes keys whose time is before the given time, and returns how many it
+	// has deleted. It may leave some for the next call. A store that deletes such keys by
+	// itself returns 0.
+	SweepOnce(ctx context.Context, before time.Time) (int, error)
+}

@@ -77,3 +77,18 @@ func (s boundedStore) Sweep(ctx context.Context, before time.Time) (int, error) 
 	defer cancel()
 	return s.Store.Sweep(ctx, before)
 }
+
+// A boundedOnce bounds each call of a OnceStore.
+type boundedOnce struct{ OnceStore }
+
+func (s boundedOnce) PutOnce(ctx context.Context, key string, until time.Time) (bool, error) {
+	ctx, cancel := bounded(ctx)
+	defer cancel()
+	return s.OnceStore.PutOnce(ctx, key, until)
+}
+
+func (s boundedOnce) SweepOnce(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
+	defer cancel()
+	return s.OnceStore.SweepOnce(ctx, before)
+}

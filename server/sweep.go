@@ -7,7 +7,8 @@ import (
 
 const sweepEvery = time.Hour
 
-// sweep deletes sessions that ended long ago, every hour until the context ends. The
+// sweep deletes sessions that ended long ago, and keys of a [OnceStore] whose time is
+// over, every hour until the context ends. The
 // first sweep is an hour after the start, because the machine may have started with a
 // wrong clock.
 func (s *Server) sweep(ctx context.Context) {
@@ -18,18 +19,30 @@ func (s *Server) sweep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			s.sweepOnce(ctx)
+			s.sweepSessions(ctx)
+			s.sweepKeys(ctx)
 		}
 	}
 }
 
-// sweepOnce deletes sessions whose end is more than RefreshTTL ago. It keeps the others,
+// sweepSessions deletes sessions whose end is more than RefreshTTL ago. It keeps the others,
 // so that the server can tell a client that presents a refresh token what ended its
 // session.
-func (s *Server) sweepOnce(ctx context.Context) {
-	before := s.now().Add(-s.cfg.RefreshTTL)
+func (s *Server) sweepSessions(ctx context.Context) {
+	s.sweepWith(ctx, s.cfg.Store.Sweep, s.now().Add(-s.cfg.RefreshTTL))
+}
+
+// sweepKeys deletes keys whose time has been over for an hour.
+func (s *Server) sweepKeys(ctx context.Context) {
+	if s.once != nil {
+		s.sweepWith(ctx, s.once.SweepOnce, s.now().Add(-sweepEvery))
+	}
+}
+
+// sweepWith calls sweep until it deletes nothing more.
+func (s *Server) sweepWith(ctx context.Context, sweep func(context.Context, time.Time) (int, error), before time.Time) {
 	for ctx.Err() == nil {
-		n, err := s.cfg.Store.Sweep(ctx, before)
+		n, err := sweep(ctx, before)
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Logger.WarnContext(ctx, "cannot sweep the store; trying again in an hour", "error", err)
 		}

@@ -24,6 +24,7 @@ import (
 // A Store keeps a server's sessions, users and keys.
 type Store interface {
 	server.Store
+	server.OnceStore
 	directory.Users
 	keys.Store
 	Close() error

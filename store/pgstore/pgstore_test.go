@@ -40,6 +40,10 @@ func suites(t *testing.T, newURL func(t testing.TB) string) {
 		open := newPlace(t)
 		return func() keys.Store { return open() }
 	})
+	storetest.RunOnce(t, func(t testing.TB) func() server.OnceStore {
+		open := newPlace(t)
+		return func() server.OnceStore { return open() }
+	})
 }
 
 func TestStore(t *testing.T) {

@@ -41,6 +41,10 @@ func TestStore(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "tandem.db")
 		return func() keys.Store { return open(t, path) }
 	})
+	storetest.RunOnce(t, func(t testing.TB) func() server.OnceStore {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() server.OnceStore { return open(t, path) }
+	})
 }
 
 func open(t testing.TB, path string) *sqlitestore.Store {
