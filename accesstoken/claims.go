@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/tandem-auth/tandem/rotation"
 )
 
 // readClaims are the claims of a token that is being verified. They implement
@@ -24,12 +26,17 @@ type readClaims struct {
 	ClientID  string           `json:"client_id"`
 	Scope     string           `json:"scope"`
 	Username  string           `json:"preferred_username"`
+
+	// Of a ticket only.
+	ID              string `json:"jti"`
+	AccessExpiresAt *date  `json:"access_exp"`
 }
 
 // claimNames are the JSON names of the fields of readClaims.
 var claimNames = [][]byte{
 	[]byte("iss"), []byte("sub"), []byte("aud"), []byte("exp"), []byte("nbf"), []byte("iat"),
 	[]byte("sid"), []byte("client_id"), []byte("scope"), []byte("preferred_username"),
+	[]byte("jti"), []byte("access_exp"),
 }
 
 // UnmarshalJSON refuses ambiguous claims. encoding/json would accept "SUB" as "sub", and
@@ -52,6 +59,25 @@ func (c *readClaims) UnmarshalJSON(text []byte) error {
 	}
 	type plain readClaims
 	return json.Unmarshal(text, (*plain)(c))
+}
+
+// contents returns the claims of an access token, or those that a ticket has of one.
+func (c *readClaims) contents() (Claims, error) {
+	session, err := rotation.ParseSessionID(c.SessionID)
+	if err != nil {
+		return Claims{}, fmt.Errorf("sid claim: %w", err)
+	}
+	if c.Subject == "" {
+		return Claims{}, errors.New("no sub claim")
+	}
+	return Claims{
+		Subject:   c.Subject,
+		Username:  c.Username,
+		SessionID: session,
+		Scope:     c.Scope,
+		ClientID:  c.ClientID,
+		ExpiresAt: c.ExpiresAt.Time,
+	}, nil
 }
 
 // memberNames yields the names of the members of a valid JSON object, with their escape

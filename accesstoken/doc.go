@@ -20,6 +20,9 @@
 // ES256 signatures are deterministic (RFC 6979), so a weak random number
 // generator cannot reveal the key.
 //
+// A [Ticket] has a type and an audience of its own, so it is no access token for a verifier
+// that checks either.
+//
 // A [Verifier] does not know whether the session has ended since the server
 // signed the token. It accepts the token until the token expires.
 //

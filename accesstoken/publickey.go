@@ -75,6 +75,11 @@ func (k PublicKey) ID() string { return k.jwk.ID }
 // for the zero key.
 func (k PublicKey) Algorithm() Algorithm { return Algorithm(k.jwk.Algorithm) }
 
+// header returns the JWT header, in base64url, of tokens of a type.
+func (k PublicKey) header(typ string) string {
+	return encode(fmt.Appendf(nil, `{"alg":%q,"kid":%q,"typ":%q}`, k.method.Alg(), k.ID(), typ))
+}
+
 // String returns the key's ID and algorithm.
 func (k PublicKey) String() string {
 	return fmt.Sprintf("accesstoken.PublicKey{ID: %s, Algorithm: %s}", k.ID(), k.Algorithm())

@@ -80,12 +80,17 @@ func (s Signer) Sign(key SigningKey, claims Claims, now time.Time) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("marshal an access token: %w", err)
 	}
-	text := make([]byte, 0, len(key.header)+len(payload)*4/3+maxSignature)
-	text = append(append(text, key.header...), '.')
+	return key.compact(key.header, payload)
+}
+
+// compact returns a signed JWT in its compact form (RFC 7515 section 7.1).
+func (k SigningKey) compact(header string, payload []byte) (string, error) {
+	text := make([]byte, 0, len(header)+len(payload)*4/3+maxSignature)
+	text = append(append(text, header...), '.')
 	text = base64.RawURLEncoding.AppendEncode(text, payload)
-	signature, err := key.sign(text)
+	signature, err := k.sign(text)
 	if err != nil {
-		return "", fmt.Errorf("sign an access token: %w", err)
+		return "", fmt.Errorf("sign a token: %w", err)
 	}
 	text = append(text, '.')
 	return string(base64.RawURLEncoding.AppendEncode(text, signature)), nil

@@ -33,7 +33,7 @@ const (
 type SigningKey struct {
 	private crypto.Signer
 	public  PublicKey
-	header  string // the JWT header of the tokens that the key signs, in base64url
+	header  string // the JWT header of the access tokens that the key signs
 }
 
 // GenerateSigningKey returns a new key; an empty alg stands for [ES256]. RSA
@@ -84,11 +84,7 @@ func newSigningKey(private crypto.Signer) (SigningKey, error) {
 	if err != nil {
 		return SigningKey{}, err
 	}
-	return SigningKey{
-		private: private,
-		public:  public,
-		header:  encode(fmt.Appendf(nil, `{"alg":%q,"kid":%q,"typ":%q}`, public.method.Alg(), public.ID(), tokenType)),
-	}, nil
+	return SigningKey{private: private, public: public, header: public.header(tokenType)}, nil
 }
 
 // IsZero reports whether the key is the zero key, which cannot sign.

@@ -8,8 +8,6 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
-
-	"github.com/tandem-auth/tandem/rotation"
 )
 
 // ErrUnknownKey is wrapped by the error of [Verifier.Verify] for a token whose
@@ -34,8 +32,9 @@ type VerifierConfig struct {
 
 // A Verifier checks access tokens. It is safe for concurrent use.
 type Verifier struct {
-	keys   KeySource
-	parser *jwt.Parser
+	keys    KeySource
+	parser  *jwt.Parser // of access tokens
+	tickets *jwt.Parser
 }
 
 // NewVerifier returns a verifier, or an error that names the missing field of
@@ -56,16 +55,20 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
-	return &Verifier{
-		keys: config.Keys,
-		parser: jwt.NewParser(
+	parser := func(audience string) *jwt.Parser {
+		return jwt.NewParser(
 			jwt.WithValidMethods([]string{string(ES256), string(EdDSA), string(RS256)}),
 			jwt.WithIssuer(config.Issuer),
-			jwt.WithAudience(config.Audience),
+			jwt.WithAudience(audience),
 			jwt.WithExpirationRequired(),
 			jwt.WithStrictDecoding(),
 			jwt.WithTimeFunc(config.Now),
-		),
+		)
+	}
+	return &Verifier{
+		keys:    config.Keys,
+		parser:  parser(config.Audience),
+		tickets: parser(ticketAudience(config.Issuer)),
 	}, nil
 }
 
@@ -74,41 +77,37 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // ended. The error wraps [ErrUnknownKey] if the key set has no key for the
 // token.
 func (v *Verifier) Verify(ctx context.Context, text string) (Claims, error) {
-	var claims readClaims
-	_, err := v.parser.ParseWithClaims(text, &claims, v.keyFor)
-	if errors.Is(err, ErrUnknownKey) {
-		if failed := v.keys.Reload(ctx); failed != nil {
-			return Claims{}, fmt.Errorf("%w, and reloading the key set failed: %w", err, failed)
-		}
-		claims = readClaims{}
-		_, err = v.parser.ParseWithClaims(text, &claims, v.keyFor)
-	}
+	claims, err := v.verify(ctx, v.parser, text, tokenType)
 	if err != nil {
 		return Claims{}, err
 	}
-	session, err := rotation.ParseSessionID(claims.SessionID)
-	if err != nil {
-		return Claims{}, fmt.Errorf("sid claim: %w", err)
-	}
-	if claims.Subject == "" {
-		return Claims{}, errors.New("no sub claim")
-	}
-	return Claims{
-		Subject:   claims.Subject,
-		Username:  claims.Username,
-		SessionID: session,
-		Scope:     claims.Scope,
-		ClientID:  claims.ClientID,
-		ExpiresAt: claims.ExpiresAt.Time,
-	}, nil
+	return claims.contents()
 }
 
-// keyFor returns the key that a token names. It fails if the token is not an
-// access token, or is not signed with the algorithm of that key.
-func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
-	typ, _ := token.Header["typ"].(string)
-	if !isTokenType(typ) {
-		return nil, errors.New("not an access token")
+// verify returns the claims of a token of a type, and reloads the key set if the token's
+// key is not in it.
+func (v *Verifier) verify(ctx context.Context, parser *jwt.Parser, text, typ string) (readClaims, error) {
+	keyFor := func(token *jwt.Token) (any, error) { return v.keyFor(token, typ) }
+	var claims readClaims
+	_, err := parser.ParseWithClaims(text, &claims, keyFor)
+	if errors.Is(err, ErrUnknownKey) {
+		if failed := v.keys.Reload(ctx); failed != nil {
+			return readClaims{}, fmt.Errorf("%w, and reloading the key set failed: %w", err, failed)
+		}
+		claims = readClaims{}
+		_, err = parser.ParseWithClaims(text, &claims, keyFor)
+	}
+	if err != nil {
+		return readClaims{}, err
+	}
+	return claims, nil
+}
+
+// keyFor returns the key that a token names. It fails if the token is of another type, or
+// is not signed with the algorithm of that key.
+func (v *Verifier) keyFor(token *jwt.Token, typ string) (any, error) {
+	if got, _ := token.Header["typ"].(string); !isType(got, typ) {
+		return nil, fmt.Errorf("the token's typ is %.40q, want %q", got, typ)
 	}
 	if _, critical := token.Header["crit"]; critical { // RFC 7515 section 4.1.11
 		return nil, errors.New("the token has a critical header, and this verifier supports none")
@@ -127,8 +126,8 @@ func (v *Verifier) keyFor(token *jwt.Token) (any, error) {
 	return key.key, nil
 }
 
-// isTokenType reports whether typ is that of an access token. Media types ignore
-// case, and the "application/" is optional (RFC 9068 section 4).
-func isTokenType(typ string) bool {
-	return strings.EqualFold(typ, tokenType) || strings.EqualFold(typ, "application/"+tokenType)
+// isType reports whether the "typ" of a token is the one that is wanted. Media types
+// ignore case, and the "application/" is optional (RFC 9068 section 4).
+func isType(got, want string) bool {
+	return strings.EqualFold(got, want) || strings.EqualFold(got, "application/"+want)
 }

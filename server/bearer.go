@@ -47,19 +47,27 @@ func (s *Server) authorize(r *http.Request) (Access, error) {
 	if err != nil {
 		return Access{}, err
 	}
-	session, err := s.cfg.Store.Get(r.Context(), access.SessionID)
-	switch {
-	case errors.Is(err, store.ErrNotFound):
-		return Access{}, s.endedAccess(rotation.Unknown)
-	case err != nil:
-		return Access{}, unavailable("get the session of an access token", err)
-	case session.Subject != access.Subject:
-		return Access{}, s.endedAccess(rotation.Unknown)
-	}
-	if reason, ended := session.Ended(s.now()); ended {
-		return Access{}, s.endedAccess(reason)
+	if err := s.checkSession(r.Context(), access); err != nil {
+		return Access{}, err
 	}
 	return access, nil
+}
+
+// checkSession returns an error if the session of an access token has ended.
+func (s *Server) checkSession(ctx context.Context, access Access) error {
+	session, err := s.cfg.Store.Get(ctx, access.SessionID)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return s.endedAccess(rotation.Unknown)
+	case err != nil:
+		return unavailable("get the session of an access token", err)
+	case session.Subject != access.Subject:
+		return s.endedAccess(rotation.Unknown)
+	}
+	if reason, ended := session.Ended(s.now()); ended {
+		return s.endedAccess(reason)
+	}
+	return nil
 }
 
 // bearer checks the request's access token and returns its contents. It does not check

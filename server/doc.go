@@ -4,7 +4,8 @@
 //
 // Give [New] a [Config] with an issuer, a [Store], a [Directory] and the keys;
 // everything else has a default. [Server.RequireSession] guards the program's
-// own handlers.
+// own handlers, [Server.RequireSessionOrTicket] those that a browser opens without an
+// Authorization header.
 //
 // # Endpoints
 //
@@ -12,6 +13,7 @@
 //	POST   /auth/refresh-token     the next pair: refreshToken
 //	POST   /auth/logout            sign out: refreshToken, or the access token
 //	GET    /auth/me                the user of the access token
+//	POST   /auth/ticket            a one-use ticket for an address, with the access token
 //	GET    /auth/sessions          the user's live sessions: ?after=…&limit=…
 //	DELETE /auth/sessions/{id}     revoke one of them
 //	DELETE /auth/sessions          sign out everywhere

@@ -3,6 +3,9 @@ package server
 import (
 	"encoding/json"
 	"errors"
+	"maps"
+	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -114,4 +117,33 @@ func TestLabel(t *testing.T) {
 			t.Errorf("%q: got %q, want %q", c.in, got, c.want)
 		}
 	}
+}
+
+// For every query, the tickets are those that net/url finds, and what is left has none and
+// has all other fields as they were.
+func FuzzCutTickets(f *testing.F) {
+	for _, s := range []string{"", "ticket=a", "a=b&ticket=c&d", "ticket", "ticket=a&ticket=b", "%74icket=%61", "ticket=%zz", "tickets=a", "a;ticket=b", "&&", "ticket=a=b"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, query string) {
+		tickets, rest := cutTickets(query)
+		if strings.ContainsAny(query, ";%") { // net/url drops fields with a mistake
+			return
+		}
+		values, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(tickets, values[ticketParameter]) {
+			t.Errorf("%q: tickets %q, want %q", query, tickets, values[ticketParameter])
+		}
+		left, err := url.ParseQuery(rest)
+		if err != nil {
+			t.Fatal(err)
+		}
+		delete(values, ticketParameter)
+		if !maps.EqualFunc(left, values, slices.Equal) {
+			t.Errorf("%q: left is %v, want %v", query, left, values)
+		}
+	})
 }

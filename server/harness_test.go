@@ -178,6 +178,8 @@ type answer struct {
 	ClientID  string    `json:"clientId"`
 	ExpiresAt time.Time `json:"expiresAt"`
 
+	Ticket string `json:"ticket"`
+
 	Sessions []sessionAnswer `json:"sessions"`
 	Next     string          `json:"next"`
 

@@ -74,6 +74,7 @@ func TestMethods(t *testing.T) {
 		"/auth/refresh-token":    "POST, OPTIONS",
 		"/auth/logout":           "POST, OPTIONS",
 		"/auth/me":               "GET, HEAD, OPTIONS",
+		"/auth/ticket":           "POST, OPTIONS",
 		"/auth/sessions":         "DELETE, GET, HEAD, OPTIONS",
 		"/auth/sessions/x":       "DELETE, OPTIONS",
 		"/.well-known/jwks.json": "GET, HEAD, OPTIONS",
@@ -117,6 +118,7 @@ func TestWithoutAToken(t *testing.T) {
 		{"DELETE", "/auth/sessions", ""},
 		{"DELETE", "/auth/sessions/" + strings.Repeat("0", 32), ""},
 		{"POST", "/auth/logout", ""},
+		{"POST", "/auth/ticket", ""},
 		{"GET", "/auth/me", "Basic YTpi"},
 	} {
 		t.Run(c.method+c.path+c.authorization, func(t *testing.T) {

@@ -31,6 +31,7 @@ const (
 
 	codeCookieMissing   = "cookie_missing"
 	codeForbiddenOrigin = "forbidden_origin"
+	codeInvalidTicket   = "invalid_ticket"
 )
 
 // The reasons on the wire that are not a [rotation.EndReason].

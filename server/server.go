@@ -125,6 +125,7 @@ func (s *Server) routes() http.Handler {
 		"/auth/refresh-token":    {http.MethodPost: s.refresh},
 		"/auth/logout":           {http.MethodPost: s.signOut},
 		"/auth/me":               {http.MethodGet: s.me},
+		"/auth/ticket":           {http.MethodPost: s.issueTicket},
 		"/auth/sessions":         {http.MethodGet: s.listSessions, http.MethodDelete: s.endAllSessions},
 		"/auth/sessions/{id}":    {http.MethodDelete: s.endSession},
 		"/.well-known/jwks.json": {http.MethodGet: s.serveKeySet},

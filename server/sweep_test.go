@@ -34,6 +34,30 @@ func TestSessionsAreSwept(t *testing.T) {
 	})
 }
 
+// What was used once is forgotten some time after it could be used at all.
+func TestUsedKeysAreSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })
+		used := h.cfg.Store.(server.OnceStore)
+		put := func(key string, until time.Time, want bool) {
+			t.Helper()
+			if fresh, err := used.PutOnce(t.Context(), key, until); err != nil || fresh != want {
+				t.Errorf("%s: %t, %v; want %t", key, fresh, err, want)
+			}
+		}
+		end := time.Now().Add(time.Minute)
+		put("over", end, true)
+		put("not over", end.Add(24*time.Hour), true)
+		<-time.After(time.Hour + 2*time.Minute)
+		synctest.Wait()
+		put("over", end, false) // the clock of another server may be behind
+		<-time.After(time.Hour)
+		synctest.Wait()
+		put("over", end, true)
+		put("not over", end, false)
+	})
+}
+
 // A machine has started with its clock ahead: the server sweeps nothing for an hour.
 func TestAStartSweepsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -100,7 +100,7 @@ func site(s *server.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.TryIt())
 	mux.Handle("/sdk/", web.SDK())
-	mux.Handle("GET /api/hello", s.RequireSession(http.HandlerFunc(hello)))
+	mux.Handle("GET /api/hello", s.RequireSessionOrTicket(http.HandlerFunc(hello)))
 	return mux
 }
 
