@@ -111,7 +111,7 @@ func contentType(name string) string {
 		return "text/javascript; charset=utf-8"
 	case ".svg":
 		return "image/svg+xml"
-	case ".map":
+	case ".json", ".map":
 		return "application/json"
 	default:
 		return mime.TypeByExtension(ext)

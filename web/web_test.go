@@ -3,6 +3,7 @@ package web_test
 import (
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/json"
 	"io"
 	"io/fs"
 	"maps"
@@ -101,6 +102,38 @@ func TestTryItAnswers(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A page without a build step asks which script there is, and loads it with its hash from
+// an address that browsers need not ask for again.
+func TestTheSDKHasAnAddressForEachVersion(t *testing.T) {
+	get := func(path string) *http.Response {
+		recorder := httptest.NewRecorder()
+		web.SDK().ServeHTTP(recorder, httptest.NewRequest("GET", path, http.NoBody))
+		return recorder.Result()
+	}
+	var index struct{ Script, Integrity string }
+	resp := get("/sdk/")
+	if err := json.Unmarshal([]byte(body(t, resp)), &index); err != nil {
+		t.Fatal(err)
+	}
+	if resp.Header.Get("Content-Type") != "application/json" || index.Integrity != browser.Integrity() {
+		t.Errorf("%s of type %s", index.Integrity, resp.Header.Get("Content-Type"))
+	}
+	script := get("/sdk/" + index.Script)
+	if got := script.Header.Get("Cache-Control"); script.StatusCode != 200 || got != "public, max-age=31536000, immutable" {
+		t.Errorf("%s: status %d, Cache-Control %q", index.Script, script.StatusCode, got)
+	}
+	sum := sha512.Sum384([]byte(body(t, script)))
+	if got := "sha384-" + base64.StdEncoding.EncodeToString(sum[:]); got != index.Integrity {
+		t.Errorf("the script has the hash %s, want %s", got, index.Integrity)
+	}
+	if got := get("/sdk/tandem.js").Header.Get("Cache-Control"); got != "no-cache" {
+		t.Errorf("an address that changes its content: Cache-Control %q", got)
+	}
+	if got := get("/sdk/0123456789ab/tandem.js").StatusCode; got != 404 {
+		t.Errorf("a version that is not there: %d", got)
 	}
 }
 

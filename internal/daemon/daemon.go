@@ -21,6 +21,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/web"
 )
 
 // Config says how a daemon runs. Store and Listen are required. The zero value of
@@ -203,8 +204,25 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	return d, nil
 }
 
-// handler serves the server's paths, with the prefix, and the site on all others.
+// handler serves the server's paths and the SDK, with the prefix, and the site on all
+// others.
 func (d *Daemon) handler() http.Handler {
+	return withSDK(d.config.Prefix, d.pathsOfServer())
+}
+
+// withSDK serves the SDK for browsers at /sdk/, behind the prefix.
+func withSDK(prefix string, next http.Handler) http.Handler {
+	sdk := http.StripPrefix(prefix, web.SDK())
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, prefix+"/sdk/") {
+			sdk.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (d *Daemon) pathsOfServer() http.Handler {
 	if d.config.Site == nil && d.config.Prefix == "" {
 		return d.server
 	}

@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/browser"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/internal/storage"
@@ -329,6 +330,23 @@ func TestEndpointsUnderAPrefix(t *testing.T) {
 		if d, err := daemon.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "--path-prefix") {
 			t.Errorf("the prefix %q: %v", prefix, err)
 			_ = d.Close()
+		}
+	}
+}
+
+// A page without a build step loads the SDK from the server, with or without a site, and
+// behind a prefix.
+func TestTheSDKIsServed(t *testing.T) {
+	for _, prefix := range []string{"", "/api"} {
+		c := config(t.TempDir())
+		c.Prefix = prefix
+		d := open(t, c)
+		serve(t, d)
+		if got := fetch(d.URL() + "/sdk/tandem.js"); got != string(browser.Script) {
+			t.Errorf("with the prefix %q it is %.60q", prefix, got)
+		}
+		if got := fetch(d.URL() + "/sdk/"); !strings.Contains(got, browser.Integrity()) {
+			t.Errorf("with the prefix %q the hash is not in %q", prefix, got)
 		}
 	}
 }

@@ -99,7 +99,6 @@ var errNotForTrying = errors.New("the data folder has users of its own; choose a
 func site(s *server.Server) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", web.TryIt())
-	mux.Handle("/sdk/", web.SDK())
 	mux.Handle("GET /api/hello", s.RequireSessionOrTicket(http.HandlerFunc(hello)))
 	return mux
 }
