@@ -30,9 +30,9 @@ type Tab struct {
 }
 
 // Open starts a browser with a profile of its own and returns its first tab. The
-// browser ends with the test. If the machine has no Chromium, or with -short, Open skips the test; in
+// browser ends with the test. The options are further ones of the browser. If the machine has no Chromium, or with -short, Open skips the test; in
 // CI it fails the test.
-func Open(t testing.TB) *Tab {
+func Open(t testing.TB, options ...chromedp.ExecAllocatorOption) *Tab {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("a browser takes seconds")
@@ -43,7 +43,7 @@ func Open(t testing.TB) *Tab {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(profile) })
-	allocator, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+	allocator, cancel := chromedp.NewExecAllocator(context.Background(), append(append(chromedp.DefaultExecAllocatorOptions[:], options...),
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox,
 		chromedp.DisableGPU,
