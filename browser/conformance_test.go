@@ -356,7 +356,6 @@ func TestConformanceInNode(t *testing.T) {
 	if testing.Short() {
 		t.Skip("plays for seconds")
 	}
-	t.Parallel()
 	control := serveSuite(t)
 	h := newNodeHost(t)
 	for _, scenario := range scenarios(t) {
@@ -372,9 +371,9 @@ type chromeHost struct {
 	spare []*chrome.Tab
 }
 
-func newChromeHost(t *testing.T) *chromeHost {
+func newChromeHost(t *testing.T, b *chrome.Tab) *chromeHost {
 	t.Helper()
-	h := &chromeHost{first: chrome.Open(t), tabs: map[string]*chrome.Tab{}}
+	h := &chromeHost{first: b.NewTabFor(t), tabs: map[string]*chrome.Tab{}}
 	h.url = servePage(t, build(t, api.BuildOptions{
 		EntryPoints: []string{"test/conformance/tab.ts"},
 		Platform:    api.PlatformBrowser,
@@ -445,10 +444,10 @@ func (h *chromeHost) reset() {
 
 func (h *chromeHost) repeats() bool { return true }
 
-func TestConformanceInChromium(t *testing.T) {
-	t.Parallel()
+func conformance(t *testing.T, b *chrome.Tab) {
+	t.Helper()
 	control := serveSuite(t)
-	h := newChromeHost(t)
+	h := newChromeHost(t, b)
 	for _, scenario := range scenarios(t) {
 		if slices.Contains(scenario.Needs, "streams") {
 			continue // Chromium streams bodies over HTTP/2 alone

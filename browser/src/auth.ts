@@ -27,6 +27,10 @@ export function createAuth(options: AuthOptions = {}): Auth {
   const untold: Pair[] = []; // sessions that are over here, which the server does not know
 
   if (typeof document !== "undefined") sayWhatIsMissing(settings, events);
+  if (isCookie && !settings.key_) {
+    // Nothing is kept here, but the browser may have a cookie.
+    keeper.ready_ = keeper.ready_.then(() => server.refresh_({ sessionId: "" } as Pair)).then((pair) => keeper.begin_(pair), () => {});
+  }
   const stopListening = listen({
     online: refresher.forget_,
     pageshow: keeper.wake_,

@@ -13,10 +13,17 @@ export async function locked(name: string, patience: number, work: () => Promise
   const begin = () => (working = working || work());
   try {
     const { locks } = navigator;
-    await within(patience * (1 + Math.random() / 3), (signal) => locks.request(name, { signal }, begin))
-      .catch(() => working || locks.request(name, { steal: true }, begin));
+    const holder = async () => (await locks.query()).held!.filter((lock) => lock.name === name).map((lock) => lock.clientId)[0];
+    for (let seen: string | undefined; !working;) {
+      const before = seen;
+      seen = await holder();
+      // If another waiting tab has taken the lock meanwhile, it is that one's turn.
+      const steal = !!before && before === seen;
+      await (steal ? locks.request(name, { steal }, begin) : within(patience, (signal) => locks.request(name, { signal }, begin)))
+        .catch(() => {});
+    }
   } catch {
-    // There are no locks, work failed, or another tab has taken the lock.
+    // There are no locks.
   }
   return working || begin();
 }

@@ -31,7 +31,8 @@ export function createServer(settings: Settings, events: Events) {
       return await within(timeout, async (signal) => {
         const headers = new Headers(settings.headers && await settings.headers());
         headers.set("Content-Type", "application/json");
-        if (isCookie) headers.set("Tandem-Cookie", "1");
+        // The server keeps apart the cookies of apps with other names.
+        if (isCookie) headers.set("Tandem-Cookie", settings.key_.replace(/^tandem$|[^a-z0-9]/gi, "").slice(0, 32) || "1");
         const response = await settings.send_(path, {
           method: "POST", headers, body: JSON.stringify(body), credentials: isCookie ? "include" : "omit",
           redirect: "error", cache: "no-store", keepalive, signal,
@@ -44,10 +45,10 @@ export function createServer(settings: Settings, events: Events) {
   }
 
   // grantOf reads an answer. The error is that of failed, or what options.read throws.
-  function grantOf(answer: Answer): Grant {
+  function grantOf(answer: Answer, presented?: Pair): Grant {
     const { response, json } = answer;
     const grant = response.ok && json && (settings.read ? settings.read(json) : isOwn(json) && json);
-    if (!grant) throw failed(answer);
+    if (!grant) throw failed(answer, presented);
     return grant;
   }
 
@@ -55,14 +56,17 @@ export function createServer(settings: Settings, events: Events) {
   const isOwn = (body: any) => body.sessionId && /^bearer$/i.test(body.tokenType) && body.expiresIn !== undefined &&
     body.accessToken && (isCookie || body.refreshToken !== undefined);
 
-  function failed({ response, json }: Answer): Error {
+  function failed({ response, json }: Answer, presented?: Pair): Error {
     const { status } = response;
     const { error, reason } = json || {};
     if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
       if (error === "invalid_grant" || error === "session_ended") return new EndedError(reason);
       if (error === "stale_refresh_token") return new StaleError("the refresh token is stale");
-      if (error === "cookie_missing") {
-        events.say_("cookie_missing", "the browser does not send the server's cookie: are third-party cookies blocked?");
+      if (error === "cookie_missing" && !(presented && !presented.sessionId)) {
+        if (presented && Date.now() > presented.refreshExpiresAt!) return new EndedError("expired");
+        events.say_("cookie_missing", "the browser sends no cookie of the server: blocked, or deleted");
+        // If it was there before, somebody has deleted it.
+        if (presented && presented.revision > 1) return new EndedError(error);
       }
     }
     return new TemporaryError(`the server answered ${status}, ${error || "no tokens"}`, retryAfter(response));
@@ -109,7 +113,7 @@ export function createServer(settings: Settings, events: Events) {
           throw isEnded(error) ? error : new TemporaryError("the refresher failed", 0, error);
         }
       } else {
-        grant = grantOf(await post(endpoints.refresh, isCookie ? { sessionId } : { refreshToken }));
+        grant = grantOf(await post(endpoints.refresh, isCookie && !refreshToken ? { sessionId } : { refreshToken }), presented);
       }
       const next = pairOf({ refreshToken, ...grant }, grant.username || username);
       if (grant.sessionId && grant.sessionId !== sessionId && sessionId[0] !== ownID) {

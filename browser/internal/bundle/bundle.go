@@ -32,7 +32,7 @@ func Scripts(dir string) (map[string][]byte, error) {
 		for extension, format := range map[string]api.Format{".js": api.FormatESModule, ".cjs": api.FormatCommonJS} {
 			made, err := run(dir, entry, entry+extension, func(o *api.BuildOptions) {
 				o.Format = format
-				o.Target = api.ES2017
+				o.Target = api.ES2018
 			})
 			if err != nil {
 				return nil, err

@@ -45,12 +45,15 @@ export function createClient({ url, key, users, client }: Settings) {
   const { origins, refreshAhead, refreshTimeout, onEnd, rejectedBody } = client;
   const ends: string[] = [];
   let underWay = 0; // calls
+  const queue: (() => void)[] = [];
+  // A browser opens six connections to a server, Node.js as many as there are requests.
   const counted: typeof fetch = async (...args) => {
-    underWay++;
+    if (++underWay > 6) await new Promise<void>((resolve) => queue.push(resolve));
     try {
       return await fetch(...args);
     } finally {
       underWay--;
+      queue.shift()?.();
     }
   };
   const auth: Auth = createAuth({

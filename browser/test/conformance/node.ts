@@ -18,7 +18,7 @@ function request(name: string, options: { signal?: AbortSignal; steal?: boolean 
 }
 
 if (!globalThis.navigator?.locks) {
-  Object.defineProperty(globalThis, "navigator", { value: { locks: { request } }, configurable: true });
+  Object.defineProperty(globalThis, "navigator", { value: { locks: { request, query: async () => ({ held: [] }) } }, configurable: true });
 }
 
 const clients: Record<string, Client> = {};

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
@@ -70,6 +71,12 @@ func (tab *Tab) NewTab() *Tab {
 	return newTab(tab.t, tab.ctx)
 }
 
+// NewTabFor opens another tab of the same profile for another test, which ends it.
+func (tab *Tab) NewTabFor(t testing.TB) *Tab {
+	t.Helper()
+	return newTab(t, tab.ctx)
+}
+
 func newTab(t testing.TB, parent context.Context) *Tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent)
@@ -123,6 +130,20 @@ func (tab *Tab) Errors() []string {
 func (tab *Tab) Go(url string) {
 	tab.t.Helper()
 	tab.do("go to "+url, chromedp.Navigate(url))
+}
+
+// Freeze has the browser stop the tab as it does with tabs in the background: no script
+// runs in it, and what arrives waits. Thaw ends that.
+func (tab *Tab) Freeze() { tab.setLifecycle(page.SetWebLifecycleStateStateFrozen) }
+
+// Thaw has a frozen tab go on.
+func (tab *Tab) Thaw() { tab.setLifecycle(page.SetWebLifecycleStateStateActive) }
+
+func (tab *Tab) setLifecycle(state page.SetWebLifecycleStateState) {
+	tab.t.Helper()
+	if _, err := chromedp.Call(tab.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
+		tab.t.Fatalf("%s: %v", state, err)
+	}
 }
 
 // Click waits until the element with a CSS selector is visible, and clicks it.

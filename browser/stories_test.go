@@ -1,0 +1,403 @@
+package browser_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/evanw/esbuild/pkg/api"
+
+	"github.com/tandem-auth/tandem/browser"
+	"github.com/tandem-auth/tandem/internal/testkit/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/testserver"
+	"github.com/tandem-auth/tandem/server"
+)
+
+// A stage is a server with an API, and on the same origin a page that uses the script of
+// the SDK. The server's clock stands still until a test moves it, so that no token runs
+// out because the machine is busy.
+type stage struct {
+	*testing.T
+	*testserver.Server
+	url   string
+	tab   *chrome.Tab
+	ahead atomic.Int64 // of the server's clock, in nanoseconds
+}
+
+// All stories are told in one browser, each at an origin of its own.
+func TestInChromium(t *testing.T) {
+	b := chrome.Open(t)
+	for _, story := range []struct {
+		name string
+		tell func(t *testing.T, b *chrome.Tab)
+	}{
+		{"Conformance", conformance},
+		{"Fifty requests in each of four tabs make one refresh", fiftyRequestsInEachOfFourTabsMakeOneRefresh},
+		{"A refresh that fails once", aRefreshThatFailsOnce},
+		{"A sign out in one tab while another refreshes", aSignOutInOneTabWhileAnotherRefreshes},
+		{"Bob signs in in another tab while requests of anns wait", bobSignsInInAnotherTabWhileRequestsOfAnnsWait},
+		{"A frozen tab holds nobody for long", aFrozenTabHoldsNobodyForLong},
+		{"The tab that refreshes is reloaded or closed", theTabThatRefreshesIsReloadedOrClosed},
+		{"Storage that cannot be written", storageThatCannotBeWritten},
+		{"The clock jumps by eight hours for a moment", theClockJumpsByEightHoursForAMoment},
+		{"A replay that outlives its token", aReplayThatOutlivesItsToken},
+		{"Nothing of the browser is there", nothingOfTheBrowserIsThere},
+		{"Two SDKs on one page", twoSDKsOnOnePage},
+		{"A newer version in another tab", aNewerVersionInAnotherTab},
+		{"Local storage under a lock is not coherent", localStorageUnderALockIsNotCoherent},
+	} {
+		t.Run(story.name, func(t *testing.T) { story.tell(t, b) })
+	}
+}
+
+func newStage(t *testing.T, b *chrome.Tab) *stage {
+	t.Helper()
+	s := &stage{T: t, tab: b.NewTabFor(t)}
+	began := time.Now()
+	s.Server = testserver.New(t, func(c *server.Config) {
+		c.AccessTTL = accessTTL
+		c.Now = func() time.Time { return began.Add(time.Duration(s.ahead.Load())) }
+	})
+	app := build(t, api.BuildOptions{EntryPoints: []string{"test/stories/app.ts"}, Format: api.FormatIIFE})
+	mux := http.NewServeMux()
+	mux.Handle("/", s.Server)
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, `<!doctype html><title>app</title><link rel="icon" href="data:,">
+			<script>window.prepare = new Function(sessionStorage.prepare ?? ""); prepare()</script>
+			<script src="/tandem.js"></script><script src="/app.js"></script>`)
+	})
+	for name, text := range map[string]string{"/tandem.js": string(browser.Script), "/app.js": app} {
+		mux.HandleFunc("GET "+name, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "text/javascript")
+			fmt.Fprint(w, text)
+		})
+	}
+	served := httptest.NewServer(mux)
+	t.Cleanup(func() {
+		served.CloseClientConnections()
+		served.Close()
+	})
+	s.url = served.URL
+	return s
+}
+
+// expire has the access tokens run out: the server refuses them from now on.
+func (s *stage) expire() { s.ahead.Add(int64(accessTTL + time.Second)) }
+
+// open opens the page in a tab and signs in, if a user is named.
+func (s *stage) open(tab *chrome.Tab, user string) {
+	s.Helper()
+	tab.Go(s.url)
+	tab.Until(`window.auth && auth.ready.then(() => true)`)
+	if user != "" {
+		s.signIn(tab, user)
+	}
+}
+
+func (s *stage) signIn(tab *chrome.Tab, user string) {
+	s.Helper()
+	password := map[string]string{"ann": "nna", "bob": "bbo"}[user]
+	s.expect(tab, fmt.Sprintf(`app.signIn(%q, %q)`, user, password), "ok")
+}
+
+// expect fails unless an expression, or what it promises, has a value.
+func (s *stage) expect(tab *chrome.Tab, expression string, want any) {
+	s.Helper()
+	if got := fmt.Sprint(chrome.Eval[any](tab, expression)); got != fmt.Sprint(want) {
+		s.Errorf("%s is %s, want %v", expression, got, want)
+	}
+}
+
+// expectTraffic fails unless so many refreshes were made, and nobody looked like a thief.
+func (s *stage) expectTraffic(refreshes int) {
+	s.Helper()
+	if n := s.Served(testserver.Refresh); n != refreshes {
+		s.Errorf("%d refreshes, want %d", n, refreshes)
+	}
+	s.expectNoTheft()
+}
+
+func (s *stage) expectNoTheft() {
+	s.Helper()
+	for _, kind := range []server.EventKind{server.EventReuseDetected, server.EventRefreshStale} {
+		if n := s.Events(kind); n != 0 {
+			s.Errorf("%d times %v", n, kind)
+		}
+	}
+}
+
+// once has the server answer the next refresh with do.
+func (s *stage) once(do func(w http.ResponseWriter, r *http.Request)) {
+	var done atomic.Bool
+	s.Script(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != testserver.Refresh || done.Swap(true) {
+			return false
+		}
+		do(w, r)
+		return true
+	})
+}
+
+// hold holds the reply to the next refresh until release is called.
+func (s *stage) hold() (came <-chan struct{}, release func()) {
+	arrived, released := make(chan struct{}), make(chan struct{})
+	s.once(func(w http.ResponseWriter, r *http.Request) {
+		reply := httptest.NewRecorder()
+		s.Server.Server.ServeHTTP(reply, r)
+		close(arrived)
+		select {
+		case <-released:
+		case <-r.Context().Done():
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(reply.Code)
+		_, _ = w.Write(reply.Body.Bytes())
+	})
+	return arrived, func() { close(released) }
+}
+
+func fiftyRequestsInEachOfFourTabsMakeOneRefresh(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	tabs := []*chrome.Tab{s.tab, s.tab.NewTab(), s.tab.NewTab(), s.tab.NewTab()}
+	s.open(tabs[0], "ann")
+	for _, tab := range tabs[1:] {
+		s.open(tab, "")
+	}
+	s.expire()
+	for _, tab := range tabs {
+		s.expect(tab, `app.begin(50)`, "begun")
+	}
+	for _, tab := range tabs {
+		s.expect(tab, `app.outcomes()`, "50 × 200")
+	}
+	s.expectTraffic(1)
+}
+
+// Whatever comes in place of an answer, nobody is signed out and no request is lost.
+func aRefreshThatFailsOnce(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.open(s.tab, "ann")
+	for name, fault := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"503":              func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusServiceUnavailable) },
+		"a cut connection": func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"a reply that is lost": func(_ http.ResponseWriter, r *http.Request) {
+			s.Server.Server.ServeHTTP(httptest.NewRecorder(), r)
+			panic(http.ErrAbortHandler)
+		},
+		"a page": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<!doctype html>") },
+	} {
+		s.expire()
+		s.once(fault)
+		s.expect(s.tab, `app.fire(50)`, "50 × 200")
+		if t.Failed() {
+			t.Fatal(name)
+		}
+	}
+	s.expectNoTheft()
+}
+
+func aSignOutInOneTabWhileAnotherRefreshes(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	other := s.tab.NewTab()
+	s.open(s.tab, "ann")
+	s.open(other, "")
+	s.expire()
+	came, release := s.hold()
+	s.expect(other, `app.begin(5)`, "begun")
+	<-came
+	s.expect(s.tab, `app.signOut()`, "ok")
+	release()
+	s.expect(other, `app.outcomes()`, "5 × ended signed_out")
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		tab.Until(`auth.state.status === "signedOut"`)
+		tab.Go(s.url)
+		s.expect(tab, `auth.ready.then(() => auth.state.status)`, "signedOut")
+	}
+	s.expectTraffic(1)
+}
+
+func bobSignsInInAnotherTabWhileRequestsOfAnnsWait(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	other := s.tab.NewTab()
+	s.open(s.tab, "ann")
+	s.open(other, "")
+	s.expire()
+	came, release := s.hold()
+	s.expect(s.tab, `app.begin(50)`, "begun")
+	<-came
+	s.signIn(other, "bob")
+	release()
+	s.expect(s.tab, `app.outcomes()`, "50 × user_changed")
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		s.expect(tab, `app.fire(3)`, "3 × 200")
+		s.expect(tab, `auth.state.username`, "bob")
+	}
+	s.expect(s.tab, `app.heard("userChanged").map(({ username, previous }) => previous + " " + username).join()`, "ann bob")
+}
+
+// A tab that is frozen in the middle of its refresh holds the lock of all.
+func aFrozenTabHoldsNobodyForLong(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	others := []*chrome.Tab{s.tab.NewTab(), s.tab.NewTab()}
+	s.open(s.tab, "ann")
+	for _, tab := range others {
+		s.open(tab, "")
+	}
+	s.expire()
+	came, release := s.hold()
+	s.expect(s.tab, `app.begin(5)`, "begun")
+	<-came
+	s.tab.Freeze()
+	release()
+	for _, tab := range others {
+		s.expect(tab, `app.begin(50)`, "begun")
+	}
+	for _, tab := range others {
+		s.expect(tab, `app.outcomes()`, "50 × 200")
+		s.expect(tab, `app.slowest() < 5000 ? "soon" : app.slowest()`, "soon")
+	}
+	s.expectTraffic(2) // that of the frozen tab, and one for all others
+
+	s.tab.Thaw()
+	s.expect(s.tab, `app.outcomes()`, "5 × 200")
+	s.expire()
+	s.expect(s.tab, `app.fire(5)`, "5 × 200")
+	s.expectTraffic(3)
+}
+
+func theTabThatRefreshesIsReloadedOrClosed(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	other := s.tab.NewTab()
+	s.open(s.tab, "ann")
+	s.open(other, "")
+	for _, leave := range []func(){
+		func() { s.tab.Go(s.url) },
+		func() { s.tab.Go("about:blank") },
+	} {
+		s.expire()
+		came, release := s.hold()
+		s.expect(s.tab, `app.begin(5)`, "begun")
+		<-came
+		s.expect(other, `app.begin(50)`, "begun")
+		leave()
+		release()
+		s.expect(other, `app.outcomes()`, "50 × 200")
+		s.expect(other, `app.slowest() < 5000 ? "soon" : app.slowest()`, "soon")
+	}
+	s.expectNoTheft()
+}
+
+// A store that cannot be written keeps the old pair, which is presented after a reload.
+func storageThatCannotBeWritten(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.open(s.tab, "ann")
+	s.expect(s.tab, `app.breakStorage()`, "broken")
+	for range 3 {
+		s.expire()
+		s.expect(s.tab, `app.fire(20)`, "20 × 200")
+	}
+	s.expect(s.tab, `auth.problems.map(({ code }) => code).join()`, "storage")
+	s.tab.Go(s.url)
+	s.expire()
+	s.expect(s.tab, `app.fire(20)`, "20 × 200")
+	s.expectTraffic(4)
+}
+
+func theClockJumpsByEightHoursForAMoment(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.open(s.tab, "ann")
+	const hours = 8 * 3600 * 1000
+	s.expect(s.tab, fmt.Sprintf(`app.setWallClock(%d)`, hours), "set")
+	s.expect(s.tab, `app.fire(5)`, "5 × 200") // its token seems to have run out
+	s.expect(s.tab, `app.setWallClock(0)`, "set")
+	s.expect(s.tab, `app.fire(5)`, "5 × 200")
+	for range 2 {
+		s.expire()
+		s.expect(s.tab, `app.fire(5)`, "5 × 200")
+	}
+	s.expectTraffic(4)
+}
+
+// A replay may be under way for longer than its token lives. It is lost; what comes
+// afterwards is not.
+func aReplayThatOutlivesItsToken(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.open(s.tab, "ann")
+	s.expire()
+	var sends atomic.Int32
+	s.Script(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path == testserver.Hello && sends.Add(1) == 2 {
+			s.expire()
+		}
+		return false
+	})
+	s.expect(s.tab, `app.setEvenClockWithTheNextReplay(3601 * 1000)`, "set")
+	s.expect(s.tab, `app.fire(1)`, "1 × 401")
+	s.expect(s.tab, `app.fire(5)`, "5 × 200")
+}
+
+func nothingOfTheBrowserIsThere(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.tab.Go(s.url)
+	s.expect(s.tab, `(sessionStorage.prepare = app.poverty, "")`, "")
+	s.open(s.tab, "ann")
+	s.expire()
+	s.expect(s.tab, `app.fire(50)`, "50 × 200")
+	s.expect(s.tab, `auth.problems.map(({ code }) => code).join()`, "storage,locks")
+	s.expectTraffic(1)
+	s.expect(s.tab, `app.signOut()`, "ok")
+	if errs := strings.Join(s.tab.Errors(), "\n"); errs != "" {
+		t.Error(errs)
+	}
+}
+
+func twoSDKsOnOnePage(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.open(s.tab, "ann")
+	s.expect(s.tab, `app.another()`, "signedIn")
+	s.expire()
+	s.expect(s.tab, `Promise.all([app.fire(20), app.fire(20, window.another)]).then(String)`, "20 × 200,20 × 200")
+	s.expectTraffic(1)
+	s.expect(s.tab, `another.signOut().then(() => "ok")`, "ok")
+	s.tab.Until(`auth.state.status === "signedOut"`)
+}
+
+// A newer version of the SDK in another tab has written what this one cannot read: it
+// leaves that alone, and does not present what it remembers.
+func aNewerVersionInAnotherTab(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.open(s.tab, "ann")
+	s.expect(s.tab, `app.writeRecord({ format: 2, anything: "else" })`, "written")
+	s.expect(s.tab, `app.fire(3)`, "3 × 200") // with the access token that it has
+	s.expire()
+	s.expect(s.tab, `app.fire(3)`, "3 × temporary")
+	s.expect(s.tab, `auth.problems.map(({ code }) => code).join()`, "newer_version")
+	s.expect(s.tab, `app.readRecord().then(({ anything }) => anything)`, "else")
+	s.signIn(s.tab, "bob") // for this page alone
+	s.expect(s.tab, `app.fire(3)`, "3 × 200")
+	s.expect(s.tab, `app.readRecord().then(({ anything }) => anything)`, "else")
+	s.expectTraffic(0)
+}
+
+// Why the session is not in localStorage: what a tab reads under a Web Lock may be what
+// another has overwritten. In IndexedDB nothing is lost.
+func localStorageUnderALockIsNotCoherent(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	tabs := []*chrome.Tab{s.tab, s.tab.NewTab(), s.tab.NewTab(), s.tab.NewTab()}
+	for _, tab := range tabs {
+		s.open(tab, "")
+	}
+	for _, tab := range tabs {
+		s.expect(tab, `app.count(100)`, "begun")
+	}
+	for _, tab := range tabs {
+		tab.Until(`app.counted`)
+	}
+	s.expect(s.tab, `app.readRecord("counter")`, 400)
+	t.Logf("localStorage counted %v of 400", chrome.Eval[any](s.tab, `Number(localStorage.counter)`))
+}

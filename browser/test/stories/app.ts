@@ -1,0 +1,121 @@
+// The app of the stories. It uses the SDK as a classic script.
+
+import type * as SDK from "../../src/index.js";
+
+declare const tandem: typeof SDK;
+const page = globalThis as any;
+
+const key = "tandem";
+const heard: [string, any][] = [];
+let pending: Promise<string[]> = Promise.resolve([]);
+let times: number[] = [];
+
+const auth = (page.auth = tandem.createAuth({ ...JSON.parse(sessionStorage.options || "{}"), fetch: (...args) => page.send(...args) }));
+page.send = (...args: Parameters<typeof fetch>) => fetch(...args);
+for (const event of ["refreshed", "refreshFailed", "ended", "signedIn", "signedOut", "userChanged", "problem"] as const) {
+  auth.on(event, (detail) => heard.push([event, detail]));
+}
+
+async function outcomeOf(promise: Promise<unknown>): Promise<string> {
+  try {
+    const value = await promise;
+    return value instanceof Response ? String(value.status) : "ok";
+  } catch (error: any) {
+    return [error.code || error, error.reason].filter(Boolean).join(" ").replace("session_ended", "ended");
+  }
+}
+
+// summary says how often each outcome came.
+function summary(outcomes: string[]): string {
+  const counts: Record<string, number> = {};
+  outcomes.forEach((outcome) => (counts[outcome] = (counts[outcome] || 0) + 1));
+  return Object.keys(counts).map((outcome) => `${counts[outcome]} × ${outcome}`).join(", ");
+}
+
+function begin(count: number, by: SDK.Auth) {
+  const from = performance.now();
+  return Promise.all(Array.from({ length: count }, async (_, n) => {
+    const outcome = await outcomeOf(by.fetch(`/api/hello?n=${n}`, { cache: "no-store" }));
+    times.push(performance.now() - from);
+    return outcome;
+  }));
+}
+
+const result = <T>(request: IDBRequest<T>) => new Promise<T>((resolve, reject) => {
+  request.onsuccess = () => resolve(request.result);
+  request.onerror = () => reject(request.error);
+});
+
+async function records(mode: IDBTransactionMode): Promise<IDBObjectStore> {
+  const database: IDBDatabase = await result(indexedDB.open(key));
+  return database.transaction("kept", mode).objectStore("kept");
+}
+
+page.app = {
+  signIn: (username: string, password: string) => outcomeOf(auth.signIn({ username, password })),
+  signOut: () => outcomeOf(auth.signOut()),
+  fire: (count: number, by = auth) => begin(count, by).then(summary),
+  begin(count: number) {
+    times = [];
+    pending = begin(count, auth);
+    return "begun";
+  },
+  outcomes: () => pending.then(summary),
+  slowest: () => Math.max(...times),
+  heard: (event: string) => heard.filter(([name]) => name === event).map(([, detail]) => detail),
+  another() {
+    page.another = tandem.createAuth();
+    return page.another.ready.then(() => page.another.state.status);
+  },
+  setWallClock(ahead: number) {
+    const now = (page.realNow = page.realNow || Date.now);
+    Date.now = () => now() + ahead;
+    return "set";
+  },
+  // With the second request of the API from now on, so many ms pass.
+  setEvenClockWithTheNextReplay(ahead: number) {
+    let requests = 0;
+    page.send = async (...args: Parameters<typeof fetch>) => {
+      const response = await fetch(...args);
+      if (String(args[0]).startsWith("/api/") && ++requests === 2) {
+        const now = performance.now.bind(performance);
+        performance.now = () => now() + ahead;
+      }
+      return response;
+    };
+    return "set";
+  },
+  breakStorage() {
+    IDBObjectStore.prototype.put = function () {
+      this.transaction.abort();
+      return {} as any;
+    };
+    return "broken";
+  },
+  // What an old browser, or a page that is not secure, lacks.
+  poverty: `for (const [object, name] of [
+      [window, "indexedDB"], [window, "localStorage"], [window, "BroadcastChannel"], [Navigator.prototype, "locks"],
+      [AbortSignal, "timeout"], [Crypto.prototype, "subtle"],
+    ]) Object.defineProperty(object, name, { value: undefined, configurable: true });`,
+  async readRecord(name: IDBValidKey = 0) {
+    return result((await records("readonly")).get(name));
+  },
+  async writeRecord(record: unknown) {
+    await result((await records("readwrite")).put(record, 0));
+    return "written";
+  },
+  // count adds to two counters under a lock: in localStorage and in IndexedDB.
+  count(times: number) {
+    page.app.counted = (async () => {
+      for (let n = 0; n < times; n++) {
+        await navigator.locks.request("counter", async () => {
+          localStorage.counter = Number(localStorage.counter || 0) + 1;
+          const store = await records("readwrite");
+          await result(store.put(((await result(store.get("counter"))) || 0) + 1, "counter"));
+        });
+      }
+      return true;
+    })();
+    return "begun";
+  },
+};
