@@ -112,6 +112,23 @@ func TestAReplyAfterAnotherUserSignedIn(t *testing.T) {
 	b.refresh("").want(t, 200, "", "")
 }
 
+// A user clicks on "sign in" twice. Neither request has the cookie of the other, so there
+// are two sessions. A sign-out ends both: otherwise a reload would bring the second one up.
+func TestASignOutAfterADoubleSignIn(t *testing.T) {
+	h := newHarness(t)
+	b := h.browser()
+	credentials := object("username", "alice", "password", "wonderland")
+	first, second := b.send("/auth/login", credentials), b.send("/auth/login", credentials)
+	b.receive(second)
+	b.receive(first)
+	b.wantCookies(t, 2)
+	b.refresh(first.SessionID).want(t, 200, "", "")
+	b.signOut(first.SessionID).want(t, 204, "", "")
+	b.wantCookies(t, 0)
+	b.refresh("").want(t, 401, "cookie_missing", "")
+	h.refreshIsRefused(b, second.SessionID, "signed_out")
+}
+
 // A sign-in that fails changes nothing.
 func TestAFailedSignInLeavesTheEarlierSession(t *testing.T) {
 	h := newHarness(t)

@@ -61,10 +61,10 @@ func (s *Server) signOutAll(r *http.Request, ids []rotation.SessionID) error {
 	return failure
 }
 
-// takeFromJar deletes the cookies of the session that a client signs out of, and returns
-// that session. If the client knows no session, it is every session of the jar. It deletes
-// the cookies whatever happens afterwards, so that the browser is signed out even if the
-// store is away.
+// takeFromJar returns the sessions that a sign-out in cookie mode ends, and deletes their
+// cookies: the session that the client names and others of the same user, or else every
+// session of the jar. It deletes the cookies whatever happens afterwards, so that the
+// browser is signed out even if the store is away.
 //
 // If the browser sent no cookie of the session, the access token says which it is.
 func (s *Server) takeFromJar(w http.ResponseWriter, r *http.Request, jar *jar) ([]rotation.SessionID, error) {
@@ -72,34 +72,65 @@ func (s *Server) takeFromJar(w http.ResponseWriter, r *http.Request, jar *jar) (
 	if err != nil {
 		return nil, err
 	}
-	known := body.session != rotation.SessionID{}
-	if known {
-		jar.held = slices.DeleteFunc(jar.held, func(held heldToken) bool { return held.session != sessionPart(body.session) })
-	}
 	_, failure := s.decodeHeld(r.Context(), jar.held)
-	ids, came := jar.sessions(), len(jar.held) > 0
-	jar.deleteIf(w, func(held heldToken) bool { return known || held.err == nil })
-	if known {
-		ids = slices.DeleteFunc(ids, func(id rotation.SessionID) bool { return id != body.session })
-	}
-	if len(ids) > 0 {
+	ids, named := jar.sessions(), body.session
+	if named == (rotation.SessionID{}) {
+		jar.deleteIf(w, func(held heldToken) bool { return held.err == nil })
+		if len(ids) == 0 {
+			return s.sessionOfAccess(r, named, cmp.Or[error](failure, s.noCookie()))
+		}
 		return ids[:min(len(ids), maxJarSessions)], nil
 	}
+	came := false
+	jar.deleteIf(w, func(held heldToken) bool {
+		came = came || held.session == sessionPart(named)
+		return held.session == sessionPart(named)
+	})
+	switch {
+	case slices.Contains(ids, named):
+		return append(s.othersOfUser(w, r, jar, named), named), nil
+	case came && failure == nil:
+		failure = invalidRequest("the cookie has no refresh token of this server; nothing was signed out")
+	case failure == nil:
+		failure = s.cookieMissing(r.Context(), named)
+	}
+	return s.sessionOfAccess(r, named, failure)
+}
+
+// othersOfUser returns the further sessions in a jar of the user of a session, and deletes
+// their cookies. There are some if the user has signed in twice at the same moment. If the
+// store is away, it returns none.
+func (s *Server) othersOfUser(w http.ResponseWriter, r *http.Request, jar *jar, id rotation.SessionID) []rotation.SessionID {
+	others := jar.sessions()
+	if len(others) == 0 {
+		return nil
+	}
+	session, found, err := s.lookUp(r.Context(), id)
+	if !found || err != nil {
+		return nil
+	}
+	var same []rotation.SessionID
+	for _, other := range others[:min(len(others), maxJarSessions)] {
+		if one, found, err := s.lookUp(r.Context(), other); found && err == nil && one.Subject == session.Subject {
+			jar.deleteAll(w, other)
+			same = append(same, other)
+		}
+	}
+	return same
+}
+
+// sessionOfAccess returns the session of the access token for a sign-out without a cookie.
+// If there is no access token, or it is not of the session that the client names, it
+// returns the failure; if that says that the session has ended, there is nothing to do.
+func (s *Server) sessionOfAccess(r *http.Request, named rotation.SessionID, failure error) ([]rotation.SessionID, error) {
 	access, err := s.bearer(r)
 	switch {
-	case err == nil && (!known || access.SessionID == body.session):
+	case err == nil && (named == rotation.SessionID{} || access.SessionID == named):
 		return []rotation.SessionID{access.SessionID}, nil
-	case failure != nil:
-		return nil, failure
-	case known && came:
-		return nil, invalidRequest("the cookie has no refresh token of this server; nothing was signed out")
-	case !known:
-		return nil, s.noCookie()
+	case isRefusal(failure):
+		return nil, nil
 	}
-	if err := s.cookieMissing(r.Context(), body.session); !isRefusal(err) {
-		return nil, err
-	}
-	return nil, nil // the session has ended already
+	return nil, failure
 }
 
 func (s *Server) sessionToEnd(w http.ResponseWriter, r *http.Request) (rotation.SessionID, error) {
