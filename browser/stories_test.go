@@ -23,9 +23,11 @@ import (
 type stage struct {
 	*testing.T
 	*testserver.Server
-	url   string
-	tab   *chrome.Tab
-	ahead atomic.Int64 // of the server's clock, in nanoseconds
+	url string
+	// otherSite is another address of the page, from which url is of another site.
+	otherSite string
+	tab       *chrome.Tab
+	ahead     atomic.Int64 // of the server's clock, in nanoseconds
 }
 
 // All stories are told in one browser, each at an origin of its own.
@@ -48,6 +50,10 @@ func TestInChromium(t *testing.T) {
 		{"Nothing of the browser is there", nothingOfTheBrowserIsThere},
 		{"Two SDKs on one page", twoSDKsOnOnePage},
 		{"A newer version in another tab", aNewerVersionInAnotherTab},
+		{"Cookie mode", cookieMode},
+		{"Cookie mode, and another user in another tab", cookieModeAnotherUser},
+		{"Cookie mode from another site", cookieModeFromAnotherSite},
+		{"Cookie mode with nothing but memory", cookieModeInMemory},
 		{"Local storage under a lock is not coherent", localStorageUnderALockIsNotCoherent},
 	} {
 		t.Run(story.name, func(t *testing.T) { story.tell(t, b) })
@@ -57,14 +63,19 @@ func TestInChromium(t *testing.T) {
 func newStage(t *testing.T, b *chrome.Tab) *stage {
 	t.Helper()
 	s := &stage{T: t, tab: b.NewTabFor(t)}
+	served := &httptest.Server{Listener: listener(t), Config: &http.Server{}} //nolint:gosec // a test's own server
+	s.url = "http://" + served.Listener.Addr().String()
+	s.otherSite = strings.Replace(s.url, "127.0.0.1", "localhost", 1)
 	began := time.Now()
 	s.Server = testserver.New(t, func(c *server.Config) {
 		c.AccessTTL = accessTTL
+		c.AllowedOrigins = []string{s.otherSite}
 		c.Now = func() time.Time { return began.Add(time.Duration(s.ahead.Load())) }
 	})
 	app := build(t, api.BuildOptions{EntryPoints: []string{"test/stories/app.ts"}, Format: api.FormatIIFE})
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Server)
+	mux.HandleFunc("GET /options", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, `<!doctype html><title>app</title><link rel="icon" href="data:,">
 			<script>window.prepare = new Function(sessionStorage.prepare ?? ""); prepare()</script>
@@ -76,12 +87,12 @@ func newStage(t *testing.T, b *chrome.Tab) *stage {
 			fmt.Fprint(w, text)
 		})
 	}
-	served := httptest.NewServer(mux)
+	served.Config.Handler = mux
+	served.Start()
 	t.Cleanup(func() {
 		served.CloseClientConnections()
 		served.Close()
 	})
-	s.url = served.URL
 	return s
 }
 
@@ -400,4 +411,106 @@ func localStorageUnderALockIsNotCoherent(t *testing.T, b *chrome.Tab) {
 	}
 	s.expect(s.tab, `app.readRecord("counter")`, 400)
 	t.Logf("localStorage counted %v of 400", chrome.Eval[any](s.tab, `Number(localStorage.counter)`))
+}
+
+// options has the pages of an origin open the SDK with other options.
+func (s *stage) options(tab *chrome.Tab, url, options string) {
+	s.Helper()
+	tab.Go(url + "/options")
+	chrome.Eval[any](tab, fmt.Sprintf(`(sessionStorage.options = %q)`, options))
+}
+
+// In cookie mode no script can read the refresh token, and the store has no token at all.
+// Tabs tell each other the access token.
+func cookieMode(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	other := s.tab.NewTab()
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		s.options(tab, s.url, `{"mode":"cookie"}`)
+	}
+	s.open(s.tab, "ann")
+	s.open(other, "")
+	s.expect(other, `auth.state.username`, "ann")
+	s.expect(other, `app.fire(5)`, "5 × 200")
+	s.expectTraffic(0)
+	s.expect(s.tab, `app.secrets()`, "none")
+
+	s.expire()
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		s.expect(tab, `app.begin(50)`, "begun")
+	}
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		s.expect(tab, `app.outcomes()`, "50 × 200")
+	}
+	s.expectTraffic(1)
+	s.expect(s.tab, `app.secrets()`, "none")
+
+	other.Go("about:blank")
+	s.open(s.tab, "") // a reload loses the access token, and nobody else has it
+	s.expect(s.tab, `auth.state.username`, "ann")
+	s.expect(s.tab, `app.fire(5)`, "5 × 200")
+	s.expectTraffic(2)
+
+	came, release := s.hold()
+	s.expire()
+	s.expect(s.tab, `app.begin(5)`, "begun")
+	<-came
+	s.expect(s.tab, `app.signOut()`, "ok")
+	release()
+	s.expect(s.tab, `app.outcomes()`, "5 × ended signed_out")
+	s.open(s.tab, "")
+	s.expect(s.tab, `app.fire(1)`, "1 × ended signed_out")
+	s.expect(s.tab, `auth.problems.length`, 0)
+	s.expectTraffic(3)
+}
+
+func cookieModeAnotherUser(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	other := s.tab.NewTab()
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		s.options(tab, s.url, `{"mode":"cookie"}`)
+	}
+	s.open(s.tab, "ann")
+	s.open(other, "")
+	s.expire()
+	came, release := s.hold()
+	s.expect(s.tab, `app.begin(50)`, "begun")
+	<-came
+	s.signIn(other, "bob")
+	release()
+	s.expect(s.tab, `app.outcomes()`, "50 × user_changed")
+	for _, tab := range []*chrome.Tab{s.tab, other} {
+		s.expect(tab, `app.fire(3)`, "3 × 200")
+		s.expect(tab, `auth.state.username`, "bob")
+	}
+	s.expire()
+	s.expect(s.tab, `app.fire(3)`, "3 × 200")
+	s.expectTraffic(2)
+}
+
+// The browser keeps no cookie of another site. That is said after the sign-in, not when
+// the access token has run out.
+func cookieModeFromAnotherSite(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.options(s.tab, s.otherSite, fmt.Sprintf(`{"mode":"cookie","url":%q}`, s.url))
+	s.tab.Go(s.otherSite)
+	s.signIn(s.tab, "ann")
+	s.tab.Until(`auth.problems.some(({ code }) => code === "cookie_missing")`)
+	s.expect(s.tab, `app.token()`, "ok")
+	s.expect(s.tab, `app.setWallClock(3601 * 1000)`, "set")
+	s.expect(s.tab, `app.token()`, "temporary")
+	s.expect(s.tab, `auth.state.status`, "signedIn")
+}
+
+// Without a store, the cookie is all that a reload leaves.
+func cookieModeInMemory(t *testing.T, b *chrome.Tab) {
+	s := newStage(t, b)
+	s.options(s.tab, s.url, `{"mode":"cookie","storage":"memory"}`)
+	s.open(s.tab, "ann")
+	s.open(s.tab, "")
+	s.expect(s.tab, `auth.state.status`, "signedIn")
+	s.expect(s.tab, `app.fire(3)`, "3 × 200")
+	s.expect(s.tab, `app.signOut()`, "ok")
+	s.open(s.tab, "")
+	s.expect(s.tab, `app.fire(3)`, "3 × ended not_signed_in")
 }

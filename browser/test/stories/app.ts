@@ -10,7 +10,8 @@ const heard: [string, any][] = [];
 let pending: Promise<string[]> = Promise.resolve([]);
 let times: number[] = [];
 
-const auth = (page.auth = tandem.createAuth({ ...JSON.parse(sessionStorage.options || "{}"), fetch: (...args) => page.send(...args) }));
+const options = JSON.parse(sessionStorage.options || "{}");
+const auth = (page.auth = tandem.createAuth({ ...options, fetch: (...args) => page.send(...args) }));
 page.send = (...args: Parameters<typeof fetch>) => fetch(...args);
 for (const event of ["refreshed", "refreshFailed", "ended", "signedIn", "signedOut", "userChanged", "problem"] as const) {
   auth.on(event, (detail) => heard.push([event, detail]));
@@ -35,7 +36,7 @@ function summary(outcomes: string[]): string {
 function begin(count: number, by: SDK.Auth) {
   const from = performance.now();
   return Promise.all(Array.from({ length: count }, async (_, n) => {
-    const outcome = await outcomeOf(by.fetch(`/api/hello?n=${n}`, { cache: "no-store" }));
+    const outcome = await outcomeOf(by.fetch(`${options.url || ""}/api/hello?n=${n}`, { cache: "no-store" }));
     times.push(performance.now() - from);
     return outcome;
   }));
@@ -54,6 +55,7 @@ async function records(mode: IDBTransactionMode): Promise<IDBObjectStore> {
 page.app = {
   signIn: (username: string, password: string) => outcomeOf(auth.signIn({ username, password })),
   signOut: () => outcomeOf(auth.signOut()),
+  token: () => outcomeOf(auth.getAccessToken()),
   fire: (count: number, by = auth) => begin(count, by).then(summary),
   begin(count: number) {
     times = [];
@@ -63,6 +65,14 @@ page.app = {
   outcomes: () => pending.then(summary),
   slowest: () => Math.max(...times),
   heard: (event: string) => heard.filter(([name]) => name === event).map(([, detail]) => detail),
+  // secrets names the places where a script finds a token.
+  async secrets() {
+    const places: Record<string, string> = {
+      IndexedDB: JSON.stringify(await page.app.readRecord()), localStorage: JSON.stringify(localStorage), cookies: document.cookie,
+    };
+    const isSecret = (text: string) => text.includes("tandem_rt_") || text.includes(auth.accessToken!);
+    return Object.keys(places).filter((place) => isSecret(places[place])).join() || "none";
+  },
   another() {
     page.another = tandem.createAuth();
     return page.another.ready.then(() => page.another.state.status);
