@@ -191,6 +191,48 @@ func TestTheFourMinutes(t *testing.T) {
 		pages.serve(t, c.auth, server.url)
 		fourMinutes(t, tab, pages.url, server, c.atSignIn)
 	}
+
+	t.Log("the app changes from bearer to cookies")
+	pages.serve(t, versions[0], server.url)
+	tab.Go(pages.url)
+	signIn(tab)
+	tab.Until(stored + `.then((text) => ` + aToken + `.test(text))`)
+	pages.serve(t, versions[2], server.url)
+	tab.Go(pages.url)
+	server.ahead.Add(int64(accessTTL + time.Second))
+	ask(tab)
+	tab.Until(stored + `.then((text) => text.includes('"demo"') && !` + aToken + `.test(text))`)
+	tab.Go(pages.url)
+	ask(tab)
+}
+
+// stored is what the SDK has stored, as JSON.
+const stored = `new Promise((resolve) => {
+	indexedDB.open("tandem").onsuccess = ({ target }) => {
+		target.result.transaction("kept").objectStore("kept").get(0).onsuccess = (event) => {
+			target.result.close();
+			resolve(JSON.stringify(event.target.result) + JSON.stringify(localStorage));
+		};
+	};
+})`
+
+// aToken matches a token in it, also in the JSON of JSON that localStorage has.
+const aToken = `/Token\\*":\\*"[^"\\]/`
+
+func signIn(tab *chrome.Tab) {
+	tab.Type("[name=password]", "demo")
+	tab.Click("form button")
+	tab.Until(`document.querySelector("form").hidden`)
+}
+
+func ask(tab *chrome.Tab) {
+	chrome.Eval[bool](tab, `(document.querySelector("p").textContent = "", true)`)
+	tab.Click("#ask")
+	says(tab, "You are demo")
+}
+
+func says(tab *chrome.Tab, text string) {
+	tab.Until(fmt.Sprintf(`document.querySelector("p").textContent === %q`, text))
 }
 
 func fourMinutes(t *testing.T, tab *chrome.Tab, page string, server *authServer, atSignIn int64) {
@@ -202,26 +244,13 @@ func fourMinutes(t *testing.T, tab *chrome.Tab, page string, server *authServer,
 			t.Errorf("%d refreshes, want %d", got, n)
 		}
 	}
-	says := func(tab *chrome.Tab, text string) {
-		t.Helper()
-		tab.Until(fmt.Sprintf(`document.querySelector("p").textContent === %q`, text))
-	}
-	ask := func(tab *chrome.Tab) {
-		t.Helper()
-		chrome.Eval[bool](tab, `(document.querySelector("p").textContent = "", true)`)
-		tab.Click("#ask")
-		says(tab, "You are demo")
-	}
-
 	tab.Go(page)
 	tab.Type("[name=password]", "wrong")
 	tab.Click("form button")
 	says(tab, "Wrong name or password.")
 	wantRefreshes(0)
 
-	tab.Type("[name=password]", "demo")
-	tab.Click("form button")
-	tab.Until(`document.querySelector("form").hidden`)
+	signIn(tab)
 	for server.refreshes.Load()-begun < atSignIn {
 		tab.Until("true")
 	}
