@@ -19,12 +19,15 @@ export function stopwatch(age = 0): Stopwatch {
 
 export const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 
-// within gives work so many ms: then its signal aborts, and the promise is rejected.
+export const timedOut = "timed out";
+
+// within gives work so many ms: then its signal aborts, and the error's message is
+// timedOut.
 export function within<T>(ms: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const controller = new AbortController();
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
-      reject(new Error("timed out"));
+      reject(new Error(timedOut));
       controller.abort();
     }, Math.min(ms, 2 ** 31 - 1)); // a longer one would go off at once
     work(controller.signal).then(resolve, reject).then(() => clearTimeout(timer));

@@ -68,11 +68,12 @@ export function createKeeper(settings: Settings, events: Events) {
     if (heard.id === pair.id) pair = { ...pair, accessToken: heard.accessToken! };
     const age = Date.now() - pair.receivedAt;
     const life = pair.expiresAt - pair.receivedAt;
-    const { refreshAhead: ahead = Math.min(life / 5000, 60) } = settings;
+    const { refreshAhead = Math.min(life / 5000, 60) } = settings;
+    const ahead = Math.min(refreshAhead * 1000, life * 0.9) * (1 - Math.random() / 4); // not all tabs at once
     live = {
       pair_: pair, isFetched_: isFetched, refused_: {},
       age_: stopwatch(age < -clockTolerance ? Infinity : Math.max(age, 0)),
-      ahead_: life - ahead * 1000 * (1 - Math.random() / 4),
+      ahead_: life - ahead,
     };
     lastEnd = undefined;
     const { username, sessionId } = pair;
@@ -286,6 +287,8 @@ export function createKeeper(settings: Settings, events: Events) {
       endedSessionId = pair.sessionId;
       return { ended: { sessionId: pair.sessionId, reason: "signed_out" } };
     }, "readwrite").catch(() => {});
+    isRead = true;
+    setState();
     return last;
   }
 

@@ -1,6 +1,6 @@
 // The lock of all tabs around a refresh.
 
-import { within } from "./clock.js";
+import { timedOut, within } from "./clock.js";
 
 // locked runs work while no other tab does, and returns what it returns. A tab that
 // has held the lock for longer than patience (ms) may be frozen, and would hold it until
@@ -20,10 +20,12 @@ export async function locked(name: string, patience: number, work: () => Promise
       // If another waiting tab has taken the lock meanwhile, it is that one's turn.
       const steal = !!before && before === seen;
       await (steal ? locks.request(name, { steal }, begin) : within(patience, (signal) => locks.request(name, { signal }, begin)))
-        .catch(() => {});
+        .catch((error) => {
+          if (error.message !== timedOut) throw error;
+        });
     }
   } catch {
-    // There are no locks.
+    // There are no locks, another tab has taken this one, or work failed.
   }
   return working || begin();
 }

@@ -54,7 +54,7 @@ export function createRefresher(settings: Settings, keeper: Keeper, server: Serv
     try {
       await activation();
       const patience = settings.forgiving_ ? lockPatience : attempts * (settings.timeout_ + longestPause);
-      await locked(settings.key_, patience, () => replace(from));
+      await locked("tandem " + settings.key_, patience, () => replace(from));
       how = keeper.live_() === from ? "given up" : "done";
       failure = undefined;
     } catch (error: any) {

@@ -29,7 +29,9 @@ export function createTransport(settings: Settings, keeper: Keeper, refresher: R
   async function credential(begun: Beginning, why: string, refused?: Live, isGood = (live: Live) => isUsable(live)): Promise<Live> {
     for (let refreshes = 0; ; refreshes++) {
       if (!keeper.live_()) {
-        await (begun.ends_ < keeper.ends_() ? keeper.ending_() : keeper.look_());
+        await (begun.ends_ < keeper.ends_() ? keeper.ending_() : keeper.look_().catch((error) => {
+          if (keeper.state_().status === "signedIn" || !isTemporary(error)) throw error;
+        }));
       }
       const live = keeper.live_();
       if (!live) throw keeper.notSignedIn_();
