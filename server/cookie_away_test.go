@@ -11,6 +11,7 @@ import (
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
 )
 
 // A storeThatCannotEnd fails to end sessions while it is told to.
@@ -19,11 +20,11 @@ type storeThatCannotEnd struct {
 	fails *atomic.Bool
 }
 
-func (s storeThatCannotEnd) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+func (s storeThatCannotEnd) End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
 	if s.fails.Load() {
-		return errors.New("the disk is full")
+		return false, errors.New("the disk is full")
 	}
-	return s.Store.End(ctx, id, reason, at)
+	return s.Store.End(ctx, id, end)
 }
 
 // A user signs out while the store is away. The browser is signed out at once, and the

@@ -112,11 +112,12 @@ func (s *Server) tooMany(others []store.Session, now time.Time) []idleSession {
 	return over[:min(len(over), endsOfASignIn)]
 }
 
-// endSome ends sessions, and emits an event for each.
+// endSome ends sessions, and emits an event for each. It leaves a session alone that a
+// client has refreshed since the server listed it: that session is idle no longer.
 func (s *Server) endSome(r *http.Request, over []idleSession) error {
 	return inGroups(over, endsOfASignIn, func(one idleSession) error {
-		err := s.end(r.Context(), one.ID, one.reason, s.now())
-		if err == nil {
+		ended, err := s.endIf(r.Context(), one.ID, store.End{Reason: one.reason, At: s.now(), If: &one.Current})
+		if ended {
 			s.emit(r, Event{Kind: EventSessionEnded, Session: one.ID, Subject: one.Subject, Reason: one.reason})
 		}
 		return err

@@ -182,11 +182,11 @@ func (s *slowStore) EndSubject(ctx context.Context, _ string, _ rotation.EndReas
 	return 0, ctx.Err()
 }
 
-func (s *slowStore) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+func (s *slowStore) End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
 	if s.slow.Load() {
-		return context.DeadlineExceeded
+		return false, context.DeadlineExceeded
 	}
-	return s.Store.End(ctx, id, reason, at)
+	return s.Store.End(ctx, id, end)
 }
 
 // The server ends in the background the sessions that it could not end in time, but not a

@@ -15,14 +15,22 @@ func detached(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 2*storeTimeout)
 }
 
-// end ends a session. If it returns nil, the end is durable.
+// end ends a session, whatever its state. If it returns nil, the end is durable.
 func (s *Server) end(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+	_, err := s.endIf(ctx, id, store.End{Reason: reason, At: at})
+	return err
+}
+
+// endIf ends a session under the condition of [store.End], and reports whether the session
+// has ended. If it returns true, the end is durable.
+func (s *Server) endIf(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
 	ctx, cancel := detached(ctx)
 	defer cancel()
-	if err := s.cfg.Store.End(ctx, id, reason, at); err != nil {
-		return unavailable("end a session", err)
+	ended, err := s.cfg.Store.End(ctx, id, end)
+	if err != nil {
+		return false, unavailable("end a session", err)
 	}
-	return nil
+	return ended, nil
 }
 
 // endAndTell ends a live session, and emits an event.

@@ -97,8 +97,9 @@ func (l leftover) attr() slog.Attr {
 // endBegunBy ends the session of a leftover, or the sessions of a user that began no later
 // than one.at, each with a call of its own.
 func (s *Server) endBegunBy(ctx context.Context, one leftover) (n int, _ error) {
+	end := store.End{Reason: one.reason, At: one.at}
 	if one.session != (rotation.SessionID{}) {
-		err := s.cfg.Store.End(ctx, one.session, one.reason, one.at)
+		_, err := s.cfg.Store.End(ctx, one.session, end)
 		return 1, err
 	}
 	page := store.Page{Limit: pageOfSessions}
@@ -114,7 +115,8 @@ func (s *Server) endBegunBy(ctx context.Context, one leftover) (n int, _ error) 
 			}
 		}
 		if err := inGroups(due, leftoversAtOnce, func(id rotation.SessionID) error {
-			return s.cfg.Store.End(ctx, id, one.reason, one.at)
+			_, err := s.cfg.Store.End(ctx, id, end)
+			return err
 		}); err != nil {
 			return n, err
 		}

@@ -123,8 +123,26 @@ func decodeReason(err error) string {
 }
 
 // rotate decides about a token and carries out the decision. It returns the session in
-// the state after that.
+// the state after that. If another request changes the session before rotate can carry
+// out the decision, it decides again.
 func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Session, rotation.Decision, error) {
+	// The loop ends: each further decision means that another request has raised the
+	// session's generation, and a token that is older than the current one never expires.
+	for {
+		session, decision, err := s.decide(ctx, token)
+		if err != nil {
+			return store.Session{}, rotation.Decision{}, err
+		}
+		if done, err := s.carryOut(ctx, session, decision); err != nil || done {
+			session.State = decision.Next
+			return session, decision, err
+		}
+	}
+}
+
+// decide decides about a token; if the decision is to confirm the token, the store has
+// done so. It returns the session that it has decided about.
+func (s *Server) decide(ctx context.Context, token rotation.Token) (store.Session, rotation.Decision, error) {
 	now := s.now()
 	attempt, err := s.attempt(ctx, token, now)
 	if errors.Is(err, store.ErrNotFound) {
@@ -135,16 +153,26 @@ func (s *Server) rotate(ctx context.Context, token rotation.Token) (store.Sessio
 	}
 	before := attempt.Before()
 	decision := rotation.Decide(&before, token, now, s.policy)
-	switch {
-	case attempt.Confirmed != (decision.Verdict == rotation.Confirm):
+	if attempt.Confirmed != (decision.Verdict == rotation.Confirm) {
 		return store.Session{}, rotation.Decision{}, unavailable("confirm a refresh token",
 			fmt.Errorf("the store does not keep to its contract: confirmed is %t, want %t", attempt.Confirmed, !attempt.Confirmed))
-	case decision.Verdict == rotation.Reuse, decision.Verdict == rotation.Expire:
-		err = s.end(ctx, token.Session, decision.Next.EndReason, decision.Next.EndedAt)
 	}
-	session := attempt.Session
-	session.State = decision.Next
-	return session, decision, err
+	return attempt.Session, decision, nil
+}
+
+// carryOut ends the session if the decision says so. It returns false if the decision no
+// longer holds, because another request has refreshed the session since. Only an expired
+// token may turn out not to end the session then; a token that proves reuse still does.
+func (s *Server) carryOut(ctx context.Context, session store.Session, decision rotation.Decision) (done bool, _ error) {
+	end := store.End{Reason: decision.Next.EndReason, At: decision.Next.EndedAt}
+	switch decision.Verdict {
+	case rotation.Expire:
+		end.If = &session.Current
+	case rotation.Reuse:
+	default:
+		return true, nil
+	}
+	return s.endIf(ctx, session.ID, end)
 }
 
 // attempt has the store confirm the token, unless the token is too old for that. It reads

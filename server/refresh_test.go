@@ -8,6 +8,7 @@ import (
 
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store"
 )
 
 func TestRefresh(t *testing.T) {
@@ -175,9 +176,9 @@ type goneBeforeEnd struct {
 	gone context.CancelFunc
 }
 
-func (g goneBeforeEnd) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+func (g goneBeforeEnd) End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
 	g.gone()
-	return g.Store.End(ctx, id, reason, at)
+	return g.Store.End(ctx, id, end)
 }
 
 func TestParallelRefreshesOfOneToken(t *testing.T) {

@@ -32,9 +32,12 @@ type Store interface {
 	// one succeeds. It returns [store.ErrNotFound] if there is no such session.
 	Confirm(ctx context.Context, id rotation.SessionID, to rotation.Position, at time.Time) (store.Confirmation, error)
 
-	// End ends a session. It changes nothing and returns nil if the session has
-	// already ended or does not exist; the first end keeps its reason and time.
-	End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error
+	// End ends a session and returns true. If the session has already ended or does
+	// not exist, End changes nothing and returns true as well; the first end keeps its
+	// reason and time. If end.If is set, End compares it with the session's current
+	// token and ends the session in one atomic step; if the session lives and its
+	// current token is another, End changes nothing and returns false.
+	End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error)
 
 	// EndSubject ends all sessions of a subject that nothing has ended yet, and
 	// returns how many it has ended.

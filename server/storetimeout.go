@@ -54,10 +54,10 @@ func (s boundedStore) Confirm(ctx context.Context, id rotation.SessionID, to rot
 	return s.Store.Confirm(ctx, id, to, at)
 }
 
-func (s boundedStore) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
+func (s boundedStore) End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
 	ctx, cancel := bounded(ctx)
 	defer cancel()
-	return s.Store.End(ctx, id, reason, at)
+	return s.Store.End(ctx, id, end)
 }
 
 func (s boundedStore) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {

@@ -81,6 +81,16 @@ func (c Confirmation) Before() rotation.State {
 	return state
 }
 
+// An End says how to end a session.
+type End struct {
+	Reason rotation.EndReason
+	At     time.Time
+	// If is the session's current token at the time of the decision to end it. The session
+	// ends only while that token is its current one: otherwise a client has refreshed it
+	// since. Nil ends the session in any case.
+	If *rotation.Position
+}
+
 // A User is an entry of the embedded directory.
 type User struct {
 	// Name is what the user types to sign in; it is unique, and case matters.

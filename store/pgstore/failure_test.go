@@ -147,7 +147,7 @@ func TestConnectionsThatBreak(t *testing.T) {
 				}
 			}
 			if err == nil {
-				err = s.End(t.Context(), session.ID, rotation.SignedOut, time.Now())
+				_, err = s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: time.Now()})
 			}
 			if err != nil {
 				t.Error(err)
@@ -171,7 +171,7 @@ func TestADatabaseThatIsAway(t *testing.T) {
 	if err := s.Create(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.End(t.Context(), session.ID, rotation.SignedOut, time.Now()); err != nil {
+	if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	enginetest.Do(t, e.Kill)

@@ -89,7 +89,10 @@ func TestRowsThatSomebodyHasLocked(t *testing.T) {
 	}
 	for i := range locked {
 		again(func(ctx context.Context) error { _, err := rotate(ctx, s, numbered(i), 1); return err })
-		again(func(ctx context.Context) error { return s.End(ctx, numbered(i).ID, rotation.SignedOut, time.Now()) })
+		again(func(ctx context.Context) error {
+			_, err := s.End(ctx, numbered(i).ID, store.End{Reason: rotation.SignedOut, At: time.Now()})
+			return err
+		})
 	}
 	var failed atomic.Int64
 	for i := locked; i < all; i++ {

@@ -93,10 +93,11 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 	return result, err
 }
 
-// End ends a session. If the session has ended already, End changes nothing.
-func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
-	_, err := s.end(ctx, "end a session", `id = $1`, id.String(), reason, at)
-	return err
+// End ends a session. If the session has ended already, End changes nothing. It returns
+// false if the session lives because its current token is not end.If.
+func (s *Store) End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
+	_, others, err := s.end(ctx, "end a session", `id = $1`, id.String(), end)
+	return err == nil && others == 0, err
 }
 
 // EndSubject ends all live sessions of a subject and returns how many it ended. If
@@ -104,29 +105,38 @@ func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.
 // the others, and returns an error about the locked ones. After a lost connection it
 // does not count the sessions that an earlier attempt ended.
 func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.EndReason, at time.Time) (int, error) {
-	return s.end(ctx, "end the sessions of a subject", `subject = $1`, subject, reason, at)
+	n, _, err := s.end(ctx, "end the sessions of a subject", `subject = $1`, subject, store.End{Reason: reason, At: at})
+	return n, err
 }
 
-// end ends the live sessions for which the condition holds, beginning with those whose
-// rows are not locked. Between attempts at locked rows it holds no connection.
-func (s *Store) end(ctx context.Context, doing, which, value string, reason rotation.EndReason, at time.Time) (n int, _ error) {
+// end ends the live sessions for which the condition and that of end hold, beginning with
+// those whose rows are not locked. Between attempts at locked rows it holds no connection.
+// It returns how many sessions it ended, and how many live because their current token is
+// not end.If.
+func (s *Store) end(ctx context.Context, doing, which, value string, end store.End) (n, others int, _ error) {
+	const same = ` AND ($4::bigint IS NULL OR generation = $4::bigint AND branch = $5::bigint)`
 	live := `SELECT id FROM tandem_sessions WHERE ` + which + ` AND ended_at IS NULL`
-	statement := `WITH live AS (` + live + `), free AS (` + live + ` FOR NO KEY UPDATE SKIP LOCKED), ended AS (
+	statement := `WITH live AS (` + live + `), due AS (` + live + same + `), free AS (` + live + same + ` FOR NO KEY UPDATE SKIP LOCKED), ended AS (
 			UPDATE tandem_sessions SET ended_at = $2, end_reason = $3 WHERE id IN (SELECT id FROM free) RETURNING id)
-		SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM ended)`
+		SELECT (SELECT count(*) FROM live), (SELECT count(*) FROM due), (SELECT count(*) FROM ended)`
+	var generation, branch *int64
+	if end.If != nil {
+		generation, branch = new(int64(end.If.Generation)), new(int64(end.If.Branch))
+	}
 	err := s.do(ctx, doing, repeatable, func(bool) error {
-		var live, ended int
-		err := s.pool.QueryRow(ctx, statement, s.modeAndArgs([]any{value, at, string(reason)})...).Scan(&live, &ended)
+		var live, due, ended int
+		err := s.pool.QueryRow(ctx, statement, s.modeAndArgs([]any{value, end.At, string(end.Reason), generation, branch})...).Scan(&live, &due, &ended)
 		if err != nil {
 			return err
 		}
 		n += ended
-		if ended < live {
-			return errRowLocked // or another server has just ended it, which the next attempt sees
+		others = live - due
+		if ended < due {
+			return errRowLocked // or another server has just changed it, which the next attempt sees
 		}
 		return nil
 	})
-	return n, err
+	return n, others, err
 }
 
 // List returns one page of the sessions of a subject that have not ended, newest first.

@@ -95,7 +95,7 @@ func TestAnEndWaitsForTheDisk(t *testing.T) {
 	}
 	for range 2 { // the second end changes nothing, and must be on the disk nevertheless
 		before := waits()
-		if err := s.End(t.Context(), session.ID, rotation.SignedOut, now); err != nil {
+		if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: now}); err != nil {
 			t.Fatal(err)
 		}
 		if got := waits(); got == before {
@@ -122,7 +122,7 @@ func TestAnEndThatMayBeUndone(t *testing.T) {
 	if err := s.Create(t.Context(), session); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.End(t.Context(), session.ID, rotation.SignedOut, now); err == nil || !strings.Contains(strings.ToUpper(err.Error()), "WAITAOF") {
+	if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: now}); err == nil || !strings.Contains(strings.ToUpper(err.Error()), "WAITAOF") {
 		t.Errorf("End: %v, want an error about WAITAOF", err)
 	}
 	if got, err := s.Get(t.Context(), session.ID); err != nil || got.EndReason != rotation.SignedOut {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"sync"
-	"time"
 
 	"github.com/redis/rueidis"
 
-	"github.com/tandem-auth/tandem/rotation"
+	"github.com/tandem-auth/tandem/store"
 )
 
 // errEndsLost reports that sessions which the store had ended live again.
@@ -43,13 +43,13 @@ func (s *Store) endSome(some []rueidis.ZScore, endOne func(id string) (end, erro
 // single server only, where the last write is on the disk after all earlier ones. Only
 // then does the store take the sessions off the subject's list, so that a caller who
 // tries again still finds them.
-func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, reason rotation.EndReason, at time.Time, subject string) (int, error) {
+func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, subject string, how store.End) (int, error) {
 	const doing = "end the sessions of a subject"
 	n := 0
 	var over []string
 	for some := range slices.Chunk(listed, atOnce) {
 		ended, gone, err := s.endSome(some, func(id string) (result end, _ error) {
-			err := s.run(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(reason, at, []string{subject}),
+			err := s.run(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(subject, how),
 				func(answer rueidis.RedisResult, _ bool) error { return result.read(answer) })
 			if rueidis.IsRedisNil(err) {
 				return end{}, nil
@@ -65,7 +65,7 @@ func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, reason
 	if len(over) == 0 {
 		return n, nil
 	}
-	if _, err := s.end(ctx, doing, over[len(over)-1], reason, at, subject); err != nil {
+	if _, err := s.end(ctx, doing, over[len(over)-1], subject, how); err != nil {
 		return n, err
 	}
 	// A replica that took over in the meantime may lack some of the ends.
@@ -97,8 +97,12 @@ func (s *Store) checkEnded(ctx context.Context, doing string, ids []string) erro
 }
 
 // endArgs returns the arguments of the script that ends a session.
-func endArgs(reason rotation.EndReason, at time.Time, subject []string) []string {
-	return append([]string{millis(at), string(reason), millis(at.Add(keep))}, subject...)
+func endArgs(subject string, how store.End) []string {
+	args := []string{millis(how.At), string(how.Reason), millis(how.At.Add(keep)), subject}
+	if how.If != nil {
+		args = append(args, strconv.FormatUint(uint64(how.If.Generation), 10), strconv.FormatUint(how.If.Branch, 10))
+	}
+	return args
 }
 
 // read parses the answer of the script that ends a session. The session counts as ended
@@ -108,7 +112,7 @@ func (e *end) read(answer rueidis.RedisResult) error {
 	if err != nil {
 		return err
 	}
-	if len(parts) != 2 {
+	if len(parts) != 3 {
 		return errNoAnswer
 	}
 	of, err := parts[1].ToString()
@@ -116,6 +120,9 @@ func (e *end) read(answer rueidis.RedisResult) error {
 		return err
 	}
 	e.subject = &of
+	if e.lives, err = parts[2].AsBool(); err != nil {
+		return err
+	}
 	ended, err := parts[0].AsBool()
 	e.ended = e.ended || ended
 	return err

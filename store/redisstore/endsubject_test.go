@@ -61,13 +61,13 @@ func TestEndTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.endTogether(t.Context(), listed, rotation.SignedOut, now, "ann"); n != 600 || err != nil {
+	if n, err := s.endTogether(t.Context(), listed, "ann", store.End{Reason: rotation.SignedOut, At: now}); n != 600 || err != nil {
 		t.Errorf("%d ended, %v; want 600", n, err)
 	}
-	if n, err := s.endTogether(t.Context(), listed, rotation.Revoked, now, "ann"); n != 0 || err != nil {
+	if n, err := s.endTogether(t.Context(), listed, "ann", store.End{Reason: rotation.Revoked, At: now}); n != 0 || err != nil {
 		t.Errorf("once more: %d ended, %v; want none", n, err)
 	}
-	if n, err := s.endTogether(t.Context(), nil, rotation.Revoked, now, "ann"); n != 0 || err != nil {
+	if n, err := s.endTogether(t.Context(), nil, "ann", store.End{Reason: rotation.Revoked, At: now}); n != 0 || err != nil {
 		t.Errorf("of nobody: %d ended, %v", n, err)
 	}
 	if left, err := s.List(t.Context(), "ann", store.Page{}); len(left) != 0 || err != nil {
@@ -119,7 +119,7 @@ func TestEndsThatWereLost(t *testing.T) {
 	if err := s.checkEnded(t.Context(), "end", []string{id.String()}); err == nil || !strings.Contains(err.Error(), "lost") {
 		t.Errorf("a session that lives: %v", err)
 	}
-	if err := s.End(t.Context(), id, rotation.SignedOut, time.Now()); err != nil {
+	if _, err := s.End(t.Context(), id, store.End{Reason: rotation.SignedOut, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	gone := rotation.SessionID{9}

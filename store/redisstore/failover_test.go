@@ -54,7 +54,7 @@ func TestAPrimaryThatBecomesAReplica(t *testing.T) {
 			if _, err := rotate(t.Context(), s, session, 20); err != nil {
 				t.Errorf("after that: %v", err)
 			}
-			if err := s.End(t.Context(), other.ID, rotation.SignedOut, time.Now()); err != nil {
+			if _, err := s.End(t.Context(), other.ID, store.End{Reason: rotation.SignedOut, At: time.Now()}); err != nil {
 				t.Errorf("End: %v", err)
 			}
 			if err := s.Ping(t.Context()); err != nil {

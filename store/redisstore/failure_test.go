@@ -77,14 +77,17 @@ func TestAServerThatIsAway(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.End(t.Context(), ended.ID, rotation.SignedOut, time.Now()); err != nil {
+	if _, err := s.End(t.Context(), ended.ID, store.End{Reason: rotation.SignedOut, At: time.Now()}); err != nil {
 		t.Fatal(err)
 	}
 	enginetest.Do(t, e.Kill)
 	for what, call := range map[string]func() error{
-		"Get":        func() error { _, err := s.Get(t.Context(), live.ID); return err },
-		"Confirm":    func() error { _, err := rotate(t.Context(), s, live, 1); return err },
-		"End":        func() error { return s.End(t.Context(), live.ID, rotation.SignedOut, time.Now()) },
+		"Get":     func() error { _, err := s.Get(t.Context(), live.ID); return err },
+		"Confirm": func() error { _, err := rotate(t.Context(), s, live, 1); return err },
+		"End": func() error {
+			_, err := s.End(t.Context(), live.ID, store.End{Reason: rotation.SignedOut, At: time.Now()})
+			return err
+		},
 		"EndSubject": func() error { _, err := s.EndSubject(t.Context(), "ann", rotation.SignedOut, time.Now()); return err },
 		"List":       func() error { _, err := s.List(t.Context(), "ann", store.Page{}); return err },
 		"Ping":       func() error { return s.Ping(t.Context()) },
@@ -143,9 +146,12 @@ func TestAServerThatHangs(t *testing.T) {
 		"Create":  func(ctx context.Context) error { return s.Create(ctx, numbered(2)) },
 		"Get":     func(ctx context.Context) error { _, err := s.Get(ctx, session.ID); return err },
 		"Confirm": func(ctx context.Context) error { _, err := rotate(ctx, s, session, 1); return err },
-		"End":     func(ctx context.Context) error { return s.End(ctx, session.ID, rotation.SignedOut, time.Now()) },
-		"List":    func(ctx context.Context) error { _, err := s.List(ctx, "ann", store.Page{}); return err },
-		"Ping":    s.Ping,
+		"End": func(ctx context.Context) error {
+			_, err := s.End(ctx, session.ID, store.End{Reason: rotation.SignedOut, At: time.Now()})
+			return err
+		},
+		"List": func(ctx context.Context) error { _, err := s.List(ctx, "ann", store.Page{}); return err },
+		"Ping": s.Ping,
 	} {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
@@ -302,13 +308,13 @@ func TestSessionsGoByThemselves(t *testing.T) {
 		t.Errorf("with a shorter session in it, the list goes at %v, want %v", got, want)
 	}
 	at := session.CreatedAt.Add(time.Minute)
-	if err := s.End(t.Context(), session.ID, rotation.SignedOut, at); err != nil {
+	if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: at}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := goesAt("tandem:session:{"+session.ID.String()+"}"), at.Add(month); !got.Equal(want) {
 		t.Errorf("after its end the session goes at %v, want %v", got, want)
 	}
-	if err := s.End(t.Context(), shorter.ID, rotation.SignedOut, shorter.ExpiresAt.Add(time.Hour)); err != nil {
+	if _, err := s.End(t.Context(), shorter.ID, store.End{Reason: rotation.SignedOut, At: shorter.ExpiresAt.Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	if got, want := goesAt("tandem:session:{"+shorter.ID.String()+"}"), shorter.ExpiresAt.Add(month); !got.Equal(want) {

@@ -63,24 +63,29 @@ end
 return {confirmed, was[1], redis.call('HGETALL', KEYS[1])}`
 
 // endScript ends a session (KEYS[1]) at ARGV[1] for the reason ARGV[2]; Redis removes
-// the session at ARGV[3]. If ARGV[4] is given, the session must belong to that subject.
-// The script returns whether it ended the session, and the session's subject; nil if
+// the session at ARGV[3]. Unless ARGV[4] is empty, the session must belong to that
+// subject. If ARGV[5] and ARGV[6] are given, the session's current token must have that
+// generation and branch. The script returns whether it ended the session, the session's
+// subject, and whether the session lives because its current token is another; nil if
 // there is no such session. For a session that has ended already it writes the same end
 // again, so that the caller can wait until the end is on the disk.
 const endScript = `
-local was = redis.call('HMGET', KEYS[1], 'subject', 'expires_at', 'ended_at')
-if not was[1] or (ARGV[4] and ARGV[4] ~= was[1]) then
+local was = redis.call('HMGET', KEYS[1], 'subject', 'expires_at', 'ended_at', 'generation', 'branch')
+if not was[1] or (ARGV[4] ~= '' and ARGV[4] ~= was[1]) then
 	return false
 end
 if was[3] then
 	redis.call('HSET', KEYS[1], 'ended_at', was[3])
-	return {0, was[1]}
+	return {0, was[1], 0}
+end
+if ARGV[5] and (ARGV[5] ~= was[4] or ARGV[6] ~= was[5]) then
+	return {0, was[1], 1}
 end
 redis.call('HSET', KEYS[1], 'ended_at', ARGV[1], 'end_reason', ARGV[2])
 if tonumber(ARGV[1]) < tonumber(was[2]) then
 	redis.call('PEXPIREAT', KEYS[1], ARGV[3])
 end
-return {1, was[1]}`
+return {1, was[1], 0}`
 
 // The scripts for users get the keys of the user, of the set of names and of the hash
 // that maps subjects to names.

@@ -115,15 +115,17 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 	return result, nil
 }
 
-// End ends a session. If the session has ended already, End changes nothing.
-func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
-	const doing = "end a session"
-	end, err := s.end(ctx, doing, id.String(), reason, at)
-	if err != nil || end.subject == nil {
-		return err
+// End ends a session. If the session has ended already, End changes nothing. It returns
+// false if the session lives because its current token is not how.If.
+func (s *Store) End(ctx context.Context, id rotation.SessionID, how store.End) (bool, error) {
+	end, err := s.end(ctx, "end a session", id.String(), "", how)
+	if err != nil {
+		return false, err
 	}
-	s.unlist(ctx, *end.subject, []string{id.String()})
-	return nil
+	if end.subject != nil && !end.lives {
+		s.unlist(ctx, *end.subject, []string{id.String()})
+	}
+	return !end.lives, nil
 }
 
 // EndSubject ends all live sessions of a subject and returns how many it ended. After a
@@ -134,12 +136,13 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 	if err != nil {
 		return 0, err
 	}
+	how := store.End{Reason: reason, At: at}
 	if s.waits && s.client.Mode() != rueidis.ClientModeCluster {
-		return s.endTogether(ctx, listed, reason, at, subject)
+		return s.endTogether(ctx, listed, subject, how)
 	}
 	n := 0
 	for some := range slices.Chunk(listed, atOnce) {
-		ended, over, err := s.endSome(some, func(id string) (end, error) { return s.end(ctx, doing, id, reason, at, subject) })
+		ended, over, err := s.endSome(some, func(id string) (end, error) { return s.end(ctx, doing, id, subject, how) })
 		n += ended
 		s.unlist(ctx, subject, over)
 		if err != nil {
@@ -151,14 +154,15 @@ func (s *Store) EndSubject(ctx context.Context, subject string, reason rotation.
 
 // An end is the result of the script that ends a session.
 type end struct {
-	ended   bool
+	ended   bool    // by this call
+	lives   bool    // because another token is the current one
 	subject *string // nil if there is no such session
 }
 
-// end ends one session; if subject is given, only a session of that subject.
-func (s *Store) end(ctx context.Context, doing, id string, reason rotation.EndReason, at time.Time, subject ...string) (end, error) {
+// end ends one session; unless subject is empty, only a session of that subject.
+func (s *Store) end(ctx context.Context, doing, id, subject string, how store.End) (end, error) {
 	var result end
-	err := s.runDurably(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(reason, at, subject), result.read)
+	err := s.runDurably(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(subject, how), result.read)
 	if rueidis.IsRedisNil(err) {
 		return end{}, nil
 	}

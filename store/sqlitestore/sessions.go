@@ -3,6 +3,7 @@ package sqlitestore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"math"
 	"time"
 
@@ -66,12 +67,28 @@ func (s *Store) Confirm(ctx context.Context, id rotation.SessionID, to rotation.
 	}, to, at)
 }
 
-// End ends a session. If the session has ended already, End changes nothing.
-func (s *Store) End(ctx context.Context, id rotation.SessionID, reason rotation.EndReason, at time.Time) error {
-	_, err := s.exec(ctx, "end a session",
-		`UPDATE sessions SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL`,
-		at.UnixMilli(), string(reason), id[:])
-	return err
+// End ends a session. If the session has ended already, End changes nothing. It returns
+// false if the session lives because its current token is not end.If.
+func (s *Store) End(ctx context.Context, id rotation.SessionID, end store.End) (bool, error) {
+	const (
+		doing     = "end a session"
+		statement = `UPDATE sessions SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL`
+	)
+	args := []any{end.At.UnixMilli(), string(end.Reason), id[:]}
+	if end.If == nil {
+		_, err := s.exec(ctx, doing, statement, args...)
+		return err == nil, err
+	}
+	n, err := s.exec(ctx, doing, statement+` AND generation = ? AND branch = ?`,
+		append(args, end.If.Generation, int64(end.If.Branch))...)
+	if err != nil || n == 1 {
+		return n == 1, err
+	}
+	session, err := s.Get(ctx, id)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	return err == nil && !session.EndedAt.IsZero(), err
 }
 
 // EndSubject ends all live sessions of a subject and returns how many it ended.

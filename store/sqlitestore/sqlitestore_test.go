@@ -348,7 +348,7 @@ func TestAFileThatAnotherProgramIsWriting(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := s.End(ctx, someSession().ID, rotation.SignedOut, time.Now()); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := s.End(ctx, someSession().ID, store.End{Reason: rotation.SignedOut, At: time.Now()}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("End meanwhile: %v, want context.DeadlineExceeded", err)
 	}
 	if _, err := s.Get(t.Context(), someSession().ID); err != nil {
@@ -357,7 +357,7 @@ func TestAFileThatAnotherProgramIsWriting(t *testing.T) {
 	if err := writing.Rollback(); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.End(t.Context(), someSession().ID, rotation.SignedOut, time.Now()); err != nil {
+	if _, err := s.End(t.Context(), someSession().ID, store.End{Reason: rotation.SignedOut, At: time.Now()}); err != nil {
 		t.Errorf("End after that: %v", err)
 	}
 }

@@ -51,7 +51,7 @@ func pages(t *testing.T, s server.Store, _ func() server.Store) {
 		}
 	}
 	gone := all[9]
-	if err := s.End(t.Context(), gone.ID, rotation.Revoked, epoch); err != nil {
+	if _, err := s.End(t.Context(), gone.ID, store.End{Reason: rotation.Revoked, At: epoch}); err != nil {
 		t.Fatal(err)
 	}
 	part, err := s.List(t.Context(), "ann", store.Page{After: gone.Place(), Limit: 3})

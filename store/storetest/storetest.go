@@ -43,6 +43,8 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 		{"no confirm follows an end", confirmsAgainstEnd},
 		{"the first end stands", firstEnd},
 		{"of parallel ends one stands", parallelEnds},
+		{"an end decided on an older state changes nothing", endOfAnotherState},
+		{"a confirm or an end, never both", endsAgainstConfirms},
 		{"all sessions of a subject end, and no other", endSubject},
 		{"list has the live ones of a subject, newest first", list},
 		{"list comes in pages", pages},
@@ -160,7 +162,7 @@ func missing(t *testing.T, s server.Store, _ func() server.Store) {
 	if _, err := s.Confirm(t.Context(), nobody.ID, rotation.Position{Generation: 1}, epoch); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Confirm: %v, want ErrNotFound", err)
 	}
-	if err := s.End(t.Context(), nobody.ID, rotation.SignedOut, epoch); err != nil {
+	if _, err := s.End(t.Context(), nobody.ID, store.End{Reason: rotation.SignedOut, At: epoch}); err != nil {
 		t.Errorf("End: %v", err)
 	}
 	if n, err := s.EndSubject(t.Context(), "ann", rotation.SignedOut, epoch); n != 0 || err != nil {
@@ -292,7 +294,7 @@ func confirmsAgainstEnd(t *testing.T, s server.Store, _ func() server.Store) {
 		var ended atomic.Bool
 		inParallel(20, func(i int) {
 			if i == 10 {
-				if err := s.End(t.Context(), session.ID, rotation.SignedOut, epoch); err != nil {
+				if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: epoch}); err != nil {
 					t.Errorf("End: %v", err)
 				}
 				ended.Store(true)
@@ -316,10 +318,10 @@ func confirmsAgainstEnd(t *testing.T, s server.Store, _ func() server.Store) {
 
 func firstEnd(t *testing.T, s server.Store, _ func() server.Store) {
 	session := create(t, s, newSession("ann"))
-	if err := s.End(t.Context(), session.ID, rotation.ReuseDetected, epoch); err != nil {
+	if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.ReuseDetected, At: epoch}); err != nil {
 		t.Fatalf("End: %v", err)
 	}
-	if err := s.End(t.Context(), session.ID, rotation.SignedOut, epoch.Add(time.Hour)); err != nil {
+	if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: epoch.Add(time.Hour)}); err != nil {
 		t.Errorf("End again: %v", err)
 	}
 	if n, err := s.EndSubject(t.Context(), "ann", rotation.Revoked, epoch.Add(time.Hour)); n != 0 || err != nil {
@@ -334,12 +336,12 @@ func firstEnd(t *testing.T, s server.Store, _ func() server.Store) {
 func parallelEnds(t *testing.T, s server.Store, _ func() server.Store) {
 	session := create(t, s, newSession("ann"))
 	inParallel(50, func(i int) {
-		if err := s.End(t.Context(), session.ID, rotation.Revoked, epoch.Add(time.Duration(i)*time.Second)); err != nil {
+		if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.Revoked, At: epoch.Add(time.Duration(i) * time.Second)}); err != nil {
 			t.Errorf("End: %v", err)
 		}
 	})
 	first := get(t, s, session.ID)
-	if err := s.End(t.Context(), session.ID, rotation.SignedOut, epoch.Add(time.Hour)); err != nil {
+	if _, err := s.End(t.Context(), session.ID, store.End{Reason: rotation.SignedOut, At: epoch.Add(time.Hour)}); err != nil {
 		t.Errorf("End: %v", err)
 	}
 	want(t, get(t, s, session.ID), first)
@@ -372,7 +374,7 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 		ids = append(ids, create(t, s, session).ID)
 	}
 	create(t, s, newSession("bob"))
-	if err := s.End(t.Context(), ids[2], rotation.Revoked, epoch); err != nil {
+	if _, err := s.End(t.Context(), ids[2], store.End{Reason: rotation.Revoked, At: epoch}); err != nil {
 		t.Fatal(err)
 	}
 	sessions, err := s.List(t.Context(), "ann", store.Page{})
@@ -466,7 +468,7 @@ func durable(t *testing.T, s server.Store, open func() server.Store) {
 	created := create(t, s, newSession("ann"))
 	rotated := confirmed(t, s, create(t, s, newSession("ann")), rotation.Position{Generation: 1, Branch: 1}, epoch)
 	ended := create(t, s, newSession("ann"))
-	if err := s.End(t.Context(), ended.ID, rotation.SignedOut, epoch); err != nil {
+	if _, err := s.End(t.Context(), ended.ID, store.End{Reason: rotation.SignedOut, At: epoch}); err != nil {
 		t.Fatalf("End: %v", err)
 	}
 	ended.EndedAt, ended.EndReason = epoch, rotation.SignedOut
@@ -488,7 +490,10 @@ func cancelled(t *testing.T, s server.Store, _ func() server.Store) {
 			_, err := s.Confirm(ctx, session.ID, rotation.Position{Generation: 1}, epoch)
 			return err
 		},
-		"End":        func() error { return s.End(ctx, session.ID, rotation.SignedOut, epoch) },
+		"End": func() error {
+			_, err := s.End(ctx, session.ID, store.End{Reason: rotation.SignedOut, At: epoch})
+			return err
+		},
 		"EndSubject": func() error { _, err := s.EndSubject(ctx, "ann", rotation.SignedOut, epoch); return err },
 		"List":       func() error { _, err := s.List(ctx, "ann", store.Page{}); return err },
 		"Sweep":      func() error { _, err := s.Sweep(ctx, epoch); return err },

@@ -24,6 +24,7 @@ func Breaks() []Break {
 		overlap  = Setting{Processes: 1, Generations: 3, Crashes: true, Thief: true, Overlap: true}
 
 		ageing       = Setting{Processes: 1, Generations: 3, Lifetime: 3, Leeway: 2, Hold: 1}
+		ageingBusy   = Setting{Processes: 2, Generations: 2, Overlap: true, Lifetime: 3, Leeway: 2, Hold: 1}
 		ageingBoth   = Setting{Processes: 2, Generations: 3, Crashes: true, Lifetime: 3, Leeway: 2, Hold: 1}
 		ageingStolen = Setting{Processes: 1, Generations: 2, Crashes: true, Thief: true, Lifetime: 3, Leeway: 2}
 
@@ -51,6 +52,7 @@ func Breaks() []Break {
 		with(ageingStolen, PlaceBeforeAge, unseenFork),
 		with(ageingStolen, ExpiredEnds, unseenFork),
 		with(ageing, ExpiredEnds, livesOn),
+		with(ageingBusy, ExpiresAsRead, falseLogout),
 		with(ageing, AgeOfCurrent, falseLogout),
 		with(ageingBoth, LeewayAfterCurrent, falseLogout),
 		with(ageing, LeewayAfterNewer, falseLogout),

@@ -22,6 +22,7 @@ const (
 	FreshBranches   Rule = "every token given out has a branch of its own"
 	CompareAndSet   Rule = "the server confirms by compare-and-set"
 	EndedStaysEnded Rule = "an ended session is refused"
+	ExpiresAsRead   Rule = "an expired token ends the session only in the state that was read"
 
 	PlaceBeforeAge     Rule = "a token's place is decided before its age"
 	ExpiredEnds        Rule = "what is refused as expired ends the session"

@@ -55,7 +55,7 @@ type request struct {
 // the answer arrives, answer.
 func (w *world) handle(s *state, read row, r request) (step, breach) {
 	d := w.decide(s, read, r.presented)
-	if d.Verdict == rotation.Confirm && read != s.row && w.Broken != CompareAndSet {
+	if read != s.row && w.comparesAndSets(d.Verdict) {
 		read = s.row // the compare-and-set failed, so the server reads the row again
 		d = w.decide(s, read, r.presented)
 	}
@@ -73,6 +73,9 @@ func (w *world) handle(s *state, read row, r request) (step, breach) {
 		s.row.finish(byReuse)
 	case rotation.Expire:
 		told = true
+		if s.row.end == lives && s.row.current != read.current && !s.theft {
+			return st, falseLogout // the session was refreshed since the server read the row
+		}
 		s.row.finish(byAge)
 	case rotation.Refuse:
 		told = true
@@ -89,6 +92,18 @@ func (w *world) handle(s *state, read row, r request) (step, breach) {
 		}
 	}
 	return st, w.mustHaveEnded(s, read, r)
+}
+
+// comparesAndSets reports whether the server executes a verdict only on the row that it
+// has decided on.
+func (w *world) comparesAndSets(verdict rotation.Verdict) bool {
+	switch verdict {
+	case rotation.Confirm:
+		return w.Broken != CompareAndSet
+	case rotation.Expire:
+		return w.Broken != ExpiresAsRead
+	}
+	return false
 }
 
 // finish ends a session. It keeps an earlier ending.
