@@ -12,7 +12,9 @@ import (
 )
 
 // SignIn begins a new session with a user's name and password. It replaces a session that
-// the store has, without signing that one out at the server.
+// the store has, without signing that one out at the server. It shows the server the
+// refresh token of that session, if the session is of the same server: the user then gets
+// through while others guess the user's password.
 //
 // The error is [ErrInvalidCredentials], a [*TemporaryError] (with RetryAt set if the
 // server said when to try again), [ErrClosed], the store's, the context's, or another
@@ -25,11 +27,23 @@ func (s *Session) SignIn(ctx context.Context, username, password string) error {
 		return errors.New("sign in: there is a Config.Refresher, whose server knows no names and passwords; take SignInWith")
 	}
 	begun := s.config.Now()
-	pair, err := s.server.signIn(ctx, username, password)
+	pair, err := s.server.signIn(ctx, username, password, s.earlierToken(ctx))
 	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
 	return s.begin(ctx, pair, begun)
+}
+
+// earlierToken returns the refresh token that the store has, or "" if there is none, it is
+// of another server, or the store fails.
+func (s *Session) earlierToken(ctx context.Context) string {
+	ctx, cancel := context.WithTimeout(ctx, s.config.RefreshTimeout)
+	defer cancel()
+	stored, err := s.keeper.load(ctx)
+	if err != nil || !s.keeper.owns(stored) {
+		return ""
+	}
+	return stored.RefreshToken
 }
 
 // SignInWith begins a new session with tokens that the program has got by itself: from an

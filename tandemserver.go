@@ -54,10 +54,15 @@ func (t *tandemServer) isAuthCall(u *url.URL) bool {
 	return ok && (path == loginPath || path == refreshPath) && originOf(u) == originOf(t.base)
 }
 
-func (t *tandemServer) signIn(ctx context.Context, username, password string) (Pair, error) {
+// signIn signs a user in. earlier is a refresh token of the server's that shows that the
+// user has signed in on this device before, or "".
+func (t *tandemServer) signIn(ctx context.Context, username, password, earlier string) (Pair, error) {
 	body := map[string]string{"username": username, "password": password}
 	if t.device != "" {
 		body["device"] = t.device
+	}
+	if earlier != "" {
+		body["refreshToken"] = earlier
 	}
 	grant, sessionID, err := t.grant(ctx, loginPath, body)
 	no, ok := answered(err)
