@@ -3,6 +3,9 @@ package server
 import (
 	"net/http"
 	"net/url"
+	"slices"
+
+	"github.com/tandem-auth/tandem/internal/origin"
 )
 
 // newCrossOrigin returns the check that keeps pages of other origins from using a user's
@@ -13,7 +16,11 @@ func newCrossOrigin(c Config) (*http.CrossOriginProtection, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, origin := range append(canonicalOrigins([]string{issuer.Scheme + "://" + issuer.Host}), canonicalOrigins(c.AllowedOrigins)...) {
+	trusted := c.AllowedOrigins
+	if own, err := origin.Canonical(issuer.Scheme + "://" + issuer.Host); err == nil {
+		trusted = append(slices.Clone(trusted), own)
+	}
+	for _, origin := range trusted {
 		if err := check.AddTrustedOrigin(origin); err != nil {
 			return nil, err
 		}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/accesstoken"
+	"github.com/tandem-auth/tandem/internal/origin"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
@@ -52,6 +53,11 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	origins, err := origin.CanonicalAll(cfg.AllowedOrigins)
+	if err != nil {
+		return nil, err
+	}
+	cfg.AllowedOrigins = origins
 	if err := cfg.setKeys(); err != nil {
 		return nil, err
 	}

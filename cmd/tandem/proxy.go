@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/origin"
 	"github.com/tandem-auth/tandem/internal/sidecar"
 )
 
@@ -35,6 +36,10 @@ const minSecret = 16
 
 // Run serves until the context ends.
 func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
+	origins, err := origin.CanonicalAll(cmd.Origins)
+	if err != nil {
+		return fmt.Errorf("--allow-origin: %w", err)
+	}
 	logger := cmd.logger(c)
 	s, err := cmd.open(ctx, c, logger)
 	if err != nil {
@@ -61,7 +66,7 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 	}
 	proxy := sidecar.New(sidecar.Config{
 		Session: s.Session, Reload: s.reload, Target: target, Secret: answer.Secret, Private: private,
-		Origins: cmd.Origins, AnyHost: cmd.AnyListen, Logger: logger,
+		Origins: origins, AnyHost: cmd.AnyListen, Logger: logger,
 	})
 	var where, who string
 	if private {

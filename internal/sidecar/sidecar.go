@@ -35,8 +35,8 @@ type Config struct {
 	// Transport sends requests to the target. Defaults to NewTransport(nil).
 	Transport http.RoundTripper
 	// Origins lists the origins whose pages may make requests, such as
-	// "http://localhost:5173". Pages that came through the proxy always may. Defaults to
-	// none.
+	// "http://localhost:5173", in the form that browsers send (see package origin). Pages
+	// that came through the proxy always may. Defaults to none.
 	Origins []string
 	// AnyHost makes the proxy answer to any host name. By default the proxy answers to
 	// "localhost" and to IP addresses only, because the owner of a page can make any other
