@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/liveconn"
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 )
 
@@ -119,7 +120,7 @@ func TestASilentHTTP2Connection(t *testing.T) {
 			p := newPath(t)
 			n := newNetwork(t, "HTTP/2", func(transport *http.Transport) http.RoundTripper {
 				p.through(transport)
-				return tandem.BoundedTransport(transport, silence)
+				return liveconn.Transport(transport, silence)
 			})
 			p.goSilent()
 			n.within(silence+3*time.Second, func() {
@@ -187,11 +188,11 @@ func TestTheDefaultTransportIsShared(t *testing.T) {
 	if transport != tandem.DefaultTransport() || transport == http.DefaultTransport {
 		t.Error("want one copy of http.DefaultTransport")
 	}
-	if pings := transport.HTTP2; pings == nil || pings.SendPingTimeout <= 0 || pings.SendPingTimeout+pings.PingTimeout > tandem.MaxSilence {
+	if pings := transport.HTTP2; pings == nil || pings.SendPingTimeout <= 0 || pings.SendPingTimeout+pings.PingTimeout > liveconn.MaxSilence {
 		t.Errorf("pings: %+v", pings)
 	}
 	other := roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil })
-	if _, ok := tandem.BoundedTransport(other, time.Second).(roundTrip); !ok {
+	if _, ok := liveconn.Transport(other, time.Second).(roundTrip); !ok {
 		t.Error("another http.DefaultTransport that the program has set is not used as it is")
 	}
 }

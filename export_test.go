@@ -1,13 +1,9 @@
 package tandem
 
-// What tests of the network need to set or to see.
-var (
-	BoundedTransport = boundedTransport
-	DefaultTransport = defaultTransport
-)
+// What tests of the network need to see.
+var DefaultTransport = defaultTransport
 
 const (
-	MaxSilence = maxSilence
-	MaxDrain   = maxDrain
-	MaxBuffer  = maxBuffer
+	MaxDrain  = maxDrain
+	MaxBuffer = maxBuffer
 )

@@ -11,7 +11,7 @@ import (
 func TestTheLightPackagesStayLight(t *testing.T) {
 	const module = "github.com/tandem-auth/tandem"
 	for pkg, allowed := range map[string][]string{
-		module:                  {module + "/rotation", module + "/renewal", module + "/internal/retryafter", module + "/internal/repeat"},
+		module:                  {module + "/rotation", module + "/renewal", module + "/internal/liveconn", module + "/internal/retryafter", module + "/internal/repeat"},
 		module + "/rotation":    {},
 		module + "/renewal":     {},
 		module + "/accesstoken": {module + "/rotation", "github.com/golang-jwt/"},

@@ -2,14 +2,10 @@ package sidecar
 
 import (
 	"crypto/tls"
-	"net"
 	"net/http"
-	"time"
-)
 
-// maxSilence is how long the target may leave sent data or a probe unanswered before the
-// connection counts as broken.
-const maxSilence = 15 * time.Second
+	"github.com/tandem-auth/tandem/internal/liveconn"
+)
 
 // NewTransport returns a transport like base that requests no compression of its own, so
 // that bodies pass unchanged, and that speaks HTTP/1.1 for requests with an Upgrade header.
@@ -21,14 +17,7 @@ func NewTransport(base *http.Transport) http.RoundTripper {
 		if base == nil {
 			base = &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
 		}
-		base = base.Clone()
-		base.HTTP2 = &http.HTTP2Config{SendPingTimeout: maxSilence * 2 / 3, PingTimeout: maxSilence / 3}
-		dialer := &net.Dialer{
-			Timeout:         30 * time.Second,
-			KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: maxSilence / 3, Interval: maxSilence / 3, Count: 2},
-			Control:         boundSilence,
-		}
-		base.DialContext = dialer.DialContext
+		base, _ = liveconn.Transport(base, liveconn.MaxSilence).(*http.Transport)
 	}
 	t := &transport{usual: base.Clone(), upgrades: base.Clone()}
 	t.usual.DisableCompression = true

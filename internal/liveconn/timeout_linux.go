@@ -1,4 +1,4 @@
-package tandem
+package liveconn
 
 import (
 	"syscall"

@@ -1,12 +1,13 @@
-package tandem_test
+package liveconn_test
 
 import (
 	"net"
 	"net/http"
 	"syscall"
 	"testing"
+	"time"
 
-	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/liveconn"
 )
 
 // Over HTTP/1.1 there are no pings: the kernel finds out that a connection is dead.
@@ -16,7 +17,8 @@ func TestTheKernelGivesUpADeadConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	conn, err := tandem.DefaultTransport().(*http.Transport).DialContext(t.Context(), "tcp", listener.Addr().String())
+	const silence = 15 * time.Second
+	conn, err := liveconn.Transport(http.DefaultTransport, silence).(*http.Transport).DialContext(t.Context(), "tcp", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,12 +38,12 @@ func TestTheKernelGivesUpADeadConnection(t *testing.T) {
 		return value
 	}
 	const tcpUserTimeout = 0x12
-	if got, want := option(syscall.IPPROTO_TCP, tcpUserTimeout), int(tandem.MaxSilence.Milliseconds()); got != want {
+	if got, want := option(syscall.IPPROTO_TCP, tcpUserTimeout), int(silence.Milliseconds()); got != want {
 		t.Errorf("what is sent may be unacknowledged for %d ms, want %d", got, want)
 	}
 	idle, interval := option(syscall.IPPROTO_TCP, syscall.TCP_KEEPIDLE), option(syscall.IPPROTO_TCP, syscall.TCP_KEEPINTVL)
 	probes := option(syscall.IPPROTO_TCP, syscall.TCP_KEEPCNT)
-	if on := option(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); on == 0 || idle+probes*interval != int(tandem.MaxSilence.Seconds()) {
+	if on := option(syscall.SOL_SOCKET, syscall.SO_KEEPALIVE); on == 0 || idle+probes*interval != int(silence.Seconds()) {
 		t.Errorf("keep-alive %d: %d s, then %d times %d s", on, idle, probes, interval)
 	}
 }

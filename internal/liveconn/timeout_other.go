@@ -1,6 +1,6 @@
 //go:build !linux && !darwin
 
-package tandem
+package liveconn
 
 import "time"
 
