@@ -23,7 +23,13 @@ func isAnswer(err error) bool {
 // lost the connection.
 func isLost(err error) bool {
 	var damage *damagedError
-	return !isAnswer(err) && !errors.As(err, &damage) && !errors.Is(err, errNotOnDisk) && !rueidis.IsParseErr(err)
+	switch {
+	case isAnswer(err), errors.As(err, &damage), rueidis.IsParseErr(err):
+		return false
+	case errors.Is(err, errNotOnDisk), errors.Is(err, errEndsLost):
+		return false
+	}
+	return true
 }
 
 // isElsewhere reports whether the server did not execute the command, but this or

@@ -1,6 +1,7 @@
 package redisstore
 
 import (
+	"io"
 	"strings"
 	"testing"
 
@@ -23,6 +24,20 @@ func TestAdvice(t *testing.T) {
 		if got := s.adviseOn(text); !strings.Contains(got, want) || (got == "") != (want == "") {
 			t.Errorf("%s: %q, want %q", text, got, want)
 		}
+	}
+}
+
+// The store asks whether the server is running only when the server has not answered, and
+// not when it has answered that a change was lost.
+func TestAdviceOnErrorsOfItsOwn(t *testing.T) {
+	s := &Store{prefix: "tandem:"}
+	for _, err := range []error{errEndsLost, errNotOnDisk, errNoAnswer, damaged(io.ErrUnexpectedEOF)} {
+		if got := s.advise(err); got != "" {
+			t.Errorf("%v: %q", err, got)
+		}
+	}
+	if got := s.advise(io.ErrUnexpectedEOF); !strings.Contains(got, "is it running") {
+		t.Errorf("a lost connection: %q", got)
 	}
 }
 
