@@ -45,6 +45,13 @@ func TestRequestsThatCannotBeServed(t *testing.T) {
 		{"nothing there", request{path: "/auth/nothing"}, 404, "not_found"},
 		{"the root", request{path: "/", method: "GET"}, 404, "not_found"},
 		{"a slash too many", request{path: "/auth/sessions/", method: "GET"}, 404, "not_found"},
+		// No redirect: the client would send the token twice.
+		{"two slashes", request{path: "//auth/refresh-token", body: good}, 404, "not_found"},
+		{"two slashes inside", request{path: "/auth//refresh-token", body: good}, 404, "not_found"},
+		{"a detour", request{path: "/auth/../auth/refresh-token", body: good}, 404, "not_found"},
+		{"a detour, encoded", request{path: "/auth/%2e%2e/auth/refresh-token", body: good}, 404, "not_found"},
+		{"a dot", request{path: "/auth/./refresh-token", body: good}, 404, "not_found"},
+		{"a slash at the end", request{path: "/auth/refresh-token/", body: good}, 404, "not_found"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.req.method == "" {

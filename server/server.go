@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/accesstoken"
+	"github.com/tandem-auth/tandem/internal/exactpath"
 	"github.com/tandem-auth/tandem/internal/origin"
 	"github.com/tandem-auth/tandem/rotation"
 )
@@ -143,7 +144,13 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, notFound("there is nothing here"))
 	})
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !exactpath.IsShortest(r.URL.Path) {
+			s.fail(w, r, notFound(`there is nothing here: the path has an empty element, "." or ".." in it, such as //auth/login`))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (s *Server) byMethod(methods map[string]endpoint) http.Handler {

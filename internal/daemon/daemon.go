@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/exactpath"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
@@ -205,7 +206,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 }
 
 // handler serves the server's paths and the SDK, with the prefix, and the site on all
-// others.
+// others. It never redirects, as an [http.ServeMux] would: see package exactpath.
 func (d *Daemon) handler() http.Handler {
 	return withSDK(d.config.Prefix, d.pathsOfServer())
 }
@@ -226,19 +227,21 @@ func (d *Daemon) pathsOfServer() http.Handler {
 	if d.config.Site == nil && d.config.Prefix == "" {
 		return d.server
 	}
-	mux := http.NewServeMux()
-	for _, path := range []string{"/.well-known/", "/healthz", "/readyz"} {
-		mux.Handle(path, d.server)
-	}
-	if prefix := d.config.Prefix; prefix != "" {
-		mux.Handle(prefix+"/", http.StripPrefix(prefix, d.server))
-	} else {
-		mux.Handle("/auth/", d.server)
-	}
+	prefix := d.config.Prefix
+	endpoints, site := http.StripPrefix(prefix, d.server), http.NotFoundHandler()
 	if d.config.Site != nil {
-		mux.Handle("/", d.config.Site(d.server))
+		site = d.config.Site(d.server)
 	}
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch path := r.URL.Path; {
+		case !exactpath.IsShortest(path), path == "/healthz", path == "/readyz", strings.HasPrefix(path, "/.well-known/"):
+			d.server.ServeHTTP(w, r)
+		case prefix != "" && strings.HasPrefix(path, prefix+"/"), prefix == "" && strings.HasPrefix(path, "/auth/"):
+			endpoints.ServeHTTP(w, r)
+		default:
+			site.ServeHTTP(w, r)
+		}
+	})
 }
 
 // URL returns the http URL, with the prefix, at which programs on this machine reach the

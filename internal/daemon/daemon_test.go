@@ -367,3 +367,40 @@ func TestTheSiteIsBeneathTheServersOwnPaths(t *testing.T) {
 		}
 	}
 }
+
+// A client that joins URL and path wrongly gets 404. After a redirect it would send the
+// password a second time.
+func TestAPasswordIsNotRedirected(t *testing.T) {
+	site := func(*server.Server) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	}
+	for name, change := range map[string]func(*daemon.Config){
+		"alone":                 func(*daemon.Config) {},
+		"with a site":           func(c *daemon.Config) { c.Site = site },
+		"with a prefix":         func(c *daemon.Config) { c.Prefix = "/api" },
+		"with a site, a prefix": func(c *daemon.Config) { c.Site, c.Prefix = site, "/api" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := config(t.TempDir())
+			change(&c)
+			d := open(t, c)
+			serve(t, d)
+			transport := &http.Transport{DisableKeepAlives: true}
+			for _, path := range []string{"//auth/login", "/auth//login", "/x/../auth/login", "/auth", c.Prefix, c.Prefix + "//auth/login", "/.well-known"} {
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+d.Address(), strings.NewReader("{}"))
+				if err != nil {
+					t.Fatal(err)
+				}
+				req.URL.Opaque = "//" + d.Address() + path // as it is, and not joined with the host's
+				resp, err := transport.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				if want := resp.StatusCode == http.StatusNotFound || resp.StatusCode == http.StatusTeapot; !want {
+					t.Errorf("%s: %d, want 404 or the site's answer", path, resp.StatusCode)
+				}
+			}
+		})
+	}
+}

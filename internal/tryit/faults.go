@@ -86,12 +86,14 @@ type faulty struct{ ahead []fault }
 // after which the server refuses that token.
 func playFaults(next http.Handler) http.Handler {
 	p := &player{next: next, sessions: map[digest]*faulty{}, expired: map[digest]bool{}}
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST /try/faults", p.setFaults)
-	mux.HandleFunc("POST /try/expire", p.expire)
-	mux.HandleFunc("POST /auth/refresh-token", p.refresh)
-	mux.HandleFunc("/", p.pass)
-	return mux
+	posts := map[string]http.HandlerFunc{"/try/faults": p.setFaults, "/try/expire": p.expire, "/auth/refresh-token": p.refresh}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if post, ok := posts[r.URL.Path]; ok && r.Method == http.MethodPost {
+			post(w, r)
+			return
+		}
+		p.pass(w, r)
+	})
 }
 
 func (p *player) setFaults(w http.ResponseWriter, r *http.Request) {
