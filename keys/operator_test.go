@@ -217,14 +217,17 @@ func TestAKeyThatIsNewerThanTheLastRead(t *testing.T) {
 // countingStore counts the reads, and fails them if the test says so.
 type countingStore struct {
 	keys.Store
-	reads atomic.Int64
-	err   error
+	reads  atomic.Int64
+	err    error
+	atOnce bool // fail, instead of hanging first
 }
 
 func (s *countingStore) LoadKeys(ctx context.Context) ([]byte, int64, error) {
 	s.reads.Add(1)
 	if s.err != nil {
-		<-ctx.Done()
+		if !s.atOnce {
+			<-ctx.Done()
+		}
 		return nil, 0, s.err
 	}
 	return s.Store.LoadKeys(ctx)
@@ -258,6 +261,35 @@ func TestUnknownKeysShareAReadOfTheStore(t *testing.T) {
 			t.Errorf("with a store that hangs, %d of 100 failed, after %s", failed, took)
 		}
 	})
+}
+
+// Clients send tokens with unknown keys, again and again. The server reads the store five
+// times a second for all of them, also when each read fails.
+func TestUnknownKeysDoNotLoadTheStore(t *testing.T) {
+	for _, err := range []error{nil, errBroken} {
+		synctest.Test(t, func(t *testing.T) {
+			store := &countingStore{Store: newStore(t), atOnce: true}
+			m := manager(t, keys.Config{Store: store, MasterKeys: []keys.MasterKey{newMaster(t)}, PollEvery: 1000 * day})
+			store.err = err
+			before, began := store.reads.Load(), time.Now()
+			var requests atomic.Int64
+			var clients sync.WaitGroup
+			for range 100 {
+				clients.Go(func() {
+					for time.Since(began) < 10*time.Second {
+						requests.Add(1)
+						if got := m.Reload(t.Context()); !errors.Is(got, err) {
+							t.Errorf("Reload: %v, want %v", got, err)
+						}
+					}
+				})
+			}
+			clients.Wait()
+			if reads := store.reads.Load() - before; reads > 51 || requests.Load() < 1000 {
+				t.Errorf("%d reads for %d requests within %s", reads, requests.Load(), time.Since(began))
+			}
+		})
+	}
 }
 
 func TestAnOperatorsErrors(t *testing.T) {
