@@ -467,6 +467,9 @@ func TestMasterKeysAreParsed(t *testing.T) {
 	if err != nil || len(got) != 2 || got[0] != a || got[1] != b {
 		t.Errorf("got %v, %v", got, err)
 	}
+	if got, err := keys.ParseMasterKeys(append([]byte("\ufeff"), a.Marshal()...)); err != nil || len(got) != 1 || got[0] != a {
+		t.Errorf("with a byte order mark: %v, %v", got, err)
+	}
 	for _, bad := range []string{"", "# none\n", "geheim", "Z2VoZWlt"} {
 		if _, err := keys.ParseMasterKeys([]byte(bad)); err == nil || strings.Contains(err.Error(), "eheim") || strings.Contains(err.Error(), "Z2Vo") {
 			t.Errorf("%q: %v", bad, err)

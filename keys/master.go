@@ -29,9 +29,11 @@ func NewMasterKey() (MasterKey, error) {
 }
 
 // ParseMasterKeys reads keys in the form of [MasterKey.Marshal], one per line. It
-// ignores empty lines and lines that begin with #. It fails if there is no key.
+// ignores empty lines, lines that begin with #, and a byte order mark before the first
+// line, which editors on Windows write. It fails if there is no key.
 // The error contains no part of the text.
 func ParseMasterKeys(text []byte) ([]MasterKey, error) {
+	text = bytes.TrimPrefix(text, []byte("\ufeff"))
 	var found []MasterKey
 	for i, line := range bytes.Split(text, []byte("\n")) {
 		line = bytes.TrimSpace(line)

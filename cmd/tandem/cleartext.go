@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -12,7 +11,7 @@ import (
 func warnOfClearText(c console, addresses ...string) {
 	for _, address := range addresses {
 		if isClearText(address) {
-			fmt.Fprintf(c.err, "tandem: warning: %s is another machine and has no TLS: passwords and tokens cross the network in clear text; use https://\n", address)
+			c.warn("clear_text", "warning: %s is another machine and has no TLS: passwords and tokens cross the network in clear text; use https://", address)
 		}
 	}
 }

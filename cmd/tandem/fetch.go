@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/tandem-auth/tandem/internal/repeat"
+	"github.com/tandem-auth/tandem/internal/visible"
 	"github.com/tandem-auth/tandem/internal/wholefile"
 )
 
@@ -188,7 +189,7 @@ func (cmd *fetchCommand) show(resp *http.Response, c console, file *wholefile.Fi
 		var head strings.Builder
 		fmt.Fprintf(&head, "%s %s\n", resp.Proto, resp.Status)
 		_ = resp.Header.Write(&head)
-		if _, err := fmt.Fprintln(c.out, head.String()); err != nil {
+		if _, err := fmt.Fprintln(c.out, visible.Lines(head.String())); err != nil {
 			return fmt.Errorf("write the answer: %w", err)
 		}
 	}

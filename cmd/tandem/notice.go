@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/visible"
 )
 
 // A warning is a message of a command besides its result, as --json prints it.
@@ -22,7 +23,7 @@ func (c console) warn(code, format string, args ...any) {
 		_ = printJSON(c.err, warning{code, message})
 		return
 	}
-	fmt.Fprintln(c.err, "tandem:", message)
+	fmt.Fprintln(c.err, "tandem:", visible.Lines(message))
 }
 
 // A witness observes the session that a command uses, and warns the command's user.

@@ -6,6 +6,7 @@ import (
 	"text/tabwriter"
 
 	"github.com/tandem-auth/tandem/internal/profile"
+	"github.com/tandem-auth/tandem/internal/visible"
 )
 
 type profilesCommand struct {
@@ -51,12 +52,12 @@ func (cmd *profilesCommand) Run(ctx context.Context, c console) error {
 		if !p.SignedIn {
 			user = "-"
 		}
-		fmt.Fprintf(table, "%s %s\t%s\t%s\t%s\n", mark, p.Profile, p.URL, user, p.Kept)
+		fmt.Fprintf(table, "%s %s\t%s\t%s\t%s\n", mark, p.Profile, visible.Text(p.URL), visible.Text(user), p.Kept)
 	}
 	err = table.Flush()
 	for _, p := range list {
 		if p.Problem != "" {
-			fmt.Fprintf(c.err, "tandem: profile %s: %s\n", p.Profile, p.Problem)
+			c.warn("profile", "profile %s: %s", p.Profile, p.Problem)
 		}
 	}
 	return err

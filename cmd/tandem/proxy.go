@@ -15,6 +15,7 @@ import (
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/origin"
 	"github.com/tandem-auth/tandem/internal/sidecar"
+	"github.com/tandem-auth/tandem/internal/visible"
 )
 
 type proxyCommand struct {
@@ -85,7 +86,7 @@ func (cmd *proxyCommand) Run(ctx context.Context, c console) error {
 		if answer.Username == "" {
 			name = "once somebody has signed in"
 		}
-		fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. %s Press Ctrl-C to stop.\n", target, name, who)
+		fmt.Fprintf(c.err, "Requests to that address go to %s\n%s. %s Press Ctrl-C to stop.\n", target, visible.Text(name), who)
 	}
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

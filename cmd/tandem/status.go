@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/tandem-auth/tandem"
@@ -26,12 +25,12 @@ func (cmd *statusCommand) Run(ctx context.Context, c console) error {
 			return errors.Join(printJSON(c.out, answer), err)
 		}
 		if answer.SignedIn {
-			if _, failed := fmt.Fprintf(c.out, "Signed in to %s as %s.\n%s\n", answer.URL, answer.Username, access(*answer.AccessExpiresAt)); failed != nil {
+			if failed := c.print(answer, "Signed in to %s as %s.\n%s\n", answer.URL, answer.Username, access(*answer.AccessExpiresAt)); failed != nil {
 				return errors.Join(failed, err)
 			}
 		}
 		if answer.Problem != "" && err == nil {
-			fmt.Fprintf(c.err, "tandem: the server could not be asked: %s\n", answer.Problem)
+			c.warn("not_asked", "the server could not be asked: %s", answer.Problem)
 		}
 		return err
 	})

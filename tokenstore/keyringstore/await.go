@@ -27,6 +27,9 @@ type limits struct {
 	prompt time.Duration // how long a call may take in total, with a password prompt
 }
 
+// usualLimits are those of every store.
+var usualLimits = limits{answer: 5 * time.Second, prompt: 2 * time.Minute}
+
 // bound returns a context that ends with the caller's context, when the keyring stops
 // answering, or after the time for a prompt; its cause tells which. The caller must
 // call stop, which waits for the goroutine that watches the keyring.

@@ -3,10 +3,6 @@ package keyringstore
 import (
 	"context"
 	"errors"
-	"fmt"
-	"time"
-
-	"github.com/zalando/go-keyring"
 
 	"github.com/tandem-auth/tandem/tokenstore/internal/document"
 )
@@ -23,18 +19,19 @@ func Unusable(err error) bool {
 }
 
 // Forget removes the entry of a service for a user, whatever it contains. Use it when
-// [Unusable] returns true. If there is no entry, it returns nil. It does not tell the
-// server. The error wraps [ErrUnavailable], [ErrLocked] or [ErrNotAnswering].
+// [Unusable] returns true. It waits for a swap that is under way, in any process. If there
+// is no entry, it returns nil. It does not tell the server. The error wraps [ErrUnavailable], [ErrLocked] or [ErrNotAnswering].
 func Forget(service, user string) error {
-	s := &Store{service: service, user: user, limits: limits{answer: 5 * time.Second, prompt: 2 * time.Minute}}
-	ctx, stop := s.bound(context.Background())
-	defer stop()
-	_, err := within(ctx, func() (struct{}, error) {
-		err := guarded(func() error { return keyring.Delete(service, user) })
-		if err == nil || errors.Is(err, keyring.ErrNotFound) {
-			return struct{}{}, nil
-		}
-		return struct{}{}, fmt.Errorf("remove the session from the keyring: %w", s.explain(ctx, err, ErrUnavailable))
+	return forget(service, user, usualLimits)
+}
+
+func forget(service, user string, limits limits) error {
+	s, err := newStore(service, user, limits)
+	if err != nil {
+		return err
+	}
+	_, err = s.change(context.Background(), func(ctx context.Context) (bool, error) {
+		return true, s.remove(ctx, ErrUnavailable)
 	})
 	return err
 }

@@ -34,7 +34,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/zalando/go-keyring"
 
@@ -72,10 +71,22 @@ type Store struct {
 // error wraps [ErrUnavailable], [ErrLocked] or [ErrNotAnswering], or says what is wrong
 // with the entry.
 func Open(service, user string) (*Store, error) {
-	return open(service, user, limits{answer: 5 * time.Second, prompt: 2 * time.Minute})
+	return open(service, user, usualLimits)
 }
 
 func open(service, user string, limits limits) (*Store, error) {
+	s, err := newStore(service, user, limits)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := s.load(context.Background(), ErrUnavailable); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// newStore returns a store without asking the keyring anything.
+func newStore(service, user string, limits limits) (*Store, error) {
 	if service == "" || user == "" {
 		return nil, errors.New("an entry of the keyring needs a service and a user")
 	}
@@ -88,14 +99,10 @@ func open(service, user string, limits limits) (*Store, error) {
 		return nil, fmt.Errorf("make the folder for locks: %w", err)
 	}
 	sum := sha256.Sum256([]byte(service + "\x00" + user))
-	s := &Store{
+	return &Store{
 		service: service, user: user, locks: filepath.Join(folder, hex.EncodeToString(sum[:12])),
 		reads: make(chan struct{}, mostReads), limits: limits,
-	}
-	if _, err := s.load(context.Background(), ErrUnavailable); err != nil {
-		return nil, err
-	}
-	return s, nil
+	}, nil
 }
 
 // Load returns the pair in the keyring, or the zero Pair if there is none.
@@ -124,6 +131,11 @@ func (s *Store) load(ctx context.Context, otherwise error) (tandem.Pair, error) 
 // the zero Pair. If the call ends while the keyring is working on it, the swap may
 // still take effect; no other swap begins before that is decided.
 func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (bool, error) {
+	return s.change(ctx, func(ctx context.Context) (bool, error) { return s.swap(ctx, prev, next) })
+}
+
+// change calls do, within the limits, when no other call in any process changes the entry.
+func (s *Store) change(ctx context.Context, do func(context.Context) (bool, error)) (bool, error) {
 	ctx, stop := s.bound(ctx)
 	defer stop()
 	unlock, _, err := filelock.Lock(ctx, s.locks+".swap")
@@ -138,7 +150,7 @@ func (s *Store) CompareAndSwap(ctx context.Context, prev, next tandem.Pair) (boo
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		return s.swap(ctx, prev, next)
+		return do(ctx)
 	})
 }
 
@@ -149,11 +161,8 @@ func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) 
 		return false, err
 	}
 	if next.IsZero() {
-		err := guarded(func() error { return keyring.Delete(s.service, s.user) })
-		if err != nil && !errors.Is(err, keyring.ErrNotFound) {
-			return false, fmt.Errorf("remove the session from the keyring: %w", s.explain(ctx, err, nil))
-		}
-		return true, nil
+		err := s.remove(ctx, nil)
+		return err == nil, err
 	}
 	text, err := document.Marshal(next)
 	if err != nil {
@@ -167,6 +176,16 @@ func (s *Store) swap(ctx context.Context, prev, next tandem.Pair) (bool, error) 
 		return false, fmt.Errorf("keep the session in the keyring: %w", s.explain(ctx, err, nil))
 	}
 	return true, nil
+}
+
+// remove removes the entry, with the lock held. If the state of the keyring does not
+// explain an error, remove uses otherwise as the reason.
+func (s *Store) remove(ctx context.Context, otherwise error) error {
+	err := guarded(func() error { return keyring.Delete(s.service, s.user) })
+	if err == nil || errors.Is(err, keyring.ErrNotFound) {
+		return nil
+	}
+	return fmt.Errorf("remove the session from the keyring: %w", s.explain(ctx, err, otherwise))
 }
 
 // Lock waits until no other process, and no other caller in this process, refreshes the

@@ -66,6 +66,7 @@ func TestKeyring(t *testing.T) {
 		t.Error("an entry without a service was opened")
 	}
 	callsThatAreGivenUp(t)
+	forgettingWaitsItsTurn(t)
 	aKeyringThatDoesNotAnswer(t, daemon)
 
 	home, err := os.UserCacheDir()
@@ -75,6 +76,33 @@ func TestKeyring(t *testing.T) {
 	out, _ := exec.CommandContext(t.Context(), "grep", "-rl", "tandem_rt_", home+"/tandem").CombinedOutput()
 	if len(out) > 0 {
 		t.Errorf("there are tokens in files: %s", out)
+	}
+}
+
+// Forget leaves an entry alone while another process changes it, and removes it after that.
+func forgettingWaitsItsTurn(t *testing.T) {
+	t.Helper()
+	s := open(t, "eve")
+	pair := tandem.Pair{SessionID: "1", AccessToken: "a", RefreshToken: "first"}
+	if swapped, err := s.CompareAndSwap(t.Context(), tandem.Pair{}, pair); !swapped || err != nil {
+		t.Fatal(swapped, err)
+	}
+	release, err := s.HoldSwap(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := keyringstore.ForgetWithin(service, "eve", impatience, impatience); err == nil {
+		t.Error("forgotten during a swap")
+	}
+	if kept, err := s.Load(t.Context()); err != nil || kept.RefreshToken != "first" {
+		t.Errorf("during a swap: %v, %v", kept, err)
+	}
+	release()
+	if err := keyringstore.Forget(service, "eve"); err != nil {
+		t.Error(err)
+	}
+	if kept, err := s.Load(t.Context()); err != nil || !kept.IsZero() {
+		t.Errorf("after Forget: %v, %v", kept, err)
 	}
 }
 

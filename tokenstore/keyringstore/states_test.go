@@ -92,10 +92,10 @@ func TestAPromptThatIsNotAnswered(t *testing.T) {
 	bus := keyringtest.Prompting(t)
 	opened := make(chan error, 1)
 	go func() {
-		_, err := keyringstore.OpenWithin(service, "ann", impatience/5, time.Minute)
+		_, err := keyringstore.OpenWithin(service, "ann", 4*impatience, time.Minute)
 		opened <- err
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*impatience)
+	ctx, cancel := context.WithTimeout(t.Context(), 6*impatience) // it has asked once whether the keyring is there
 	defer cancel()
 	select {
 	case err := <-opened:
