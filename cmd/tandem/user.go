@@ -20,10 +20,11 @@ import (
 )
 
 type userCommand struct {
-	Add    userAddCommand    `cmd:"" help:"Add a user. The password is asked for, or read from standard input where that is no terminal."`
-	Passwd userPasswdCommand `cmd:"" help:"Change a user's password and end the user's sessions."`
-	Remove userRemoveCommand `cmd:"" help:"Remove a user and end the user's sessions."`
-	List   userListCommand   `cmd:"" help:"List the users."`
+	Add     userAddCommand     `cmd:"" help:"Add a user. The password is asked for, or read from standard input where that is no terminal."`
+	Passwd  userPasswdCommand  `cmd:"" help:"Change a user's password and end the user's sessions."`
+	SignOut userSignOutCommand `cmd:"" help:"End all sessions of a user, who may sign in again."`
+	Remove  userRemoveCommand  `cmd:"" help:"Remove a user and end the user's sessions."`
+	List    userListCommand    `cmd:"" help:"List the users."`
 }
 
 type userAddCommand struct {
@@ -82,6 +83,27 @@ func (cmd *userPasswdCommand) Run(ctx context.Context, c console) error {
 			return fmt.Errorf("the password is changed, but the sessions go on: %w", err)
 		}
 		return c.print(userAnswer{cmd.Name, ended}, "Changed the password of %s. Sessions ended: %d.\n", cmd.Name, ended)
+	})
+}
+
+type userSignOutCommand struct {
+	Name string `arg:"" help:"The user."`
+
+	storeFlags `embed:""`
+}
+
+// Run ends the user's sessions.
+func (cmd *userSignOutCommand) Run(ctx context.Context, c console) error {
+	return cmd.withUsers(ctx, func(sessions storage.Store, users *directory.Directory) error {
+		user, err := findUser(ctx, users, cmd.Name)
+		if err != nil {
+			return err
+		}
+		ended, err := sessions.EndSubject(context.WithoutCancel(ctx), user.Subject, rotation.Revoked, time.Now())
+		if err != nil {
+			return fmt.Errorf("ended %d sessions, but some go on; run it again: %w", ended, err)
+		}
+		return c.print(userAnswer{cmd.Name, ended}, "Signed %s out. Sessions ended: %d.\n", cmd.Name, ended)
 	})
 }
 
