@@ -39,13 +39,17 @@ func (s *Server) isDead(session store.Session, now time.Time) bool {
 	return now.After(session.ConfirmedAt.Add(reach))
 }
 
-// isDeadForSure is isDead for a store that may have lost its latest confirmation. The
-// lost one may have happened up to two lifetimes of a token after ConfirmedAt, and the
-// session's tokens expire up to two lifetimes after that. In the first sweepEvery after
-// the server's start isDeadForSure returns false, because the machine may have started
-// with a wrong clock.
+// idleSince returns the time before which the current token of a session was confirmed
+// that is certainly dead, even if the store has lost its latest confirmation. The lost one
+// may have happened up to two lifetimes of a token after ConfirmedAt, and the session's
+// tokens expire up to two lifetimes after that.
+func (s *Server) idleSince(now time.Time) time.Time { return now.Add(-4 * s.reach()) }
+
+// isDeadForSure reports whether a session is dead by [Server.idleSince]. In the first
+// sweepEvery after the server's start it returns false, because the machine may have
+// started with a wrong clock.
 func (s *Server) isDeadForSure(session store.Session, now time.Time) bool {
-	return time.Since(s.started) >= sweepEvery && now.After(session.ConfirmedAt.Add(4*s.reach()))
+	return time.Since(s.started) >= sweepEvery && session.ConfirmedAt.Before(s.idleSince(now))
 }
 
 // thinOut ends the dead sessions of a user. If the user has more than MaxSessions left,

@@ -48,10 +48,12 @@ type Store interface {
 	// Sessions past their ExpiresAt may be included.
 	List(ctx context.Context, subject string, page store.Page) ([]store.Session, error)
 
-	// Sweep deletes sessions that ended or expired before the given time, and
-	// returns how many it has deleted. It may leave some for the next call. A store
-	// that deletes such sessions by itself returns 0.
-	Sweep(ctx context.Context, before time.Time) (int, error)
+	// Sweep deletes sessions that ended or expired before over, and sessions that
+	// nothing has ended and whose ConfirmedAt is before idle. It returns how many it
+	// has deleted. A call may leave some for the next one: to find the idle ones it
+	// looks at a bounded number of sessions, and the next call goes on from there. It
+	// need not delete, nor count, sessions that the store deletes by itself.
+	Sweep(ctx context.Context, over, idle time.Time) (int, error)
 
 	// Ping reports whether the store can be read and written.
 	Ping(ctx context.Context) error

@@ -72,10 +72,10 @@ func (s boundedStore) List(ctx context.Context, subject string, page store.Page)
 	return s.Store.List(ctx, subject, page)
 }
 
-func (s boundedStore) Sweep(ctx context.Context, before time.Time) (int, error) {
+func (s boundedStore) Sweep(ctx context.Context, over, idle time.Time) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
-	return s.Store.Sweep(ctx, before)
+	return s.Store.Sweep(ctx, over, idle)
 }
 
 // A boundedOnce bounds each call of a OnceStore.

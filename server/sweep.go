@@ -7,10 +7,9 @@ import (
 
 const sweepEvery = time.Hour
 
-// sweep deletes sessions that ended long ago, and keys of a [OnceStore] whose time is
-// over, every hour until the context ends. The
-// first sweep is an hour after the start, because the machine may have started with a
-// wrong clock.
+// sweep deletes sessions that ended long ago or that nobody uses any more, and keys of a
+// [OnceStore] whose time is over, every hour until the context ends. The first sweep is an
+// hour after the start, because the machine may have started with a wrong clock.
 func (s *Server) sweep(ctx context.Context) {
 	ticker := time.NewTicker(sweepEvery)
 	defer ticker.Stop()
@@ -25,11 +24,15 @@ func (s *Server) sweep(ctx context.Context) {
 	}
 }
 
-// sweepSessions deletes sessions whose end is more than RefreshTTL ago. It keeps the others,
-// so that the server can tell a client that presents a refresh token what ended its
-// session.
+// sweepSessions deletes sessions whose end is more than RefreshTTL ago, and sessions that
+// have been idle until all of their tokens had expired. It keeps the others, so that the
+// server can tell a client that presents a refresh token what ended its session.
 func (s *Server) sweepSessions(ctx context.Context) {
-	s.sweepWith(ctx, s.cfg.Store.Sweep, s.now().Add(-s.cfg.RefreshTTL))
+	now := s.now()
+	idle := s.idleSince(now)
+	s.sweepWith(ctx, func(ctx context.Context, over time.Time) (int, error) {
+		return s.cfg.Store.Sweep(ctx, over, idle)
+	}, now.Add(-s.cfg.RefreshTTL))
 }
 
 // sweepKeys deletes keys whose time has been over for an hour.

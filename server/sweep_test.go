@@ -58,6 +58,31 @@ func TestUsedKeysAreSwept(t *testing.T) {
 	})
 }
 
+// Nobody comes back to a session: it goes when its last token has expired for certain, though
+// its user never signs in again. One that is refreshed now and then stays, however old.
+func TestSessionsThatNobodyUsesAreSwept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHarness(t, func(c *server.Config) { c.Now = time.Now })
+		left, used := h.signedIn(), h.signIn("bob", "builder")
+		for range 5 {
+			if err := h.find(left); err != nil {
+				t.Fatalf("the session that nobody uses: %v", err)
+			}
+			<-time.After(6 * 24 * time.Hour)
+			used = h.refresh(used.RefreshToken)
+			used.want(t, 200, "", "")
+		}
+		synctest.Wait()
+		if err := h.find(left); !errors.Is(err, store.ErrNotFound) {
+			t.Errorf("the session that nobody uses: %v", err)
+		}
+		if err := h.find(used); err != nil {
+			t.Errorf("the session that is used: %v", err)
+		}
+		h.refresh(left.RefreshToken).want(t, 400, "invalid_grant", "unknown")
+	})
+}
+
 // A machine has started with its clock ahead: the server sweeps nothing for an hour.
 func TestAStartSweepsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -150,7 +150,7 @@ func TestWhatPassesLockedRowsBy(t *testing.T) {
 	openTransaction(t, url, `SELECT FROM tandem_sessions ORDER BY id LIMIT 3 FOR UPDATE; UPDATE tandem_health SET pinged_at = now()`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if n, err := s.Sweep(ctx, time.Now().Add(24*time.Hour)); n != 7 || err != nil {
+	if n, err := s.Sweep(ctx, time.Now().Add(24*time.Hour), time.Time{}); n != 7 || err != nil {
 		t.Errorf("Sweep: %d, %v; want the 7 that are not locked", n, err)
 	}
 	if err := s.Ping(ctx); err != nil {

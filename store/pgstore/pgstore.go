@@ -28,6 +28,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store/internal/group"
 )
 
@@ -41,7 +42,9 @@ type Store struct {
 	// unprepared is set once the store has found that a PgBouncer between it and the
 	// database loses prepared statements.
 	unprepared atomic.Bool
-	warning    string
+	// swept is the last session at which sweepIdle has looked; nil before the first.
+	swept   atomic.Pointer[rotation.SessionID]
+	warning string
 }
 
 // Limits on connections, unless the URL says otherwise (pool_max_conns,

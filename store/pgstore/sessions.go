@@ -16,8 +16,12 @@ import (
 const columns = `id, generation, branch, confirmed_at, expires_at, created_at, ended_at, end_reason,
 	subject, username, scope, device, ip`
 
-// sweepBatch bounds how many rows one statement of a sweep removes.
-const sweepBatch = 1000
+const (
+	// sweepBatch bounds how many rows one statement of a sweep removes.
+	sweepBatch = 1000
+	// idleBatches is how many times sweepBatch rows one sweep looks at for idle sessions.
+	idleBatches = 100
+)
 
 // Create adds a session, or returns [store.ErrExists].
 func (s *Store) Create(ctx context.Context, session store.Session) error {
@@ -155,9 +159,19 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 		ORDER BY created_at DESC, id LIMIT $4::bigint`, subject, after, page.After.ID.String(), limit)
 }
 
-// Sweep removes up to 1,000 sessions that ended or expired before the given time. It
-// skips sessions whose rows another transaction has locked.
-func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
+// Sweep removes up to 1,000 sessions that ended or expired before over. Among the next
+// 100,000 sessions, in the order of their IDs, it removes those that are live and were
+// confirmed before idle. It skips sessions whose rows another transaction has locked.
+func (s *Store) Sweep(ctx context.Context, over, idle time.Time) (int, error) {
+	n, err := s.sweepOver(ctx, over)
+	if err != nil {
+		return n, err
+	}
+	removed, err := s.sweepIdle(ctx, idle)
+	return n + removed, err
+}
+
+func (s *Store) sweepOver(ctx context.Context, before time.Time) (int, error) {
 	n, err := s.exec(ctx, "sweep", repeatable, `WITH over AS (
 			SELECT id FROM tandem_sessions WHERE ended_at < $1
 			UNION ALL SELECT id FROM tandem_sessions WHERE expires_at < $1
@@ -165,6 +179,56 @@ func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
 		free AS (SELECT id FROM tandem_sessions WHERE id IN (SELECT id FROM over) FOR UPDATE SKIP LOCKED)
 		DELETE FROM tandem_sessions WHERE id IN (SELECT id FROM free)`, before, sweepBatch)
 	return int(n), err
+}
+
+// An index by the time of the confirmation would make every refresh dearer: PostgreSQL
+// would have to touch all indexes. A sweep walks along the primary key instead, and writes
+// only where it has found something.
+const idleAmongNext = `SELECT id, ended_at IS NULL AND confirmed_at < $2
+	FROM tandem_sessions WHERE id > $1 ORDER BY id LIMIT $3`
+
+// sweepIdle removes idle sessions among those that follow the last ones that it has looked
+// at. At the end of the table it returns; the next call begins at the start.
+func (s *Store) sweepIdle(ctx context.Context, before time.Time) (removed int, _ error) {
+	const doing = "sweep idle sessions"
+	type candidate struct {
+		id   rotation.SessionID
+		idle bool
+	}
+	for range idleBatches {
+		var from rotation.SessionID
+		if last := s.swept.Load(); last != nil {
+			from = *last
+		}
+		page, err := collect(ctx, s, doing, func(row pgx.Row) (c candidate, err error) {
+			err = row.Scan((*[16]byte)(&c.id), &c.idle)
+			return c, err
+		}, idleAmongNext, from.String(), before, sweepBatch)
+		if err != nil {
+			return removed, err
+		}
+		if len(page) == 0 {
+			s.swept.Store(nil)
+			break
+		}
+		var idle []string
+		for _, c := range page {
+			if c.idle {
+				idle = append(idle, c.id.String())
+			}
+		}
+		if len(idle) > 0 {
+			n, err := s.exec(ctx, doing, repeatable, `WITH free AS (
+					SELECT id FROM tandem_sessions WHERE id = ANY($1::uuid[]) AND ended_at IS NULL AND confirmed_at < $2 FOR UPDATE SKIP LOCKED)
+				DELETE FROM tandem_sessions WHERE id IN (SELECT id FROM free)`, idle, before)
+			removed += int(n)
+			if err != nil {
+				return removed, err
+			}
+		}
+		s.swept.Store(&page[len(page)-1].id)
+	}
+	return removed, nil
 }
 
 func scan(row pgx.Row) (store.Session, error) {

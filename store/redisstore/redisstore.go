@@ -3,8 +3,8 @@
 // single server, behind Sentinel and on a Cluster.
 //
 // A refresh takes one round trip: one script on one key, which it writes once. Redis
-// removes sessions by their time to live, 30 days after they have ended or expired
-// ([Store.Sweep] has nothing to do).
+// removes sessions by their time to live, 30 days after they have ended or expired;
+// [Store.Sweep] looks for those that nobody uses any more.
 //
 // # What a crash may cost
 //
@@ -53,6 +53,7 @@ type Store struct {
 	// connections are the client's connections.
 	connections connections
 	scripts     scripts
+	walks       walks
 	// waits is whether the store waits until ends are on the disk.
 	waits     bool
 	warning   string

@@ -10,7 +10,7 @@ type script struct {
 }
 
 type scripts struct {
-	add, create, confirm, end              *script
+	add, create, confirm, end, removeIdle  *script
 	addUser, setHash, replaceHash, delUser *script
 	saveKeys                               *script
 }
@@ -18,7 +18,7 @@ type scripts struct {
 func newScripts() scripts {
 	of := func(text string) *script { return &script{text: text, lua: rueidis.NewLuaScript(text)} }
 	return scripts{
-		add: of(addScript), create: of(createScript), confirm: of(confirmScript), end: of(endScript),
+		add: of(addScript), create: of(createScript), confirm: of(confirmScript), end: of(endScript), removeIdle: of(removeIdleScript),
 		addUser: of(addUserScript), setHash: of(setHashScript), replaceHash: of(replaceHashScript), delUser: of(delUserScript),
 		saveKeys: of(saveKeysScript),
 	}
@@ -86,6 +86,16 @@ if tonumber(ARGV[1]) < tonumber(was[2]) then
 	redis.call('PEXPIREAT', KEYS[1], ARGV[3])
 end
 return {1, was[1], 0}`
+
+// removeIdleScript removes a session (KEYS[1]) that is live and was confirmed before
+// ARGV[1], and returns its subject; nil if there is no such session.
+const removeIdleScript = `
+local was = redis.call('HMGET', KEYS[1], 'subject', 'confirmed_at', 'ended_at')
+if not was[1] or was[3] or tonumber(was[2]) >= tonumber(ARGV[1]) then
+	return false
+end
+redis.call('DEL', KEYS[1])
+return was[1]`
 
 // The scripts for users get the keys of the user, of the set of names and of the hash
 // that maps subjects to names.

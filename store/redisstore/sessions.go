@@ -207,12 +207,6 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 	return found, nil
 }
 
-// Sweep has nothing to do, and returns 0: Redis removes sessions by itself, 30 days
-// after they have ended or expired.
-func (s *Store) Sweep(ctx context.Context, _ time.Time) (int, error) {
-	return 0, s.explain(ctx, "sweep", ctx.Err())
-}
-
 // listed returns the IDs in a subject's list, with their scores.
 func (s *Store) listed(ctx context.Context, doing, subject string) (listed []rueidis.ZScore, _ error) {
 	err := s.try(ctx, doing, repeatable, func(bool) (err error) {

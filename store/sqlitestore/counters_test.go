@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -43,6 +44,23 @@ func TestARefreshChangesOneRowAndNoIndex(t *testing.T) {
 		if opcode == "IdxInsert" || opcode == "IdxDelete" {
 			t.Errorf("the plan has %s in it", opcode)
 		}
+	}
+}
+
+// A sweep looks for idle sessions along the table, a bounded part of it at a time.
+func TestASweepWalksAlongTheTable(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "tandem.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	steps, err := collect(t.Context(), s, "explain", func(row row) (detail string, err error) {
+		var other any
+		err = row.Scan(&other, &other, &other, &detail)
+		return detail, err
+	}, "EXPLAIN QUERY PLAN "+idleAmongNext, 0, 0, 0)
+	if err != nil || !slices.Contains(steps, "SEARCH sessions USING INTEGER PRIMARY KEY (rowid>?)") {
+		t.Errorf("%q, %v", steps, err)
 	}
 }
 

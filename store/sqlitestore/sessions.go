@@ -18,9 +18,13 @@ const columns = `id, generation, branch, confirmed_at, expires_at, ended_at, end
 
 const selectByID = `SELECT ` + columns + ` FROM sessions WHERE id = ?`
 
-// sweepBatch bounds how many rows a sweep removes at once, and so how long it delays
-// other writes.
-const sweepBatch = 1000
+const (
+	// sweepBatch bounds how many rows a sweep removes at once, and so how long it delays
+	// other writes.
+	sweepBatch = 1000
+	// idleBatches is how many times sweepBatch rows one sweep looks at for idle sessions.
+	idleBatches = 100
+)
 
 // Create adds a session, or returns [store.ErrExists].
 func (s *Store) Create(ctx context.Context, session store.Session) error {
@@ -113,15 +117,59 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 		ORDER BY created_at DESC, id LIMIT ?4`, subject, after, page.After.ID[:], limit)
 }
 
-// Sweep removes up to 1,000 sessions that ended or expired before the given
-// time.
-func (s *Store) Sweep(ctx context.Context, before time.Time) (int, error) {
+// Sweep removes up to 1,000 sessions that ended or expired before over. Among the next
+// 100,000 sessions, in the order in which they began, it removes those that are live and
+// were confirmed before idle.
+func (s *Store) Sweep(ctx context.Context, over, idle time.Time) (int, error) {
+	n, err := s.sweepOver(ctx, over)
+	if err != nil {
+		return n, err
+	}
+	removed, err := s.sweepIdle(ctx, idle)
+	return n + removed, err
+}
+
+func (s *Store) sweepOver(ctx context.Context, before time.Time) (int, error) {
 	n, err := s.exec(ctx, "sweep", `DELETE FROM sessions WHERE number IN (
 			SELECT number FROM sessions WHERE ended_at < ?1
 			UNION ALL SELECT number FROM sessions WHERE expires_at < ?1
 			LIMIT ?2)`,
 		before.UnixMilli(), sweepBatch)
 	return int(n), err
+}
+
+// An index by the time of the confirmation would make every refresh dearer. A sweep walks
+// through the table instead, with the readers' connections, and writes only where it has
+// found something.
+const idleAmongNext = `SELECT coalesce(max(number), 0), coalesce(max(ended_at IS NULL AND confirmed_at < ?2), 0)
+	FROM (SELECT number, ended_at, confirmed_at FROM sessions WHERE number > ?1 ORDER BY number LIMIT ?3)`
+
+// sweepIdle removes idle sessions among those that follow the last ones that it has looked
+// at. At the end of the table it returns; the next call begins at the start.
+func (s *Store) sweepIdle(ctx context.Context, before time.Time) (removed int, _ error) {
+	const doing = "sweep idle sessions"
+	for range idleBatches {
+		from := s.swept.Load()
+		var to int64
+		var found bool
+		err := s.reader.QueryRowContext(ctx, idleAmongNext, from, before.UnixMilli(), sweepBatch).Scan(&to, &found)
+		if err != nil {
+			return removed, s.explain(ctx, doing, err)
+		}
+		if found {
+			n, err := s.exec(ctx, doing, `DELETE FROM sessions WHERE number > ? AND number <= ? AND ended_at IS NULL AND confirmed_at < ?`,
+				from, to, before.UnixMilli())
+			removed += int(n)
+			if err != nil {
+				return removed, err
+			}
+		}
+		s.swept.Store(to) // 0 at the end of the table
+		if to == 0 {
+			break
+		}
+	}
+	return removed, nil
 }
 
 func scan(row row) (store.Session, error) {

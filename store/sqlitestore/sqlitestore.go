@@ -20,6 +20,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver "sqlite"
@@ -39,6 +40,8 @@ type Store struct {
 	writer *writer
 	reader *sql.DB
 	get    *sql.Stmt // of reader
+	// swept is the number of the last row at which sweepIdle has looked.
+	swept atomic.Int64
 }
 
 // Open opens the database at path. It creates a missing file for its owner alone, and

@@ -51,6 +51,7 @@ func Run(t *testing.T, newPlace func(t testing.TB) (open func() server.Store)) {
 		{"20,000 sessions of a subject end at once", endVeryMany},
 		{"sweep removes what was over by then", sweep},
 		{"sweep gets through a great many in the end", sweepMany},
+		{"sweep removes what nobody uses any more", sweepIdle},
 		{"another store on the same place sees all", durable},
 		{"a cancelled context ends a call", cancelled},
 		{"strings of all kinds are kept", strings},
@@ -171,7 +172,7 @@ func missing(t *testing.T, s server.Store, _ func() server.Store) {
 	if sessions, err := s.List(t.Context(), "ann", store.Page{}); len(sessions) != 0 || err != nil {
 		t.Errorf("List: %v, %v", sessions, err)
 	}
-	if n, err := s.Sweep(t.Context(), epoch); n != 0 || err != nil {
+	if n, err := s.Sweep(t.Context(), epoch, epoch); n != 0 || err != nil {
 		t.Errorf("Sweep: %d, %v", n, err)
 	}
 }
@@ -393,77 +394,6 @@ func list(t *testing.T, s server.Store, _ func() server.Store) {
 	want(t, sessions[len(sessions)-1], get(t, s, ids[0]))
 }
 
-// A caller gives Sweep a time; an engine that removes sessions by itself uses its own
-// clock. Both must remove what was over long ago, and keep what was not.
-func sweep(t *testing.T, s server.Store, _ func() server.Store) {
-	before := epoch.Add(-longAgo)
-	at := func(expires time.Time, ended ...time.Time) store.Session {
-		session := newSession("ann")
-		session.CreatedAt, session.ExpiresAt = before.Add(-time.Hour), expires
-		if len(ended) > 0 {
-			session.EndedAt, session.EndReason = ended[0], rotation.SignedOut
-		}
-		return create(t, s, session)
-	}
-	live := at(epoch.Add(time.Hour))
-	justEnded := at(epoch.Add(time.Hour), epoch)
-	justExpired := at(epoch)
-	longEnded := at(epoch.Add(time.Hour), before.Add(-time.Second))
-	longExpired := at(before.Add(-time.Second))
-	both := at(before.Add(-time.Second), before.Add(-time.Second))
-
-	if removed := sweepAll(t, s, before); removed > 3 {
-		t.Errorf("swept %d sessions, want 3 at most", removed)
-	}
-	for _, kept := range []store.Session{live, justEnded, justExpired} {
-		want(t, get(t, s, kept.ID), kept)
-	}
-	for _, gone := range []store.Session{longEnded, longExpired, both} {
-		if _, err := s.Get(t.Context(), gone.ID); !errors.Is(err, store.ErrNotFound) {
-			t.Errorf("Get of a swept session: %v, want ErrNotFound", err)
-		}
-	}
-}
-
-func sweepMany(t *testing.T, s server.Store, _ func() server.Store) {
-	before := epoch.Add(-longAgo)
-	var ids [2500]rotation.SessionID
-	inParallel(len(ids), func(i int) {
-		session := newSession("ann")
-		session.ExpiresAt = before.Add(-time.Second)
-		if err := s.Create(t.Context(), session); err != nil {
-			t.Errorf("Create: %v", err)
-		}
-		ids[i] = session.ID
-	})
-	if removed := sweepAll(t, s, before); removed > len(ids) {
-		t.Errorf("swept %d sessions of %d", removed, len(ids))
-	}
-	for _, id := range &ids {
-		if _, err := s.Get(t.Context(), id); !errors.Is(err, store.ErrNotFound) {
-			t.Fatalf("Get of a swept session: %v, want ErrNotFound", err)
-		}
-	}
-	if sessions, err := s.List(t.Context(), "ann", store.Page{}); len(sessions) != 0 || err != nil {
-		t.Errorf("List: %d, %v", len(sessions), err)
-	}
-}
-
-// sweepAll calls Sweep until it removes nothing more.
-func sweepAll(t *testing.T, s server.Store, before time.Time) (removed int) {
-	t.Helper()
-	for {
-		n, err := s.Sweep(t.Context(), before)
-		if err != nil {
-			t.Fatalf("Sweep: %v", err)
-		}
-		if n == 0 {
-			return removed
-		}
-		removed += n
-	}
-}
-
 func durable(t *testing.T, s server.Store, open func() server.Store) {
 	created := create(t, s, newSession("ann"))
 	rotated := confirmed(t, s, create(t, s, newSession("ann")), rotation.Position{Generation: 1, Branch: 1}, epoch)
@@ -496,7 +426,7 @@ func cancelled(t *testing.T, s server.Store, _ func() server.Store) {
 		},
 		"EndSubject": func() error { _, err := s.EndSubject(ctx, "ann", rotation.SignedOut, epoch); return err },
 		"List":       func() error { _, err := s.List(ctx, "ann", store.Page{}); return err },
-		"Sweep":      func() error { _, err := s.Sweep(ctx, epoch); return err },
+		"Sweep":      func() error { _, err := s.Sweep(ctx, epoch, epoch); return err },
 		"Ping":       func() error { return s.Ping(ctx) },
 	}
 	for name, call := range calls {

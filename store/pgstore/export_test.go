@@ -1,0 +1,4 @@
+package pgstore
+
+// IdleAmongNext is the statement with which a sweep looks for idle sessions.
+const IdleAmongNext = idleAmongNext
