@@ -76,8 +76,7 @@ func chinese(page string) string { return strings.TrimSuffix(page, ".md") + ".zh
 var scriptOfVue = regexp.MustCompile(`(?s)<script[^>]*>\n(.*?)</script>`)
 
 // The TypeScript in the pages compiles, strictly. The blocks that name a file see each
-// other; a block that changes a file of an earlier one sees the others as they were. Of
-// JavaScript, the syntax is checked.
+// other; the others are files in src. Of JavaScript, the syntax is checked.
 func TestTheCodeInTheDocsCompiles(t *testing.T) {
 	if _, err := os.Stat("node_modules/typescript"); err != nil {
 		need.Missing(t, "typescript")
@@ -101,8 +100,8 @@ func TestTheCodeInTheDocsCompiles(t *testing.T) {
 	config, err := json.Marshal(map[string]any{
 		"compilerOptions": map[string]any{
 			"target": "es2022", "lib": []string{"es2022", "dom", "dom.iterable"}, "module": "esnext", "moduleResolution": "bundler",
-			"moduleDetection": "force", "strict": true, "noEmit": true, "allowJs": true, "jsx": "react-jsx", "types": []string{},
-			"skipLibCheck": true,
+			"moduleDetection": "force", "verbatimModuleSyntax": true, "strict": true,
+			"noEmit": true, "allowJs": true, "jsx": "react-jsx", "types": []string{}, "skipLibCheck": true,
 			"paths": map[string][]string{
 				"@tandem-auth/browser":   {filepath.Join(root, "src/index.ts")},
 				"@tandem-auth/browser/*": {filepath.Join(root, "src/*.ts")},
@@ -142,8 +141,7 @@ func writeSnippet(t *testing.T, folder string, s snippet) {
 	}
 	name := filepath.Join(folder, strings.TrimSuffix(s.file, "."+s.language)+"."+extension)
 	if _, err := os.Stat(name); err == nil || s.file == "" {
-		// The name of another file in the same folder, for the imports.
-		name = filepath.Join(filepath.Dir(name), fmt.Sprintf("line-%d.%s", s.line, extension))
+		name = filepath.Join(folder, "src", fmt.Sprintf("line-%d.%s", s.line, extension))
 	}
 	write(t, name, strings.Repeat("\n", s.line)+code)
 }

@@ -30,6 +30,7 @@ var subjects = []struct {
 	alone         bool   // without axios, which the app has
 }{
 	{pkg: own, imported: "createAuth"},
+	{pkg: own, from: "/axios", imported: "attach", alone: true},
 	{pkg: "axios-auth-refresh", imported: "createAuthRefresh", alone: true},
 	{pkg: "better-auth", imported: "createAuthClient", from: "/client"},
 	{pkg: "@auth0/auth0-spa-js", imported: "createAuth0Client"},
@@ -76,7 +77,7 @@ func run(update bool) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(&rows, "| `%s` %s | `%s` | %s | %s |\n", s.pkg, version, s.imported, kB(len(text)), kB(zipped))
+		fmt.Fprintf(&rows, "| `%s` %s | `%s` | %s | %s |\n", s.pkg+s.from, version, s.imported, kB(len(text)), kB(zipped))
 	}
 	fmt.Print(rows.String())
 	if !update {
@@ -110,11 +111,15 @@ func minified(code string, sdk map[string][]byte, alone bool) ([]byte, error) {
 		MinifyIdentifiers: true,
 		MinifySyntax:      true,
 		Plugins: []api.Plugin{{Name: "sdk", Setup: func(build api.PluginBuild) {
-			build.OnResolve(api.OnResolveOptions{Filter: "^" + own + "$"}, func(api.OnResolveArgs) (api.OnResolveResult, error) {
-				return api.OnResolveResult{Path: own, Namespace: "sdk"}, nil
+			build.OnResolve(api.OnResolveOptions{Filter: "^" + own + "(/|$)"}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+				return api.OnResolveResult{Path: args.Path, Namespace: "sdk"}, nil
 			})
-			build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "sdk"}, func(api.OnLoadArgs) (api.OnLoadResult, error) {
-				text := string(sdk["index.js"])
+			build.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "sdk"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+				entry := "index"
+				if args.Path != own {
+					entry = strings.TrimPrefix(args.Path, own+"/")
+				}
+				text := string(sdk[entry+".js"])
 				return api.OnLoadResult{Contents: &text}, nil
 			})
 		}}},

@@ -1,11 +1,16 @@
-// What the code in the docs has of the reader's app.
-declare module "vite" {
-  export function defineConfig(config: { server: { proxy: Record<string, { target: string; rewrite?: (path: string) => string }> } }): object;
-}
+// What the code in the docs has of the reader's app and of packages that are not installed.
+
 declare module "*.vue" {
-  const component: import("vue").Component;
+  import type { DefineComponent } from "vue";
+  const component: DefineComponent;
   export default component;
 }
-declare const username: string;
-declare const password: string;
-declare function showSignIn(reason: string): void;
+
+// src/message.ts, of docs/browser-errors.md
+declare module "*/message" {
+  export function messageOf(error: unknown): string | undefined;
+}
+
+declare module "element-plus" {
+  export const ElUpload: import("vue").Component;
+}
