@@ -80,6 +80,7 @@ func TestNamesAndPasswordsThatAreRefused(t *testing.T) {
 		{"a\nb", right, "invisible characters"},
 		{"ann\u202e", right, "invisible characters"},
 		{"a\u200bnn", right, "invisible characters"},
+		{"ann\u2800", right, "invisible characters"}, // a Braille pattern without dots
 		{"a\xff", right, "not UTF-8"},
 		{" bob", right, "begins or ends with a space"},
 		{"bob", "", "at least 8 characters"},

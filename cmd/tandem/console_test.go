@@ -1,13 +1,17 @@
 package main
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/profile"
+	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/store"
 )
 
 // What others have chosen, as a user's name and a server's message, does not play with
@@ -70,12 +74,12 @@ func TestNothingHiddenOfAServerGetsToATerminal(t *testing.T) {
 	if err := p.Save(); err != nil {
 		t.Fatal(err)
 	}
-	store, err := p.Store()
+	kept, err := p.Store()
 	if err != nil {
 		t.Fatal(err)
 	}
 	pair := tandem.Pair{Issuer: p.URL, SessionID: "1", Username: "\x1b[31mann\u202e", AccessToken: "a", RefreshToken: "r"}
-	if swapped, err := store.CompareAndSwap(t.Context(), tandem.Pair{}, pair); !swapped || err != nil {
+	if swapped, err := kept.CompareAndSwap(t.Context(), tandem.Pair{}, pair); !swapped || err != nil {
 		t.Fatal(swapped, err)
 	}
 	if err := (&statusCommand{Offline: true}).Run(t.Context(), c); err != nil {
@@ -86,4 +90,20 @@ func TestNothingHiddenOfAServerGetsToATerminal(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect("profiles", "  NAME     SERVER              USER     KEPT IN\n* default  http://127.0.0.1:1  [31mann  file\n")
+
+	data := t.TempDir()
+	users, err := storage.Folder(data).Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The directory refuses such a name; another program may have written it.
+	user := store.User{Name: "\x1b[31mann\u202e", Subject: "s\u200b", PasswordHash: "x", Version: 1, CreatedAt: time.Unix(1_800_000_000, 0)}
+	if err := errors.Join(users.AddUser(t.Context(), user), users.Close()); err != nil {
+		t.Fatal(err)
+	}
+	list := userListCommand{storeFlags{Data: data}}
+	if err := list.Run(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	expect("user list", "NAME     SUBJECT  SINCE\n[31mann  s        "+user.CreatedAt.Format(time.DateOnly)+"\n")
 }
