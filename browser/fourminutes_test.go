@@ -1,7 +1,6 @@
 package browser_test
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -19,6 +18,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/internal/testkit/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/daemontest"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -57,15 +57,7 @@ func startAuthServer(t *testing.T, origins ...string) *authServer {
 	if err := d.Directory().Add(t.Context(), "demo", "demo"); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- d.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	daemontest.Serve(t, d)
 	s.url = d.URL()
 	return s
 }

@@ -1,7 +1,6 @@
 package web_test
 
 import (
-	"context"
 	"fmt"
 	"strconv"
 	"sync"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/internal/testkit/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/daemontest"
 	"github.com/tandem-auth/tandem/internal/tryit"
 	"github.com/tandem-auth/tandem/server"
 )
@@ -48,15 +48,7 @@ func newStageWith(t *testing.T, accessTTL time.Duration) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- d.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	daemontest.Serve(t, d)
 	s.url = d.URL()
 	return s
 }

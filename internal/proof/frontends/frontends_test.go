@@ -3,7 +3,6 @@
 package frontends_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -19,6 +18,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/internal/testkit/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/daemontest"
 	"github.com/tandem-auth/tandem/server"
 )
 
@@ -59,15 +59,7 @@ func newBackend(t *testing.T, origins ...string) *backend {
 	if err := d.Directory().Add(t.Context(), "ann", password); err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- d.Serve(ctx) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	})
+	daemontest.Serve(t, d)
 	b.url = d.URL()
 	return b
 }
