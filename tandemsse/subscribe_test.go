@@ -7,80 +7,17 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/testkit/streamtest"
 	"github.com/tandem-auth/tandem/internal/testkit/testserver"
 	"github.com/tandem-auth/tandem/tandemsse"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// An out is the server's side of one connection.
-type out struct {
-	http.ResponseWriter
-	*http.Request
-	n int // the number of the connection, beginning with 1
-}
-
-// send sends text and flushes it.
-func (o out) send(text string) {
-	fmt.Fprint(o.ResponseWriter, text)
-	_ = http.NewResponseController(o.ResponseWriter).Flush()
-}
-
-// wait keeps the connection open until the client or the server closes it.
-func (o out) wait() { <-o.Context().Done() }
-
-// serve returns a handler that calls do for each connection.
-func serve(do func(o out)) http.Handler {
-	var count atomic.Int64
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-		do(out{ResponseWriter: w, Request: r, n: int(count.Add(1))})
-	})
-}
-
-// numbers sends the numbers up to limit as events, a few per connection, beginning
-// after the last one that the client has received.
-func numbers(limit, few int) http.Handler {
-	return serve(func(o out) {
-		last, _ := strconv.Atoi(o.Request.Header.Get("Last-Event-ID"))
-		if last == limit {
-			o.WriteHeader(http.StatusNoContent)
-			return
-		}
-		for n := last + 1; n <= min(last+few, limit); n++ {
-			o.send(fmt.Sprintf("id: %d\ndata: %d\n\n", n, n))
-		}
-		o.send("id: 99\ndata: never ends")
-	})
-}
-
-// until returns a handler that ends a subscription with errFound at the given event.
-func until(word string) func(tandemsse.Event) error {
-	return func(event tandemsse.Event) error {
-		if event.Data == word {
-			return errFound
-		}
-		return nil
-	}
-}
-
-var errFound = errors.New("found")
-
-func subscribe(w *streamtest.World, handle func(tandemsse.Event) error) error {
-	return tandemsse.Subscribe(w.Context(), w.Session, streamtest.URL, tandemsse.Options{}, handle)
-}
 
 // Every connection outlives its token, and breaks off in the middle of an event.
 func TestNoEventIsMissed(t *testing.T) {
@@ -217,102 +154,6 @@ func TestAConnectionThatBroughtAnEventIsNoFailure(t *testing.T) {
 		if took := time.Since(begun); took > 20*time.Second {
 			t.Errorf("it took %s", took)
 		}
-	})
-}
-
-func TestAConnectionThatDiedUnseenIsGivenUp(t *testing.T) {
-	stream := serve(func(o out) {
-		if o.n == 1 {
-			for range 10 {
-				o.send(": still here\n")
-				time.Sleep(20 * time.Second)
-			}
-			o.wait() // from here on the server is silent, as if it were dead
-			return
-		}
-		o.send("data: welcome back\n\n")
-	})
-	streamtest.Run(t, stream, func(w *streamtest.World) {
-		begun := time.Now()
-		options := tandemsse.Options{IdleTimeout: 30 * time.Second}
-		err := tandemsse.Subscribe(w.Context(), w.Session, streamtest.URL, options, until("welcome back"))
-		if took := time.Since(begun); !errors.Is(err, errFound) || took < 210*time.Second || took > 212*time.Second {
-			t.Errorf("%v after %s", err, took)
-		}
-		w.WantServed(streamtest.Path, 2)
-	})
-}
-
-// A router between client and server forgets the connection: nothing arrives any more,
-// and neither side gets an error.
-func TestAConnectionThatTheNetworkForgotIsGivenUp(t *testing.T) {
-	stream := serve(func(o out) {
-		o.send(fmt.Sprintf("id: %d\ndata: after %q\n\n", o.n, o.Request.Header.Get("Last-Event-ID")))
-		o.wait()
-	})
-	var proxy *streamtest.Proxy
-	transport := &http.Transport{}
-	session, url, end := streamtest.Example(stream, func(c *tandem.Config) {
-		proxy = streamtest.StartProxy(t, strings.TrimPrefix(c.URL, "http://"))
-		transport.DialContext = proxy.DialContext
-		c.Transport = transport
-	})
-	defer end()
-	defer transport.CloseIdleConnections()
-
-	options := tandemsse.Options{IdleTimeout: 500 * time.Millisecond, MinWait: time.Millisecond}
-	err := tandemsse.Subscribe(t.Context(), session, url, options, func(event tandemsse.Event) error {
-		if event.ID == "1" {
-			proxy.Forget()
-		}
-		return until(`after "1"`)(event)
-	})
-	if !errors.Is(err, errFound) {
-		t.Error(err)
-	}
-}
-
-// Many servers answer only when there is an event: without an idle timeout, the client
-// waits.
-func TestAServerThatAnswersLate(t *testing.T) {
-	for idle, connections := range map[time.Duration]int{0: 1, 30 * time.Second: 2} {
-		stream := serve(func(o out) {
-			if o.n == 1 {
-				time.Sleep(50 * time.Second)
-			}
-			o.send("data: at last\n\n")
-			o.wait()
-		})
-		streamtest.Run(t, stream, func(w *streamtest.World) {
-			options := tandemsse.Options{IdleTimeout: idle}
-			err := tandemsse.Subscribe(w.Context(), w.Session, streamtest.URL, options, until("at last"))
-			if !errors.Is(err, errFound) {
-				t.Error(err)
-			}
-			w.WantServed(streamtest.Path, connections)
-			time.Sleep(time.Minute) // let the server finish
-		})
-	}
-}
-
-// Handling an event may take longer than the idle timeout.
-func TestTheTimeOfHandlingDoesNotCountAsSilence(t *testing.T) {
-	stream := serve(func(o out) {
-		o.send("data: one\n\n")
-		time.Sleep(70 * time.Second)
-		o.send("data: two\n\n")
-		o.wait()
-	})
-	streamtest.Run(t, stream, func(w *streamtest.World) {
-		options := tandemsse.Options{IdleTimeout: 30 * time.Second}
-		err := tandemsse.Subscribe(w.Context(), w.Session, streamtest.URL, options, func(event tandemsse.Event) error {
-			time.Sleep(time.Minute)
-			return until("two")(event)
-		})
-		if !errors.Is(err, errFound) {
-			t.Error(err)
-		}
-		w.WantServed(streamtest.Path, 1)
 	})
 }
 
