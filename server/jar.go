@@ -142,12 +142,12 @@ func (j *jar) sessions() []rotation.SessionID {
 	return ids
 }
 
-// present returns the refresh token of a jar that the server goes on with, and the keys
+// tokenFromJar returns the refresh token of a jar that the server goes on with, and the keys
 // that it was decoded with. If the client knows no session (id is zero), it is one of the
 // newest session that is live.
-func (s *Server) present(w http.ResponseWriter, r *http.Request, j *jar, id rotation.SessionID) (rotation.Token, *KeySet, error) {
+func (s *Server) tokenFromJar(w http.ResponseWriter, r *http.Request, j *jar, id rotation.SessionID) (rotation.Token, *KeySet, error) {
 	if id == (rotation.SessionID{}) {
-		return s.presentAny(w, r, j)
+		return s.tokenOfAnySession(w, r, j)
 	}
 	j.held = slices.DeleteFunc(j.held, func(held heldToken) bool { return held.session != sessionPart(id) })
 	if len(j.held) == 0 {
@@ -161,7 +161,7 @@ func (s *Server) present(w http.ResponseWriter, r *http.Request, j *jar, id rota
 	return token, keys, err
 }
 
-func (s *Server) presentAny(w http.ResponseWriter, r *http.Request, j *jar) (rotation.Token, *KeySet, error) {
+func (s *Server) tokenOfAnySession(w http.ResponseWriter, r *http.Request, j *jar) (rotation.Token, *KeySet, error) {
 	keys, err := s.decodeHeld(r.Context(), j.held)
 	if err != nil {
 		return rotation.Token{}, nil, err

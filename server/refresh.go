@@ -60,7 +60,7 @@ func (s *Server) presented(w http.ResponseWriter, r *http.Request, jar *jar) (ro
 	case body.refreshToken != "":
 		return s.decodePresented(r, body.refreshToken)
 	}
-	return s.present(w, r, jar, body.session)
+	return s.tokenFromJar(w, r, jar, body.session)
 }
 
 func (s *Server) decodePresented(r *http.Request, text string) (rotation.Token, *KeySet, error) {
