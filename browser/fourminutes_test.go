@@ -22,7 +22,10 @@ import (
 	"github.com/tandem-auth/tandem/server"
 )
 
-const guide = "../docs/browser.md"
+const (
+	guide     = "../docs/browser.md"
+	migration = "../docs/browser-migrate.md"
+)
 
 // An authServer is the server of the guide, with the user demo. Its clock stands still
 // until a test moves it.
@@ -113,8 +116,9 @@ func (s *devServer) forward(t *testing.T, target string) {
 	}}
 }
 
-// serve takes over the files of the guide, with the given version of src/auth.ts.
-func (s *devServer) serve(t *testing.T, auth, server string) {
+// serve takes over the files of the guide, with the given version of src/auth.ts. The
+// code before runs before that of the guide.
+func (s *devServer) serve(t *testing.T, auth, server, before string) {
 	t.Helper()
 	folder := t.TempDir()
 	for _, snippet := range snippets(t, guide) {
@@ -122,7 +126,7 @@ func (s *devServer) serve(t *testing.T, auth, server string) {
 		case "index.html":
 			s.page = snippet.code
 		case "src/main.ts":
-			write(t, filepath.Join(folder, snippet.file), snippet.code)
+			write(t, filepath.Join(folder, snippet.file), before+snippet.code)
 		}
 		if policy, ok := strings.CutPrefix(snippet.code, "Content-Security-Policy: "); ok {
 			s.policy = strings.Replace(strings.TrimSpace(policy), "https://auth.example.com https://api.example.com", server, 1)
@@ -132,6 +136,7 @@ func (s *devServer) serve(t *testing.T, auth, server string) {
 		t.Fatalf("the guide has the page %q and the policy %q", s.page, s.policy)
 	}
 	write(t, filepath.Join(folder, "src/auth.ts"), auth)
+	write(t, filepath.Join(folder, "src/take-over.ts"), find(t, migration, "src/take-over.ts"))
 	sdk, err := filepath.Abs("src/index.ts")
 	if err != nil {
 		t.Fatal(err)
@@ -148,8 +153,20 @@ func (s *devServer) serve(t *testing.T, auth, server string) {
 	s.script = result.OutputFiles[0].Contents
 }
 
+// find returns the code of a file in a page.
+func find(t *testing.T, page, file string) string {
+	t.Helper()
+	for _, s := range snippets(t, page) {
+		if s.file == file {
+			return s.code
+		}
+	}
+	t.Fatalf("%s does not have %s", page, file)
+	return ""
+}
+
 // The guide's app does what the guide says, in its three versions and in cookie mode
-// between two ports.
+// between two ports. Users stay signed in when the app changes to cookies, or to the SDK.
 func TestTheFourMinutes(t *testing.T) {
 	var versions []string // of src/auth.ts
 	for _, s := range snippets(t, guide) {
@@ -180,16 +197,31 @@ func TestTheFourMinutes(t *testing.T) {
 		{"cookies of a server at another address", thereByCookie, 1},
 	} {
 		t.Log(c.name)
-		pages.serve(t, c.auth, server.url)
+		pages.serve(t, c.auth, server.url, "")
 		fourMinutes(t, tab, pages.url, server, c.atSignIn)
 	}
 
+	t.Log("the app changes from the tutorial's code to the SDK")
+	pages.serve(t, versions[0], server.url, `import { takeOver } from "./take-over"; await takeOver();`)
+	chrome.Eval[bool](tab, `fetch("/auth/login", {
+		method: "POST", headers: { "Content-Type": "application/json" }, body: '{"username":"demo","password":"demo"}',
+	}).then((response) => response.json()).then(({ accessToken, refreshToken }) => {
+		localStorage.setItem("access_token", accessToken);
+		localStorage.setItem("refresh_token", refreshToken);
+		localStorage.setItem("username", "demo");
+		return true;
+	})`)
+	for range 2 { // the second time there is nothing to take over
+		tab.Go(pages.url)
+		ask(tab)
+	}
+	tab.Until(`!("access_token" in localStorage || "refresh_token" in localStorage)`)
+
 	t.Log("the app changes from bearer to cookies")
-	pages.serve(t, versions[0], server.url)
+	pages.serve(t, versions[0], server.url, "")
 	tab.Go(pages.url)
-	signIn(tab)
 	tab.Until(stored + `.then((text) => ` + aToken + `.test(text))`)
-	pages.serve(t, versions[2], server.url)
+	pages.serve(t, versions[2], server.url, "")
 	tab.Go(pages.url)
 	server.ahead.Add(int64(accessTTL + time.Second))
 	ask(tab)

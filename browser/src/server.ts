@@ -101,7 +101,8 @@ export function createServer(settings: Settings, events: Events) {
     },
 
     // refresh_ makes one attempt and returns the pair that follows. In cookie mode it may
-    // be of another session, if that is what the cookies are of. The error is an EndedError
+    // be of another session, if that is what the cookies are of, or have the server's name
+    // for a session that was adopted without one: the next refresh has to name it. The error is an EndedError
     // or a TemporaryError.
     async refresh_(presented: Pair): Promise<Pair> {
       const { sessionId, username, accessToken, refreshToken = "", revision } = presented;
@@ -116,7 +117,7 @@ export function createServer(settings: Settings, events: Events) {
         grant = grantOf(await post(endpoints.refresh, isCookie && !refreshToken ? { sessionId } : { refreshToken }), presented);
       }
       const next = pairOf({ refreshToken, ...grant }, grant.username || username);
-      if (grant.sessionId && grant.sessionId !== sessionId && sessionId[0] !== ownID) {
+      if (grant.sessionId && grant.sessionId !== sessionId && (isCookie || sessionId[0] !== ownID)) {
         if (isCookie) return next;
         throw new TemporaryError("the answer is about another session");
       }
