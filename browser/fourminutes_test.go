@@ -201,21 +201,28 @@ func TestTheFourMinutes(t *testing.T) {
 		fourMinutes(t, tab, pages.url, server, c.atSignIn)
 	}
 
-	t.Log("the app changes from the tutorial's code to the SDK")
-	pages.serve(t, versions[0], server.url, `import { takeOver } from "./take-over"; await takeOver();`)
-	chrome.Eval[bool](tab, `fetch("/auth/login", {
-		method: "POST", headers: { "Content-Type": "application/json" }, body: '{"username":"demo","password":"demo"}',
-	}).then((response) => response.json()).then(({ accessToken, refreshToken }) => {
-		localStorage.setItem("access_token", accessToken);
-		localStorage.setItem("refresh_token", refreshToken);
-		localStorage.setItem("username", "demo");
-		return true;
-	})`)
-	for range 2 { // the second time there is nothing to take over
-		tab.Go(pages.url)
-		ask(tab)
+	for _, c := range []struct{ name, auth string }{{"cookies", versions[2]}, {"bearer", versions[0]}} {
+		t.Log("the app changes from the tutorial's code to the SDK, with " + c.name)
+		pages.serve(t, c.auth, server.url, `import { takeOver } from "./take-over"; await takeOver();`)
+		chrome.Eval[bool](tab, `fetch("/auth/login", {
+			method: "POST", headers: { "Content-Type": "application/json" }, body: '{"username":"demo","password":"demo"}',
+		}).then((response) => response.json()).then(({ accessToken, refreshToken }) => {
+			localStorage.setItem("access_token", accessToken);
+			localStorage.setItem("refresh_token", refreshToken);
+			localStorage.setItem("username", "demo");
+			return true;
+		})`)
+		for range 2 { // the second time there is nothing to take over
+			tab.Go(pages.url)
+			ask(tab)
+		}
+		tab.Until(`!("access_token" in localStorage || "refresh_token" in localStorage)`)
+		if c.name == "cookies" {
+			tab.Until(stored + `.then((text) => text.includes('"demo"') && !` + aToken + `.test(text))`)
+			tab.Click("#leave")
+			tab.Until(`!document.querySelector("form").hidden`)
+		}
 	}
-	tab.Until(`!("access_token" in localStorage || "refresh_token" in localStorage)`)
 
 	t.Log("the app changes from bearer to cookies")
 	pages.serve(t, versions[0], server.url, "")

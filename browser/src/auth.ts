@@ -91,7 +91,8 @@ export function createAuth(options: AuthOptions = {}): Auth {
     },
     async adopt(pair, { remember } = {}) {
       await keeper.ready_;
-      await keeper.begin_(server.pairOf_(pair, pair.username || ""), remember);
+      await keeper.begin_(server.pairOf_(pair, pair.username || "", true), remember);
+      if (isCookie && pair.refreshToken) refresher.ahead_(keeper.live_()!); // no script is to have it any longer
     },
     get state() {
       return keeper.state_();
@@ -120,5 +121,5 @@ function sayWhatIsMissing({ key_: key, isCookie_: isCookie, base_: base }: Setti
   if (!navigator.locks) say("locks", "there are no Web Locks here: tabs may refresh at the same time");
   if (!isCookie) return;
   if (!navigator.cookieEnabled) say("cookies", "cookies are off: the session ends with the access token");
-  if (location.protocol === "http:" && /^https:/.test(base)) say("insecure", "an http page cannot use the cookie of an https server");
+  if (location.protocol === "http:" && /^https:/.test(base)) say("insecure", "an http page is sent no cookie of an https server, but with SameSite=None");
 }

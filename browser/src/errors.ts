@@ -1,7 +1,7 @@
 // What can go wrong. `code` tells the errors apart, also across copies of this package.
 
 export type ErrorCode = "session_ended" | "temporary" | "user_changed" | "invalid_credentials" |
-  "body_not_replayable" | "other_server" | "disposed";
+  "sign_in_refused" | "body_not_replayable" | "other_server" | "disposed";
 
 export class TandemError extends Error {
   readonly code: ErrorCode;
@@ -43,8 +43,20 @@ export class UserChangedError extends TandemError {
 
 /** Wrong user name or password. */
 export class InvalidCredentialsError extends TandemError {
-  constructor() {
+  /** @param body the JSON of the server's answer. */
+  constructor(readonly body?: unknown) {
     super("invalid_credentials", "wrong user name or password");
+  }
+}
+
+/** The server refuses the sign-in for another reason than a wrong password, and will again. */
+export class SignInRefusedError extends TandemError {
+  /**
+   * @param status the status of the server's answer, such as 403.
+   * @param body the JSON of it.
+   */
+  constructor(readonly status: number, readonly body?: unknown) {
+    super("sign_in_refused", "the server refuses the sign-in with " + status);
   }
 }
 

@@ -1,7 +1,7 @@
 export { createAuth } from "./auth.js";
 export {
   BodyNotReplayableError, EndedError, InvalidCredentialsError, isEnded, isTemporary, isUserChanged, OtherServerError,
-  TandemError, TemporaryError, UserChangedError,
+  SignInRefusedError, TandemError, TemporaryError, UserChangedError,
 } from "./errors.js";
 export type { ErrorCode } from "./errors.js";
 export type {

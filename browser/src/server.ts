@@ -1,7 +1,7 @@
 // The calls that sign in, refresh and sign out. Nothing is kept here.
 
 import { within } from "./clock.js";
-import { EndedError, InvalidCredentialsError, isEnded, TemporaryError } from "./errors.js";
+import { EndedError, InvalidCredentialsError, isEnded, SignInRefusedError, TemporaryError } from "./errors.js";
 import type { Events } from "./events.js";
 import type { Pair } from "./renewal.js";
 import type { Settings } from "./settings.js";
@@ -59,7 +59,7 @@ export function createServer(settings: Settings, events: Events) {
   function failed({ response, json }: Answer, presented?: Pair): Error {
     const { status } = response;
     const { error, reason } = json || {};
-    if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+    if (isFinal(status)) {
       if (error === "invalid_grant" || error === "session_ended") return new EndedError(reason);
       if (error === "stale_refresh_token") return new StaleError("the refresh token is stale");
       if (error === "cookie_missing" && !(presented && !presented.sessionId)) {
@@ -73,17 +73,19 @@ export function createServer(settings: Settings, events: Events) {
   }
 
   // pairOf makes a pair of a grant, with a session's first revision. Its life counts from
-  // now: the server's clock and ours may differ.
-  function pairOf(grant: AdoptedPair, username: string): Pair {
-    const { accessToken = "", refreshToken, sessionId } = grant;
+  // now: the server's clock and ours may differ. In cookie mode only a pair that the app
+  // has got by itself has a refresh token: the first refresh exchanges it for a cookie.
+  function pairOf(grant: AdoptedPair, username: string, isAdopted = false): Pair {
+    const { accessToken = "", sessionId } = grant;
+    const refreshToken = isCookie && !isAdopted ? undefined : grant.refreshToken;
     const { expiresIn = accessToken ? longestLife : 0, refreshExpiresIn } = grant;
-    if ((accessToken ? !isToken(accessToken) || !isLife(expiresIn) : expiresIn) || (isCookie ? !sessionId : !isToken(refreshToken))) {
+    if ((accessToken ? !isToken(accessToken) || !isLife(expiresIn) : expiresIn) || (isCookie && refreshToken === undefined ? !sessionId : !isToken(refreshToken))) {
       throw new TemporaryError("the answer has no good tokens");
     }
     const receivedAt = Date.now();
     return {
       id: random(), issuer: settings.issuers_[0], username, accessToken, revision: 1, receivedAt,
-      sessionId: String(sessionId || ownID + random()), refreshToken: isCookie ? undefined : refreshToken,
+      sessionId: String(sessionId || ownID + random()), refreshToken,
       expiresAt: receivedAt + expiresIn * 1000,
       refreshExpiresAt: isLife(refreshExpiresIn) ? receivedAt + refreshExpiresIn * 1000 : undefined,
     };
@@ -95,7 +97,9 @@ export function createServer(settings: Settings, events: Events) {
     // signIn_ returns the pair of a new session.
     async signIn_(credentials: { username: string }): Promise<Pair> {
       const answer = await post(endpoints.signIn, credentials);
-      if (answer.response.status === 401) throw new InvalidCredentialsError();
+      const { status } = answer.response;
+      if (status === 401) throw new InvalidCredentialsError(answer.json);
+      if (isFinal(status)) throw new SignInRefusedError(status, answer.json);
       const grant = grantOf(answer);
       return pairOf(grant, grant.username || credentials.username);
     },
@@ -114,7 +118,7 @@ export function createServer(settings: Settings, events: Events) {
           throw isEnded(error) ? error : new TemporaryError("the refresher failed", 0, error);
         }
       } else {
-        grant = grantOf(await post(endpoints.refresh, isCookie && !refreshToken ? { sessionId } : { refreshToken }), presented);
+        grant = grantOf(await post(endpoints.refresh, proof(presented)), presented);
       }
       const next = pairOf({ refreshToken, ...grant }, grant.username || username);
       if (grant.sessionId && grant.sessionId !== sessionId && (isCookie || sessionId[0] !== ownID)) {
@@ -125,8 +129,8 @@ export function createServer(settings: Settings, events: Events) {
     },
 
     // signOut_ tells the server, even as the page goes away. The error is a TemporaryError.
-    async signOut_({ sessionId, refreshToken }: Pair): Promise<void> {
-      const answer = await post(endpoints.signOut, isCookie ? { sessionId } : { refreshToken }, true);
+    async signOut_(pair: Pair): Promise<void> {
+      const answer = await post(endpoints.signOut, proof(pair), true);
       if (!answer.response.ok) throw failed(answer);
     },
   };
@@ -134,6 +138,13 @@ export function createServer(settings: Settings, events: Events) {
 
 // ownID is how the name begins of a session that the server has not named.
 const ownID = "~";
+
+// proof is what shows the server that a session is ours. Without a refresh token, the
+// browser adds the cookie of the session named.
+const proof = ({ sessionId, refreshToken }: Pair) => (refreshToken ? { refreshToken } : { sessionId });
+
+// isFinal says whether the same request would be answered so again.
+const isFinal = (status: number) => status >= 400 && status < 500 && status !== 408 && status !== 429;
 
 // isToken says whether a value has the form of RFC 6750 section 2.1.
 const isToken = (value: unknown) => typeof value === "string" && /^[\w.~+/=-]+$/.test(value);

@@ -35,7 +35,8 @@ export interface AuthOptions {
   /**
    * Reads the answer to a sign-in or a refresh, if it is not that of Tandem's server:
    * `(body) => body.code === 200 ? body.data : undefined`. undefined means that it has no
-   * tokens: try later. Throw an EndedError if it says that the session is over.
+   * tokens: try later. Throw an EndedError if it says that the session is over, and an
+   * InvalidCredentialsError if the password is wrong.
    */
   read?: (body: any) => Grant | undefined;
   /**
@@ -176,7 +177,7 @@ export interface Auth {
   token(options?: { validFor?: number; signal?: AbortSignal }): Promise<string>;
   /** The access token at once. It may have run out. */
   readonly accessToken: string | undefined;
-  /** Errors: InvalidCredentialsError, TemporaryError. */
+  /** Errors: InvalidCredentialsError, SignInRefusedError, TemporaryError, and what `read` throws. */
   signIn(credentials: { username: string; password: string; [more: string]: unknown }, options?: BeginOptions): Promise<void>;
   /**
    * Ends the session: first here and in all tabs, then at the server. A TemporaryError
@@ -185,7 +186,10 @@ export interface Auth {
   signOut(): Promise<void>;
   /** Ends all sessions of the user. If it fails, nothing has ended. */
   signOutEverywhere(): Promise<void>;
-  /** Begins a session with tokens that the app has got by itself. */
+  /**
+   * Begins a session with tokens that the app has got by itself. In cookie mode the
+   * refresh token is exchanged for a cookie at once.
+   */
   adopt(pair: AdoptedPair, options?: BeginOptions): Promise<void>;
   readonly state: AuthState;
   /** Calls back when `state` has been replaced. */

@@ -55,7 +55,10 @@ export function resetOnUserChange(auth: Auth, { except = [] as string[] } = {}) 
   return ({ store }: { store: { $id: string; $state: any; $patch(change: (state: any) => void): void } }): void => {
     if (except.indexOf(store.$id) >= 0) return;
     const first = JSON.stringify(store.$state);
-    auth.on("userChanged", () => store.$patch((state) => Object.assign(state, JSON.parse(first))));
+    auth.on("userChanged", () => store.$patch((state) => {
+      const fresh = JSON.parse(first); // which lacks what was undefined
+      for (const name of Object.keys(state)) state[name] = fresh[name];
+    }));
   };
 }
 

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
 import {
-  type Auth, type AuthOptions, BodyNotReplayableError, createAuth, EndedError, type Grant, isEnded, isTemporary, isUserChanged, TemporaryError,
+  type Auth, type AuthOptions, BodyNotReplayableError, createAuth, EndedError, type Grant, InvalidCredentialsError, isEnded, isTemporary, isUserChanged, TemporaryError,
 } from "../src/index.js";
 import { textbookServer } from "./server.js";
 
@@ -16,6 +16,7 @@ async function open(t: TestContext, options: AuthOptions = {}) {
     endpoints: { signIn: "/login", refresh: "/refresh" },
     read(body) {
       if (body.code === 1401) throw new EndedError("expired");
+      if (body.code === 1002) throw new InvalidCredentialsError();
       return body.code === 0 ? { ...body.data, expiresIn: body.data.expires } : undefined;
     },
     isRefused: async (response) => (await response.json()).code === 401,
@@ -155,6 +156,24 @@ test("tokens of an earlier store are adopted, without an access token too", asyn
   assert.equal((await auth.fetch(`${server.url}/api`)).status, 200);
   assert.equal(server.calls("/refresh").length, 1);
   await assert.rejects(auth.adopt({ accessToken: "un\ndefined", refreshToken: "r" }));
+});
+
+test("a sign-in that fails says why, and ends no session", async (t) => {
+  const { auth, server } = await open(t);
+  await auth.adopt({ accessToken: "a", refreshToken: "r", username: "ann" });
+  for (const [status, body, error] of <[number, unknown, object][]>[
+    [401, { error: "invalid_credentials" }, { code: "invalid_credentials", body: { error: "invalid_credentials" } }],
+    [403, { error: "captcha_required" }, { code: "sign_in_refused", status: 403, body: { error: "captcha_required" } }],
+    [400, undefined, { code: "sign_in_refused", status: 400, body: undefined }],
+    [429, {}, { code: "temporary" }],
+    [503, {}, { code: "temporary" }],
+    [200, { code: 1002 }, { code: "invalid_credentials" }],
+  ]) {
+    server.refuseSignIns(status, body);
+    await assert.rejects(signIn(auth), error);
+  }
+  assert.equal(auth.state.username, "ann");
+  assert.equal(server.calls("/refresh").length, 0);
 });
 
 test("the state is one object until it changes", async (t) => {

@@ -17,11 +17,17 @@ export async function textbookServer() {
   let generation = 0;
   let isReused = false;
   let isExpired = false;
+  let refusal: { status: number; body: unknown } | undefined;
   const server = createServer(async (request, response) => {
     const body = await read(request);
     const { authorization, "tenant-id": tenant } = request.headers;
     seen.push({ method: request.method!, path: request.url!, authorization, tenant: tenant as string, body });
     response.setHeader("Content-Type", "application/json");
+    if (refusal && request.url === "/login") {
+      response.statusCode = refusal.status;
+      response.end(JSON.stringify(refusal.body));
+      return;
+    }
     response.end(JSON.stringify(answer(request.url!, authorization, body)));
   });
 
@@ -48,6 +54,8 @@ export async function textbookServer() {
     expire: () => void (isExpired = true),
     // end has it refuse the refresh token, too.
     end: () => void (isExpired = isReused = true),
+    // refuseSignIns has it give that answer to every sign-in.
+    refuseSignIns: (status: number, body: unknown) => void (refusal = { status, body }),
     calls: (path: string) => seen.filter((each) => each.path === path),
     close: () => {
       server.closeAllConnections();

@@ -8,7 +8,7 @@ export const stories: Record<string, Story> = {
   async "Vue: a component shows who is signed in, and stores start anew for the next user"(world) {
     const auth = await open(world);
     const changes: string[] = [];
-    const useCart = defineStore("cart", { state: () => ({ items: [] as string[] }) });
+    const useCart = defineStore("cart", { state: () => ({ items: [] as string[], coupon: undefined as string | undefined }) });
     const useTheme = defineStore("theme", { state: () => ({ dark: false }) });
     const useNotes = defineStore("notes", () => {
       const { username } = useAuth(); // in a store
@@ -27,6 +27,7 @@ export const stories: Record<string, Story> = {
     app.mount(element);
     const [cart, theme, notes] = app.runWithContext(() => [useCart(), useTheme(), useNotes()]);
     cart.items.push("a book of ann's");
+    cart.coupon = "ann's";
     theme.dark = true;
     notes.notes.push("a note of ann's");
     equal([element.textContent, notes.username], ["ann", "ann"], "the user");
@@ -37,7 +38,7 @@ export const stories: Record<string, Story> = {
     await nextTick();
     equal([element.textContent, notes.username], ["bob", "bob"], "the next user");
     equal(changes, ["ann -> bob"], "what the component is told");
-    equal([cart.items, notes.notes, theme.dark], [[], [], true], "the stores");
+    equal([cart.items, cart.coupon, notes.notes, theme.dark], [[], undefined, [], true], "the stores");
 
     const isOut = new Promise((resolve) => auth.on("signedOut", resolve));
     await auth.signOut();
