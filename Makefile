@@ -100,7 +100,7 @@ gauntlet: go ## Put all schemes through it, and write the table in docs/protocol
 prove: go ## Search every history of a session for one that breaks a promise
 	@go run ./internal/proof/cmd/prove -deep
 
-cross: go ## Build for the other systems, into bin/
+cross: go ## Build for the other systems, into bin/ (make test only type-checks for them)
 	@exec scripts/cross
 
 clean: ## Remove what was built
