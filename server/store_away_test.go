@@ -13,6 +13,7 @@ import (
 
 	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/rotation"
@@ -76,7 +77,7 @@ func ofAnotherKey(t *testing.T) (access, refresh string) {
 // While the store is down or hangs, the server answers every request with 503 within
 // seconds, also one with a token whose key it does not know.
 func TestEveryAnswerWhileTheStoreIsAway(t *testing.T) {
-	e := enginetest.Postgres(t, "fsync=off")
+	e := enginetest.Postgres(t, engines.NoFsync)
 	url := enginetest.Database(t, e)
 	h := newKeyedHarness(t, url)
 	a := h.signedIn()

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store/pgstore"
@@ -131,7 +132,7 @@ func TestOfParallelRequestsWithOneTicketExactlyOnePasses(t *testing.T) {
 			return s, s
 		},
 		"PostgreSQL": func(t *testing.T) (_, _ server.Store) {
-			url := enginetest.Database(t, enginetest.Postgres(t, "fsync=off"))
+			url := enginetest.Database(t, enginetest.Postgres(t, engines.NoFsync))
 			open := func() server.Store {
 				s, err := pgstore.Open(t.Context(), url)
 				if err != nil {

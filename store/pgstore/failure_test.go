@@ -349,7 +349,7 @@ func TestADatabaseWithoutTheSettings(t *testing.T) {
 // Names with any characters work, whatever client encoding the database, the user or
 // the URL sets.
 func TestAnotherClientEncoding(t *testing.T) {
-	e := enginetest.Postgres(t, noFsync)
+	e := enginetest.Postgres(t, engines.NoFsync)
 	name, err := e.NewDatabase(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -408,7 +408,7 @@ func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
 // After a failover behind a name or a proxy, existing connections lead to a standby:
 // the old primary refuses writes. The store reconnects and reaches the new primary.
 func TestAPrimaryThatBecomesAStandby(t *testing.T) {
-	first, second := enginetest.Postgres(t, noFsync), enginetest.Postgres(t, noFsync)
+	first, second := enginetest.Postgres(t, engines.NoFsync), enginetest.Postgres(t, engines.NoFsync)
 	session := someSession()
 	var there *pgstore.Store                               // the new primary
 	for _, e := range []*engines.Postgres{first, second} { // both get the session, as by replication

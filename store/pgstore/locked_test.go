@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store"
@@ -59,7 +60,7 @@ func createMany(t *testing.T, url string, sessions int) *pgstore.Store {
 // serves all other sessions meanwhile.
 func TestRowsThatSomebodyHasLocked(t *testing.T) {
 	const locked, all = 8, 140
-	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
+	url := enginetest.Database(t, enginetest.Postgres(t, engines.NoFsync))
 	s := createMany(t, url, all)
 	rollBack := openTransaction(t, url, `SELECT FROM tandem_sessions ORDER BY id LIMIT 8 FOR UPDATE`)
 
@@ -125,7 +126,7 @@ func TestRowsThatSomebodyHasLocked(t *testing.T) {
 // one.
 func TestEndingAllSessionsWhereOneIsLocked(t *testing.T) {
 	const all = 20
-	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
+	url := enginetest.Database(t, enginetest.Postgres(t, engines.NoFsync))
 	s := createMany(t, url, all)
 	rollBack := openTransaction(t, url, `SELECT FROM tandem_sessions WHERE subject = 'bob' ORDER BY id LIMIT 1 FOR UPDATE`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -145,7 +146,7 @@ func TestEndingAllSessionsWhereOneIsLocked(t *testing.T) {
 
 // Neither Sweep nor Ping waits for a locked row.
 func TestWhatPassesLockedRowsBy(t *testing.T) {
-	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
+	url := enginetest.Database(t, enginetest.Postgres(t, engines.NoFsync))
 	s := createMany(t, url, 10)
 	openTransaction(t, url, `SELECT FROM tandem_sessions ORDER BY id LIMIT 3 FOR UPDATE; UPDATE tandem_health SET pinged_at = now()`)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)

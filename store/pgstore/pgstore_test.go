@@ -8,6 +8,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/rotation"
@@ -18,9 +19,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// noFsync makes a server faster; the tests with it simulate no crash of the machine.
-const noFsync = "fsync=off"
 
 // suites runs all suites. newURL creates an empty database and returns its URL.
 func suites(t *testing.T, newURL func(t testing.TB) string) {
@@ -47,7 +45,7 @@ func suites(t *testing.T, newURL func(t testing.TB) string) {
 }
 
 func TestStore(t *testing.T) {
-	e := enginetest.Postgres(t, noFsync)
+	e := enginetest.Postgres(t, engines.NoFsync)
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
 }
 
@@ -57,7 +55,7 @@ func TestStoreBehindPgBouncer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the suite runs on PostgreSQL itself")
 	}
-	e := enginetest.Postgres(t, noFsync)
+	e := enginetest.Postgres(t, engines.NoFsync)
 	b := enginetest.Bouncer(t, e)
 	suites(t, func(t testing.TB) string {
 		name, err := e.NewDatabase(t.Context())
@@ -74,7 +72,7 @@ func TestStoreWithSerializableTransactions(t *testing.T) {
 	if testing.Short() {
 		t.Skip("the suite runs with the default isolation")
 	}
-	e := enginetest.Postgres(t, noFsync, "default_transaction_isolation=serializable")
+	e := enginetest.Postgres(t, engines.NoFsync, "default_transaction_isolation=serializable")
 	suites(t, func(t testing.TB) string { return enginetest.Database(t, e) })
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/rotation"
 	"github.com/tandem-auth/tandem/store/pgstore"
@@ -15,7 +16,7 @@ import (
 // A sweep looks for idle sessions along the primary key, a bounded part of the table at a
 // time.
 func TestASweepWalksAlongTheKey(t *testing.T) {
-	url := enginetest.Database(t, enginetest.Postgres(t, noFsync))
+	url := enginetest.Database(t, enginetest.Postgres(t, engines.NoFsync))
 	createMany(t, url, 3000)
 	conn, err := pgx.Connect(t.Context(), url)
 	if err != nil {

@@ -47,13 +47,14 @@ type run struct {
 	said    []string
 }
 
-// newEngine creates the folder, owned by the user that the process runs as.
-func newEngine(program, ready string, end os.Signal) (*Engine, error) {
+// newEngine creates the folder in another one, or with "" where temporary files are. It is
+// owned by the user that the process runs as.
+func newEngine(parent, program, ready string, end os.Signal) (*Engine, error) {
 	path, err := findProgram(program)
 	if err != nil {
 		return nil, err
 	}
-	folder, err := os.MkdirTemp("", "tandem-"+program+"-")
+	folder, err := os.MkdirTemp(parent, "tandem-"+program+"-")
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -19,10 +20,18 @@ type Postgres struct {
 	databases int
 }
 
+// NoFsync is a setting for a server that need not outlive a crash of the machine. Where
+// there is room in memory, its files are there: a new database is a thousand files.
+const NoFsync = "fsync=off"
+
 // NewPostgres creates a database cluster and starts a server on it. Settings have the
-// form of postgresql.conf, such as "fsync=off".
+// form of postgresql.conf, such as NoFsync.
 func NewPostgres(settings ...string) (_ *Postgres, err error) {
-	engine, err := newEngine("postgres", "database system is ready to accept connections", syscall.SIGINT)
+	parent := ""
+	if slices.Contains(settings, NoFsync) {
+		parent = memoryFolder()
+	}
+	engine, err := newEngine(parent, "postgres", "database system is ready to accept connections", syscall.SIGINT)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +85,7 @@ type Bouncer struct{ *Engine }
 
 // NewBouncer starts a PgBouncer.
 func NewBouncer(before *Postgres) (_ *Bouncer, err error) {
-	engine, err := newEngine("pgbouncer", "process up", syscall.SIGINT)
+	engine, err := newEngine("", "pgbouncer", "process up", syscall.SIGINT)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import "syscall"
 
 const nobody = -1
 
+func memoryFolder() string { return "" }
+
 func ownGroup() *syscall.SysProcAttr { return nil }
 
 // This system cannot pause a process; Pause and Resume fail.

@@ -18,7 +18,7 @@ type Redis struct{ *Engine }
 // NewRedis starts a server on an empty folder. Settings are options of its command
 // line, such as "--appendonly", "yes".
 func NewRedis(settings ...string) (*Redis, error) {
-	engine, err := newEngine("redis-server", "Ready to accept connections", syscall.SIGTERM)
+	engine, err := newEngine("", "redis-server", "Ready to accept connections", syscall.SIGTERM)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func NewRedisSentinel(settings ...string) (_ *RedisSentinel, err error) {
 }
 
 func newSentinel(primary *Redis) (*Redis, error) {
-	engine, err := newEngine("redis-server", "+monitor master", syscall.SIGTERM)
+	engine, err := newEngine("", "redis-server", "+monitor master", syscall.SIGTERM)
 	if err != nil {
 		return nil, err
 	}
