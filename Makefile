@@ -14,6 +14,8 @@ SCALE ?=
 # How long the tests of one package may take. The slowest needs some minutes where
 # nothing else runs; the limit is for tests that hang, not for machines that are slow.
 TEST_TIMEOUT ?= 40m
+# How many packages are tested at the same time: two for each core, since tests wait much.
+TEST_PROCESSES ?= $(shell echo $$((2 * $$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1))))
 
 # How many refreshes are simulated, and how many users whose stores fail or go back, from
 # which seed on, and how often the server is killed, for `make simulate` and `make chaos`.
@@ -26,7 +28,7 @@ VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOFUMPT = go tool -modfile=tools/go.mod gofumpt
 GOLANGCI = go tool -modfile=tools/go.mod golangci-lint
 
-export PKGS FUZZTIME TEST_TIMEOUT VERSION
+export PKGS FUZZTIME TEST_TIMEOUT TEST_PROCESSES VERSION
 
 .DEFAULT_GOAL := help
 .PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint lint-all fmt vet unit short browser bench fuzz cross clean go
@@ -62,10 +64,10 @@ vet: go ## Run go vet
 	@cd bench && go vet ./...
 
 unit: go ## Run the tests alone, with the race detector
-	@go test -race -vet=off -timeout $(TEST_TIMEOUT) $(PKGS)
+	@go test -race -vet=off -p $(TEST_PROCESSES) -timeout $(TEST_TIMEOUT) $(PKGS)
 
 short: go ## Run the tests that take no time, without the race detector
-	@go test -short -vet=off -timeout $(TEST_TIMEOUT) $(PKGS)
+	@go test -short -vet=off -p $(TEST_PROCESSES) -parallel $(TEST_PROCESSES) -timeout $(TEST_TIMEOUT) $(PKGS)
 
 browser: go ## Run the tests that drive a browser
 	@scripts/install-test-parts
