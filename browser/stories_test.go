@@ -47,9 +47,18 @@ func TestInChromium(t *testing.T) {
 		{"Storage that cannot be written", storageThatCannotBeWritten},
 		{"The clock jumps by eight hours for a moment", theClockJumpsByEightHoursForAMoment},
 		{"A replay that outlives its token", aReplayThatOutlivesItsToken},
+		{"A 401 that arrives after the refresh", a401ThatArrivesAfterTheRefresh},
+		{"A wrong password refreshes nothing", aWrongPasswordRefreshesNothing},
+		{"The only tab sleeps over the refresh lifetime", theOnlyTabSleepsOverTheRefreshLifetime},
+		{"A tab sleeps while another works", aTabSleepsWhileAnotherWorks},
+		{"Offline for an hour", offlineForAnHour},
+		{"Bodies are sent again whole or not at all", bodiesAreSentAgainWholeOrNotAtAll},
+		{"A service worker between", aServiceWorkerBetween},
+		{"A thief is noticed", aThiefIsNoticed},
 		{"Nothing of the browser is there", nothingOfTheBrowserIsThere},
 		{"Two SDKs on one page", twoSDKsOnOnePage},
 		{"A newer version in another tab", aNewerVersionInAnotherTab},
+		{"An older version in another tab", anOlderVersionInAnotherTab},
 		{"Cookie mode", cookieMode},
 		{"Cookie mode, and another user in another tab", cookieModeAnotherUser},
 		{"Cookie mode from another site", cookieModeFromAnotherSite},
@@ -76,15 +85,22 @@ func newStage(t *testing.T, b *chrome.Tab) *stage {
 	mux := http.NewServeMux()
 	mux.Handle("/", s.Server)
 	mux.HandleFunc("GET /options", func(http.ResponseWriter, *http.Request) {})
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, `<!doctype html><title>app</title><link rel="icon" href="data:,">
-			<script>window.prepare = new Function(sessionStorage.prepare ?? ""); prepare()</script>
-			<script src="/tandem.js"></script><script src="/app.js"></script>`)
-	})
-	for name, text := range map[string]string{"/tandem.js": string(browser.Script), "/app.js": app} {
+	for path, sdk := range map[string]string{"/{$}": "/tandem.js", "/next": "/next.js"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			fmt.Fprintf(w, `<!doctype html><title>app</title><link rel="icon" href="data:,">
+				<script>window.prepare = new Function(sessionStorage.prepare ?? ""); prepare()</script>
+				<script src="%s"></script><script src="/app.js"></script>`, sdk)
+		})
+	}
+	for name, script := range map[string]func() string{
+		"/tandem.js": func() string { return string(browser.Script) },
+		"/next.js":   func() string { return nextVersion(t) },
+		"/app.js":    func() string { return app },
+		"/worker.js": func() string { return passOn },
+	} {
 		mux.HandleFunc("GET "+name, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/javascript")
-			fmt.Fprint(w, text)
+			fmt.Fprint(w, script())
 		})
 	}
 	served.Config.Handler = mux
@@ -95,6 +111,13 @@ func newStage(t *testing.T, b *chrome.Tab) *stage {
 	})
 	return s
 }
+
+// passOn is a service worker that sends every request as it is.
+const passOn = `
+	addEventListener("install", () => skipWaiting());
+	addEventListener("activate", (event) => event.waitUntil(clients.claim()));
+	addEventListener("fetch", (event) => event.respondWith(fetch(event.request)));
+`
 
 // expire has the access tokens run out: the server refuses them from now on.
 func (s *stage) expire() { s.ahead.Add(int64(accessTTL + time.Second)) }

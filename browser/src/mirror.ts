@@ -16,7 +16,7 @@ export function readMirror(key: string): Kept {
 export function writeMirror(key: string, kept: Kept) {
   const pair = kept.pair && { ...kept.pair, refreshToken: "" };
   try {
-    localStorage.setItem(key, JSON.stringify({ format, ...kept, pair }));
+    localStorage.setItem(key, JSON.stringify({ ...kept, format, pair }));
   } catch {
     // There is no room; the copy of before misleads for a moment.
   }

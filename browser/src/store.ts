@@ -55,7 +55,7 @@ export function indexedDBStore(key: string): Store {
           if (signal.aborted) return;
           if (result && result.format > format) return reject(newerVersion);
           const next = decide(isMarked(result) ? result : {});
-          if (next) records.put({ format, ...next }, 0);
+          if (next) records.put({ ...next, format }, 0); // what was read may have another
         };
         transaction.oncomplete = () => resolve();
         transaction.onabort = () => reject(transaction.error);

@@ -64,6 +64,35 @@ page.app = {
   },
   outcomes: () => pending.then(summary),
   slowest: () => Math.max(...times),
+  // post sends a MiB, and returns what the server says of it.
+  async post(kind: "form" | "blob" | "request" | "stream") {
+    const blob = new Blob(["x".repeat(1 << 20)], { type: "text/plain" });
+    const form = new FormData();
+    form.append("file", blob, "a.txt");
+    const init = { method: "POST", body: kind === "form" ? form : kind === "stream" ? blob.stream() : blob };
+    // Chromium sends streams over HTTP/2 alone: this page reads them, and sends what it has read.
+    page.send = async (url: any, init: any = {}) =>
+      fetch(url, init.body instanceof ReadableStream ? { ...init, body: await new Response(init.body).blob() } : init);
+    try {
+      return await (await auth.fetch(kind === "request" ? new Request("/api/body", init) : "/api/body", kind === "request" ? {} : init)).text();
+    } catch (error: any) {
+      return error.code || String(error);
+    }
+  },
+  // steal takes the refresh token, and thieve refreshes twice with it, as if elsewhere.
+  async steal() {
+    page.loot = (await page.app.readRecord()).pair.refreshToken;
+    return "stolen";
+  },
+  async thieve() {
+    for (let n = 0; n < 2; n++) {
+      const headers = { "Content-Type": "application/json" };
+      const response = await fetch("/auth/refresh-token", { method: "POST", headers, body: JSON.stringify({ refreshToken: page.loot }) });
+      if (!response.ok) return "refused";
+      page.loot = (await response.json()).refreshToken;
+    }
+    return "twice";
+  },
   heard: (event: string) => heard.filter(([name]) => name === event).map(([, detail]) => detail),
   // secrets names the places where a script finds a token.
   async secrets() {

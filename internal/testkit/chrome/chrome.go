@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
@@ -143,6 +144,25 @@ func (tab *Tab) setLifecycle(state page.SetWebLifecycleStateState) {
 	tab.t.Helper()
 	if _, err := chromedp.Call(tab.ctx, page.SetWebLifecycleState, page.SetWebLifecycleStateParams{State: state}); err != nil {
 		tab.t.Fatalf("%s: %v", state, err)
+	}
+}
+
+// SetOffline cuts the tab off the network, or connects it again.
+func (tab *Tab) SetOffline(isOffline bool) {
+	tab.t.Helper()
+	_, err := chromedp.Call(tab.ctx, network.Enable, network.EnableParams{})
+	if err == nil {
+		_, err = chromedp.Call(tab.ctx, network.OverrideNetworkState, network.OverrideNetworkStateParams{
+			Offline: isOffline, DownloadThroughput: -1, UploadThroughput: -1,
+		})
+	}
+	if err == nil {
+		_, err = chromedp.Call(tab.ctx, network.EmulateNetworkConditionsByRule, network.EmulateNetworkConditionsByRuleParams{
+			MatchedNetworkConditions: []*network.Conditions{{Offline: isOffline, DownloadThroughput: -1, UploadThroughput: -1}},
+		})
+	}
+	if err != nil {
+		tab.t.Fatalf("offline %t: %v", isOffline, err)
 	}
 }
 
