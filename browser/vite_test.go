@@ -1,0 +1,128 @@
+package browser_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/tandem-auth/tandem/internal/testkit/chrome"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
+)
+
+// A viteServer is Vite itself, which serves a folder.
+type viteServer struct {
+	folder string
+	url    string
+}
+
+// startVite serves the guide's files, with one of its vite.config.ts, that forwards to a
+// server. The package is the one that npm would publish.
+func startVite(t *testing.T, config, target string) *viteServer {
+	t.Helper()
+	node := need.Program(t, "node")
+	root, err := filepath.Abs("node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	vite := filepath.Join(root, "vite")
+	if _, err := os.Stat(vite); err != nil {
+		need.Missing(t, "vite")
+	}
+	// Vite knows its files by the paths that links lead to.
+	folder, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &viteServer{folder: folder}
+	for name, from := range map[string]string{"vite": vite, "@tandem-auth/browser": published(t)} {
+		to := filepath.Join(folder, "node_modules", name)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const address = `"http://localhost:8080"`
+	if !strings.Contains(config, address) {
+		t.Fatalf("the guide's vite.config.ts does not forward to %s:\n%s", address, config)
+	}
+	for _, snippet := range snippets(t, guide) {
+		if snippet.file == "index.html" || snippet.file == "src/main.ts" {
+			write(t, filepath.Join(folder, snippet.file), snippet.code)
+		}
+	}
+	write(t, filepath.Join(folder, "vite.config.ts"), strings.ReplaceAll(config, address, `"`+target+`"`))
+	write(t, filepath.Join(folder, "package.json"), `{"type":"module"}`)
+
+	cmd := exec.CommandContext(t.Context(), node, filepath.Join(vite, "bin/vite.js"), "--port", "0", "--clearScreen", "false")
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var rest sync.WaitGroup // of what it prints
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		rest.Wait()
+		_ = cmd.Wait()
+	})
+	lines := bufio.NewScanner(out)
+	for s.url == "" && lines.Scan() {
+		s.url = viteURL.FindString(lines.Text())
+	}
+	if s.url == "" {
+		t.Fatal("Vite does not say where it listens")
+	}
+	rest.Go(func() {
+		for lines.Scan() {
+		}
+	})
+	return s
+}
+
+// viteURL matches the address that Vite prints.
+var viteURL = regexp.MustCompile(`http://localhost:\d+`)
+
+// The guide's app does what it says in Vite's dev server too, in both modes, and behind a
+// prefix that Vite takes off.
+func TestTheFourMinutesWithVite(t *testing.T) {
+	needPackages(t)
+	var configs, versions []string
+	for _, s := range snippets(t, guide) {
+		switch s.file {
+		case "vite.config.ts":
+			configs = append(configs, s.code)
+		case "src/auth.ts":
+			versions = append(versions, s.code)
+		}
+	}
+	if len(configs) != 2 || len(versions) != 3 {
+		t.Fatalf("the guide has %d versions of vite.config.ts and %d of src/auth.ts, want 2 and 3", len(configs), len(versions))
+	}
+	server := startAuthServer(t)
+	tab := chrome.Open(t)
+	bearer, cookie := versions[0], versions[2]
+	prefixed := strings.NewReplacer(`api = ""`, `api = "/prod-api"`, `mode: "cookie"`, `mode: "cookie", url: api`).Replace(cookie)
+	for _, c := range []struct{ name, config, auth string }{
+		{"bearer", configs[0], bearer},
+		{"cookies", configs[0], cookie},
+		{"cookies behind a prefix", configs[1], prefixed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			vite := startVite(t, c.config, server.url)
+			write(t, filepath.Join(vite.folder, "src/auth.ts"), c.auth)
+			fourMinutes(t, tab.NewTabFor(t), vite.url, server, 0)
+		})
+	}
+}
