@@ -3,6 +3,7 @@ package web_test
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,9 +17,8 @@ import (
 
 const accessTTL = time.Hour
 
-// A stage is the try-it server, and its page in a real browser. The server's clock
-// stands still until a test moves it, so that no token runs out because the machine is
-// busy.
+// A stage is the try-it server, and its page in a tab. The server's clock stands still
+// until a test moves it, so that no token runs out because the machine is busy.
 type stage struct {
 	*testing.T
 	url   string
@@ -29,14 +29,32 @@ type stage struct {
 	events map[server.EventKind]int
 }
 
-func newStage(t *testing.T) *stage {
-	t.Helper()
-	return newStageWith(t, accessTTL)
+// All stories are told in one browser, each at an origin of its own.
+func TestThePageInChromium(t *testing.T) {
+	b := chrome.Open(t)
+	for _, story := range []struct {
+		name string
+		tell func(s *stage)
+	}{
+		{"Two hundred requests at the moment of expiry make one refresh", twoHundredRequestsMakeOneRefresh},
+		{"Faults cost the tutorial requests and the session, and the SDK nothing", faults},
+		{"A slow refresh", aSlowRefresh},
+		{"Somebody else signs in in another tab", somebodyElseSignsIn},
+		{"A thief", aThief},
+		{"A session that is ended elsewhere", aSessionThatIsEndedElsewhere},
+		{"A session is ended from the list of another", aSessionIsEndedFromTheListOfAnother},
+		{"Signing out is no ending", signingOutIsNoEnding},
+		{"A wrong password is said at the form", aWrongPasswordIsSaid},
+		{"The list of sessions has all pages", theListOfSessionsHasAllPages},
+		{"Everybody can use it", everybodyCanUseIt},
+	} {
+		t.Run(story.name, func(t *testing.T) { story.tell(newStage(t, b)) })
+	}
 }
 
-func newStageWith(t *testing.T, accessTTL time.Duration) *stage {
+func newStage(t *testing.T, b *chrome.Tab) *stage {
 	t.Helper()
-	s := &stage{T: t, tab: chrome.Open(t), events: map[server.EventKind]int{}}
+	s := &stage{T: t, tab: b.NewTabFor(t), events: map[server.EventKind]int{}}
 	began := time.Now()
 	d, err := tryit.Open(t.Context(), tryit.Config{
 		DataDir:   t.TempDir(),
@@ -59,75 +77,85 @@ func (s *stage) note(e server.Event) {
 	s.events[e.Kind]++
 }
 
-func (s *stage) eventCount(kind server.EventKind) int {
+func (s *stage) expectEvents(kind server.EventKind, want int) {
+	s.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.events[kind]
+	if got := s.events[kind]; got != want {
+		s.Errorf("the server counts %d times %s, want %d", got, kind, want)
+	}
 }
 
 func (s *stage) signIn(tab *chrome.Tab, password string) {
 	s.Helper()
-	tab.Until(`document.body.dataset.state === "signed-out"`)
+	tab.Until(`document.body.dataset.ready && document.body.dataset.state === "signed-out"`)
 	tab.Type("#username", tryit.Username)
 	tab.Type("#password", password)
 	tab.Click("#signin-submit")
 }
 
-// open goes to the page and signs in.
-func (s *stage) open() {
+// open goes to the page and signs in, in both lanes.
+func (s *stage) open(tab *chrome.Tab, url string) {
 	s.Helper()
-	s.tab.Go(s.url)
-	s.signIn(s.tab, tryit.Password)
-	s.tab.Until(`document.body.dataset.state === "signed-in"`)
+	tab.Go(url)
+	s.signIn(tab, tryit.Password)
+	tab.Until(`document.body.dataset.state === "signed-in" && document.getElementById("tutorial").dataset.state === "signed-in"`)
 }
 
-// fire fires requests and waits until all are settled.
-func (s *stage) fire(tab *chrome.Tab, n int) {
+// second opens a second tab, which is signed in with the first.
+func (s *stage) second() *chrome.Tab {
+	s.Helper()
+	tab := s.tab.NewTab()
+	tab.Go(s.url)
+	tab.Until(`document.body.dataset.state === "signed-in" && document.querySelector("#sessions li")`)
+	return tab
+}
+
+// visitor signs in as from another device: at another origin, a browser knows nothing of
+// the first one.
+func (s *stage) visitor() *chrome.Tab {
+	s.Helper()
+	tab := s.tab.NewTab()
+	s.open(tab, strings.Replace(s.url, "localhost", "127.0.0.1", 1))
+	return tab
+}
+
+// press clicks a button that sends requests, and waits until all are settled.
+func (s *stage) press(tab *chrome.Tab, id string) {
 	s.Helper()
 	before := chrome.Eval[string](tab, `document.body.dataset.batches`)
-	tab.Click(fmt.Sprintf("#fire-%d", n))
+	tab.Click("#" + id)
 	tab.Until(fmt.Sprintf(`document.body.dataset.batches !== %q`, before))
 }
 
-func (s *stage) count(tab *chrome.Tab, name string) int {
+// expect fails unless a lane has these numbers. Those that are not named are 0.
+func (s *stage) expect(tab *chrome.Tab, lane string, want map[string]int) {
 	s.Helper()
-	n, err := strconv.Atoi(chrome.Eval[string](tab, fmt.Sprintf(`document.getElementById("count-%s").textContent`, name)))
-	if err != nil {
-		s.Fatalf("count of %s: %v", name, err)
-	}
-	return n
-}
-
-func (s *stage) expectCounts(tab *chrome.Tab, want map[string]int) {
-	s.Helper()
-	for name, n := range want {
-		if got := s.count(tab, name); got != n {
-			s.Errorf("the page counts %d %s, want %d", got, name, n)
+	for _, part := range []string{"answered", "lost", "refreshes", "signouts"} {
+		text := s.text(tab, fmt.Sprintf(`#%s [data-part=%s]`, lane, part))
+		if got, err := strconv.Atoi(text); err != nil || got != want[part] {
+			s.Errorf("the lane %s has %s %s, want %d", lane, text, part, want[part])
 		}
 	}
 }
 
-// advance moves the server's clock.
-func (s *stage) advance(by time.Duration) { s.ahead.Add(int64(by)) }
-
-// expire has the access token run out: the server refuses it from now on.
-func (s *stage) expire(tab *chrome.Tab) {
+func (s *stage) text(tab *chrome.Tab, selector string) string {
 	s.Helper()
-	s.advance(accessTTL + time.Second) // the token's expiry is rounded up to the second
-	if status := chrome.Eval[int](tab, withToken("GET", "/auth/me")); status != 401 {
-		s.Fatalf("the access token has not run out: %d", status)
+	return chrome.Eval[string](tab, fmt.Sprintf(`document.querySelector(%q).textContent`, selector))
+}
+
+func (s *stage) expectText(tab *chrome.Tab, selector, want string) {
+	s.Helper()
+	if got := s.text(tab, selector); !strings.Contains(got, want) {
+		s.Errorf("%s says %q, want %q in it", selector, got, want)
 	}
 }
 
-// withToken is a request past the page's own script, with the access token that
-// the page keeps; its value is the status.
-func withToken(method, path string) string {
-	return fmt.Sprintf(`fetch(%q, { method: %q, headers: { Authorization:
-		"Bearer " + JSON.parse(localStorage.getItem("tandem.session")).accessToken } }).then((r) => r.status)`, path, method)
-}
+// expire has the access tokens run out: the server refuses them from now on.
+func (s *stage) expire() { s.ahead.Add(int64(accessTTL + time.Second)) }
 
-// expectForm fails unless the page is at the sign-in form, after so many ends of
-// a session.
+// expectForm fails unless the page is at the sign-in form, after so many ends of a
+// session.
 func (s *stage) expectForm(tab *chrome.Tab, endings int) {
 	s.Helper()
 	tab.Until(`document.body.dataset.state === "signed-out" && !document.getElementById("signin-form").hidden`)
@@ -145,96 +173,120 @@ func (s *stage) expectNoErrors(tabs ...*chrome.Tab) {
 	}
 }
 
-func TestTwoHundredRequestsAtTheMomentOfExpiryMakeOneRefresh(t *testing.T) {
-	s := newStage(t)
-	s.open()
-	s.expire(s.tab)
-	s.fire(s.tab, 200)
-	s.expectCounts(s.tab, map[string]int{
-		"requests": 200, "answered": 200, "refreshes": 1, "failed": 0,
-		"replays": s.count(s.tab, "unauthorized"),
-	})
-	if n := s.eventCount(server.EventRefreshed); n != 1 {
-		t.Errorf("the server counts %d refreshes, want 1", n)
+func twoHundredRequestsMakeOneRefresh(s *stage) {
+	s.open(s.tab, s.url)
+	s.expire()
+	s.press(s.tab, "fire-200")
+	for _, lane := range []string{"tandem", "tutorial"} {
+		s.expect(s.tab, lane, map[string]int{"answered": 200, "refreshes": 1})
 	}
-
-	// And so on, for as long as one likes.
-	for range 2 {
-		s.expire(s.tab)
-		s.fire(s.tab, 20)
-	}
-	s.expectCounts(s.tab, map[string]int{"answered": 240, "refreshes": 3, "failed": 0})
+	s.press(s.tab, "do-expired") // the same, with tokens that the page would still use
+	s.expect(s.tab, "tandem", map[string]int{"answered": 400, "refreshes": 2})
+	s.expectText(s.tab, "#tandem [data-part=verdict]", "200 of 200 answered")
 	s.expectNoErrors(s.tab)
 }
 
-// The page counts down by the browser's own clock, and the next request renews the
-// token.
-func TestThePageSaysThatTheTokenHasRunOut(t *testing.T) {
-	s := newStageWith(t, time.Second)
-	s.open()
-	s.tab.Until(`document.body.dataset.expired === "true"`)
-	s.advance(2 * time.Second)
-	s.fire(s.tab, 1)
-	s.expectCounts(s.tab, map[string]int{"answered": 1, "refreshes": 1, "failed": 0})
+func faults(s *stage) {
+	s.open(s.tab, s.url)
+	for i, fault := range []string{"unavailable", "lost", "page"} {
+		s.press(s.tab, "do-"+fault)
+		n := 20 * (i + 1)
+		s.expect(s.tab, "tandem", map[string]int{"answered": n, "refreshes": 2 * (i + 1)})
+		if lost := s.text(s.tab, "#tutorial [data-part=lost]"); lost != strconv.Itoa(n) {
+			s.Errorf("%s: the tutorial's code lost %s requests, want %d", fault, lost, n)
+		}
+	}
+	s.expectText(s.tab, "#tandem [data-part=verdict]", "20 of 20 answered")
+	s.expectText(s.tab, "#tutorial [data-part=verdict]", "0 of 20 answered")
+	for _, kind := range []server.EventKind{server.EventReuseDetected, server.EventRefreshStale} {
+		s.expectEvents(kind, 0)
+	}
+
+	s.press(s.tab, "do-unavailable")
+	s.expectText(s.tab, "#tutorial [data-part=verdict]", "signed out, although the session lives")
+	s.tab.Click("#again")
+	s.tab.Until(`document.getElementById("tutorial").dataset.state === "signed-in"`)
+	s.expectNoErrors(s.tab)
+}
+
+func aSlowRefresh(s *stage) {
+	s.open(s.tab, s.url)
+	do(s.tab, `const real = fetch; window.fetch = (path, options) =>
+		real(path, path === "/try/faults" ? { ...options, body: options.body.replace("4000", "400") } : options)`)
+	s.press(s.tab, "do-slow")
+	s.expect(s.tab, "tandem", map[string]int{"answered": 20, "refreshes": 1})
+	s.expect(s.tab, "tutorial", map[string]int{"answered": 20, "refreshes": 1})
+}
+
+func somebodyElseSignsIn(s *stage) {
+	s.open(s.tab, s.url)
+	s.press(s.tab, "do-another")
+	s.expectText(s.tab, "#tandem [data-part=verdict]", "20 of 20 requests of the earlier user were stopped")
+	s.expectText(s.tab, "#tutorial [data-part=verdict]", "the tokens are demo's again")
+	s.expectText(s.tab, "#who", "ann")
+	s.expect(s.tab, "tandem", map[string]int{"answered": 1, "refreshes": 1})
+	s.press(s.tab, "fire-20")
+	s.expect(s.tab, "tandem", map[string]int{"answered": 21, "refreshes": 1})
+	s.expectNoErrors(s.tab)
+}
+
+// The page waits for eleven seconds: this one waits for nothing but the server's clock.
+func aThief(s *stage) {
+	s.open(s.tab, s.url)
+	do(s.tab, `const real = setTimeout; window.waiting = []; window.setTimeout = (act, ms, ...args) =>
+		ms === 1000 ? waiting.push(act) : real(act, ms, ...args)`)
+	s.tab.Click("#do-thief")
+	s.tab.Until(`waiting.length`)
+	s.ahead.Add(int64(server.DefaultLeeway + time.Second))
+	s.tab.Until(`(waiting.splice(0).forEach((act) => act()), document.body.dataset.state === "signed-out")`)
+	s.expectForm(s.tab, 1)
+	s.expectText(s.tab, "#ended-reason", "Two parties were using this session")
+	s.tab.Until(`document.body.dataset.batches === "1"`)
+	s.expectEvents(server.EventReuseDetected, 2) // of the SDK's session, and of the tutorial's
 }
 
 // Another tab ends the session at the server, behind the page's back.
-func TestASessionThatIsKilledElsewhereEndsOnce(t *testing.T) {
-	s := newStage(t)
-	s.open()
-	second := s.tab.NewTab()
-	second.Go(s.url)
-	second.Until(`document.body.dataset.state === "signed-in"`)
+func aSessionThatIsEndedElsewhere(s *stage) {
+	s.open(s.tab, s.url)
+	second := s.second()
 	if status := chrome.Eval[int](second, withToken("DELETE", "/auth/sessions")); status != 204 {
-		t.Fatalf("status %d", status)
+		s.Fatalf("status %d", status)
 	}
-	s.fire(s.tab, 200)
+	s.press(s.tab, "fire-200")
 	s.expectForm(s.tab, 1)
 	s.expectForm(second, 1) // it hears of the end though it asked for nothing
-	s.expectCounts(s.tab, map[string]int{"requests": 200, "answered": 0, "refreshes": 0, "failed": 200})
-	if n := s.eventCount(server.EventRefreshRefused); n != 1 {
-		t.Errorf("%d refreshes were refused, want 1", n)
-	}
+	s.expect(s.tab, "tandem", map[string]int{"lost": 200, "refreshes": 1, "signouts": 1})
 
 	s.signIn(s.tab, tryit.Password)
 	s.tab.Until(`document.body.dataset.state === "signed-in"`)
-	s.fire(s.tab, 1)
-	s.expectCounts(s.tab, map[string]int{"answered": 1})
+	s.press(s.tab, "fire-1")
+	s.expectText(s.tab, "#tandem [data-part=verdict]", "1 of 1 answered")
 	second.Until(`document.body.dataset.state === "signed-in"`)
 	s.expectNoErrors(s.tab, second)
 }
 
+// withToken is a request past the page's own script, with the access token that the SDK
+// keeps; its value is the status.
+func withToken(method, path string) string {
+	return fmt.Sprintf(`fetch(%q, { method: %q, headers: { Authorization:
+		"Bearer " + JSON.parse(localStorage.getItem("tandem")).pair.accessToken } }).then((r) => r.status)`, path, method)
+}
+
 // The list of sessions has a button for each, on whatever device.
-func TestASessionIsEndedFromTheListOfAnother(t *testing.T) {
-	s := newStage(t)
-	s.open()
-	id := chrome.Eval[string](s.tab, `JSON.parse(localStorage.getItem("tandem.session")).sessionId`)
-	phone := newVisitor(t, s)
+func aSessionIsEndedFromTheListOfAnother(s *stage) {
+	s.open(s.tab, s.url)
+	id := chrome.Eval[string](s.tab, `JSON.parse(localStorage.getItem("tandem")).pair.sessionId`)
+	phone := s.visitor()
 	phone.Click(fmt.Sprintf(`#sessions [data-session-id=%q] button.end`, id))
-	phone.Until(`document.querySelectorAll("#sessions [data-session-id]").length === 1`)
-	s.fire(s.tab, 20)
+	phone.Until(fmt.Sprintf(`document.querySelector("#sessions li") && !document.querySelector('#sessions [data-session-id=%q]')`, id))
+	s.press(s.tab, "fire-20")
 	s.expectForm(s.tab, 1)
-	if reason := chrome.Eval[string](s.tab, `document.getElementById("ended-reason").textContent`); reason == "" {
-		t.Error("the page does not say why the session ended")
-	}
+	s.expectText(s.tab, "#ended-reason", "from another of your sessions")
 }
 
-// newVisitor signs in with another browser, as from another device.
-func newVisitor(t *testing.T, s *stage) *chrome.Tab {
-	t.Helper()
-	tab := chrome.Open(t)
-	tab.Go(s.url)
-	s.signIn(tab, tryit.Password)
-	tab.Until(`document.querySelectorAll("#sessions [data-session-id]").length === 2`)
-	return tab
-}
-
-func TestSigningOutIsNoEnding(t *testing.T) {
-	s := newStage(t)
-	s.open()
-	second := s.tab.NewTab()
-	second.Go(s.url)
-	second.Until(`document.body.dataset.state === "signed-in"`)
+func signingOutIsNoEnding(s *stage) {
+	s.open(s.tab, s.url)
+	second := s.second()
 	s.tab.Click("#signout")
 	s.expectForm(s.tab, 0)
 	s.expectForm(second, 1)
@@ -244,64 +296,24 @@ func TestSigningOutIsNoEnding(t *testing.T) {
 	s.expectNoErrors(s.tab, second)
 }
 
-func TestAWrongPasswordIsSaidAtTheForm(t *testing.T) {
-	s := newStage(t)
+func aWrongPasswordIsSaid(s *stage) {
 	s.tab.Go(s.url)
 	s.signIn(s.tab, "wrong")
 	s.tab.Until(`document.getElementById("signin-error").textContent !== ""`)
 	s.expectForm(s.tab, 0)
-	if n := s.eventCount(server.EventRefreshRefused); n != 0 {
-		t.Errorf("%d refreshes, want none", n)
-	}
+	s.expectEvents(server.EventRefreshRefused, 0)
 }
 
-// The reply of a refresh gets lost. Nobody notices.
-func TestALostReplyOnThePage(t *testing.T) {
-	s := newStage(t)
-	s.open()
-	s.tab.Click("#lose-reply")
-	s.expire(s.tab)
-	s.fire(s.tab, 20)
-	s.expectCounts(s.tab, map[string]int{"answered": 20, "failed": 0, "refreshes": 1})
-	if n := s.eventCount(server.EventRefreshRetried); n != 1 {
-		t.Errorf("the server counts %d retries, want 1", n)
-	}
-	s.expectSignedIn(s.tab)
+func theListOfSessionsHasAllPages(s *stage) {
+	s.open(s.tab, s.url)
+	s.visitor()
+	do(s.tab, `const real = fetch; window.fetch = (path, options = {}) =>
+		real(path.startsWith("/auth/sessions") && !options.method ? path + (path.includes("?") ? "&" : "?") + "limit=1" : path, options)`)
+	s.tab.Click("#sessions-reload")
+	s.tab.Until(`document.querySelectorAll("#sessions [data-session-id]").length === 4`)
 }
 
-// The thief copies the refresh token, uses it and then what it was given. The
-// page's own next refresh gives the two parties away.
-func TestTheThiefOnThePage(t *testing.T) {
-	s := newStage(t)
-	s.open()
-	s.expire(s.tab)
-	s.tab.Click("#thief")
-	s.tab.Until(`!document.getElementById("thief").disabled`)
-	s.fire(s.tab, 1) // within the leeway it could be a delayed duplicate
-	s.expectSignedIn(s.tab)
-	s.advance(server.DefaultLeeway + time.Second)
-	s.fireUntilTheEnd(s.tab)
-	s.expectForm(s.tab, 1)
-	if n := s.eventCount(server.EventReuseDetected); n != 1 {
-		t.Errorf("reuse was detected %d times, want once", n)
-	}
-}
-
-// fireUntilTheEnd fires one request after the other.
-func (s *stage) fireUntilTheEnd(tab *chrome.Tab) {
-	s.Helper()
-	deadline := time.Now().Add(time.Minute)
-	for chrome.Eval[string](tab, `document.body.dataset.state`) == "signed-in" {
-		if time.Now().After(deadline) {
-			s.Fatal("the session goes on")
-		}
-		chrome.Eval[bool](tab, `(document.getElementById("fire-1").click(), true)`)
-	}
-}
-
-func (s *stage) expectSignedIn(tab *chrome.Tab) {
-	s.Helper()
-	if state := chrome.Eval[string](tab, `document.body.dataset.state`); state != "signed-in" {
-		s.Errorf("the page is %s, want signed-in", state)
-	}
+// do evaluates a statement in a tab.
+func do(tab *chrome.Tab, statement string) {
+	chrome.Eval[bool](tab, "(() => { "+statement+"; return true })()")
 }

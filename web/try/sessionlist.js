@@ -4,7 +4,7 @@ import { moment, t } from "./i18n.js";
 
 const mostPages = 20; // of one list
 
-export function createSessionList({ session, list, error, signOut }) {
+export function createSessionList({ auth, list, error, signOut }) {
   let sessions = [];
   let asked = 0; // so that an old answer does not overwrite a newer one
 
@@ -17,7 +17,7 @@ export function createSessionList({ session, list, error, signOut }) {
       error.textContent = "";
       show();
     } catch {
-      if (mine === asked && session.state()) error.textContent = t("sessions.error");
+      if (mine === asked && auth.isSignedIn()) error.textContent = t("sessions.error");
     }
   }
 
@@ -26,7 +26,7 @@ export function createSessionList({ session, list, error, signOut }) {
     const listed = [];
     let after = "";
     for (let pages = 0; pages < mostPages; pages++) {
-      const response = await session.fetch(`/auth/sessions${after}`);
+      const response = await auth.fetch(`/auth/sessions${after}`);
       if (!response.ok) throw new Error(`answered ${response.status}`);
       const answer = await response.json();
       listed.push(...answer.sessions);
@@ -43,12 +43,12 @@ export function createSessionList({ session, list, error, signOut }) {
     }
     button.disabled = true;
     try {
-      const response = await session.fetch(`/auth/sessions/${one.id}`, { method: "DELETE" });
+      const response = await auth.fetch(`/auth/sessions/${one.id}`, { method: "DELETE" });
       if (!response.ok && response.status !== 404) throw new Error(`answered ${response.status}`);
       await reload();
     } catch {
       button.disabled = false;
-      if (session.state()) error.textContent = t("sessions.error");
+      if (auth.isSignedIn()) error.textContent = t("sessions.error");
     }
   }
 

@@ -1,15 +1,14 @@
 // The last minute, drawn: the lives of the access tokens, and under them what
-// happened to the requests. However many there are, a lane has one column for
+// happened to the requests. However many there are, a row has one column for
 // each few pixels.
 
-import { steady } from "./clock.js";
 import { t } from "./i18n.js";
 
 const span = 60_000; // ms shown
 const columnWidth = 4; // px
 const pace = 50; // ms between two pictures
 const tall = 200; // requests in a column of full height
-const lanes = ["token", "answered", "unauthorized", "refresh", "replay", "failed"];
+const rows = ["token", "answered", "unauthorized", "refresh", "replay", "failed"];
 const colours = {
   token: "--token", answered: "--accent", unauthorized: "--warn", refresh: "--ink", replay: "--accent-soft", failed: "--bad",
 };
@@ -23,7 +22,7 @@ export function createTimeline(canvas) {
 
   // mark notes one request's fate. Those at the same moment share an entry.
   function mark(kind) {
-    const at = Math.floor(steady() / 50) * 50;
+    const at = Math.floor(Date.now() / 50) * 50;
     const last = marks.findLast((m) => m.kind === kind);
     if (last?.at === at) last.n++;
     else marks.push({ at, kind, n: 1 });
@@ -47,17 +46,17 @@ export function createTimeline(canvas) {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.clearRect(0, 0, width, height);
 
-    const now = steady();
+    const now = Date.now();
     forget(now);
     const style = getComputedStyle(canvas);
     const colour = (name) => style.getPropertyValue(name).trim();
     context.font = `12px ${style.fontFamily}`;
-    const left = Math.ceil(Math.max(...lanes.map((lane) => context.measureText(t(`timeline.${lane}`)).width))) + 14;
+    const left = Math.ceil(Math.max(...rows.map((row) => context.measureText(t(`timeline.${row}`)).width))) + 14;
     const axis = 22;
     const area = {
-      left, right: width - 4, lane: (height - axis) / lanes.length,
+      left, right: width - 4, row: (height - axis) / rows.length,
       x: (time) => left + (1 - (now - time) / span) * (width - 4 - left),
-      top: (lane) => lanes.indexOf(lane) * ((height - axis) / lanes.length),
+      top: (row) => rows.indexOf(row) * ((height - axis) / rows.length),
     };
     drawGrid(context, area, height, now, colour);
     context.save();
@@ -92,15 +91,15 @@ export function createTimeline(canvas) {
     // tokenGone notes that there is none any more.
     tokenGone() {
       const last = tokens.at(-1);
-      if (last) last.until = Math.min(last.until, steady());
+      if (last) last.until = Math.min(last.until, Date.now());
     },
 
-    refreshStarts: () => refreshes.push({ from: steady() }),
+    refreshStarts: () => refreshes.push({ from: Date.now() }),
 
     // refreshEnds takes "done", "again" or "refused".
     refreshEnds(outcome) {
       const last = refreshes.at(-1);
-      if (last && !last.until) Object.assign(last, { until: steady(), outcome });
+      if (last && !last.until) Object.assign(last, { until: Date.now(), outcome });
     },
   };
 }
@@ -108,12 +107,12 @@ export function createTimeline(canvas) {
 function drawGrid(context, area, height, now, colour) {
   context.textBaseline = "middle";
   context.textAlign = "left";
-  for (const lane of lanes) {
-    const top = area.top(lane);
+  for (const row of rows) {
+    const top = area.top(row);
     context.fillStyle = colour("--muted");
-    context.fillText(t(`timeline.${lane}`), 0, top + area.lane / 2 + 2);
+    context.fillText(t(`timeline.${row}`), 0, top + area.row / 2 + 2);
     context.fillStyle = colour("--line");
-    context.fillRect(area.left, Math.round(top + area.lane) - 1, area.right - area.left, 1);
+    context.fillRect(area.left, Math.round(top + area.row) - 1, area.right - area.left, 1);
   }
   const step = area.right - area.left < 420 ? 30 : 10;
   for (let ago = 0; ago <= 60; ago += step) {
@@ -127,17 +126,17 @@ function drawGrid(context, area, height, now, colour) {
 }
 
 function drawTokens(context, area, tokens, now, colour) {
-  const top = area.top("token") + area.lane * 0.3;
+  const top = area.top("token") + area.row * 0.3;
   for (const { from, until } of tokens) {
     const x = area.x(from);
     const end = area.x(Math.min(until, now));
     context.fillStyle = colour(colours.token);
     context.beginPath();
-    context.roundRect(x, top, Math.max(end - x - 2, 2), area.lane * 0.45, 4);
+    context.roundRect(x, top, Math.max(end - x - 2, 2), area.row * 0.45, 4);
     context.fill();
     if (until <= now) {
       context.fillStyle = colour("--muted");
-      context.fillRect(end - 2, top - 3, 2, area.lane * 0.45 + 6);
+      context.fillRect(end - 2, top - 3, 2, area.row * 0.45 + 6);
     }
   }
 }
@@ -153,15 +152,15 @@ function drawMarks(context, area, marks, colour) {
   }
   for (const [key, n] of columns) {
     const [kind, column] = key.split(" ");
-    const room = area.lane - 8;
+    const room = area.row - 8;
     const high = Math.min(Math.max(room * Math.sqrt(n / tall), 4), room);
     context.fillStyle = colour(colours[kind]);
-    context.fillRect(area.x(column * duration), area.top(kind) + area.lane - 1 - high, columnWidth - 0.5, high);
+    context.fillRect(area.x(column * duration), area.top(kind) + area.row - 1 - high, columnWidth - 0.5, high);
   }
 }
 
 function drawRefreshes(context, area, refreshes, now, colour) {
-  const top = area.top("refresh") + area.lane / 2 + 1;
+  const top = area.top("refresh") + area.row / 2 + 1;
   for (const { from, until, outcome } of refreshes) {
     const x = area.x(from);
     const wide = area.x(until ?? now) - x;

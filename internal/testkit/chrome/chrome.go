@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
@@ -163,6 +164,42 @@ func (tab *Tab) SetOffline(isOffline bool) {
 	}
 	if err != nil {
 		tab.t.Fatalf("offline %t: %v", isOffline, err)
+	}
+}
+
+// SetColorScheme has the page see that the user prefers "light" or "dark".
+func (tab *Tab) SetColorScheme(scheme string) {
+	tab.t.Helper()
+	features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}
+	if _, err := chromedp.Call(tab.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features}); err != nil {
+		tab.t.Fatalf("the colour scheme %s: %v", scheme, err)
+	}
+}
+
+// Screenshot returns the page as a PNG, as a window of that size shows it; the height 0 is
+// that of the whole page. It waits until the page has been drawn.
+func (tab *Tab) Screenshot(width, height int64) []byte {
+	tab.t.Helper()
+	if height == 0 {
+		tab.resize(width, 800)
+		height = Eval[int64](tab, `document.documentElement.scrollHeight`)
+	}
+	tab.resize(width, height)
+	Eval[bool](tab, `new Promise((drawn) => requestAnimationFrame(() => setTimeout(() => requestAnimationFrame(() => drawn(true)), 1200)))`)
+	shot, err := chromedp.Call(tab.ctx, page.CaptureScreenshot, page.CaptureScreenshotParams{})
+	if err != nil {
+		tab.t.Fatalf("take a screenshot: %v", err)
+	}
+	return shot.Data
+}
+
+func (tab *Tab) resize(width, height int64) {
+	tab.t.Helper()
+	_, err := chromedp.Call(tab.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: height, DeviceScaleFactor: 1,
+	})
+	if err != nil {
+		tab.t.Fatalf("resize the window: %v", err)
 	}
 }
 
