@@ -24,30 +24,8 @@ type viteServer struct {
 // server. The package is the one that npm would publish.
 func startVite(t *testing.T, config, target string) *viteServer {
 	t.Helper()
-	node := need.Program(t, "node")
-	root, err := filepath.Abs("node_modules")
-	if err != nil {
-		t.Fatal(err)
-	}
-	vite := filepath.Join(root, "vite")
-	if _, err := os.Stat(vite); err != nil {
-		need.Missing(t, "vite")
-	}
-	// Vite knows its files by the paths that links lead to.
-	folder, err := filepath.EvalSymlinks(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	folder := appFolder(t)
 	s := &viteServer{folder: folder}
-	for name, from := range map[string]string{"vite": vite, "@tandem-auth/browser": published(t)} {
-		to := filepath.Join(folder, "node_modules", name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.Symlink(from, to); err != nil {
-			t.Fatal(err)
-		}
-	}
 	const address = `"http://localhost:8080"`
 	if !strings.Contains(config, address) {
 		t.Fatalf("the guide's vite.config.ts does not forward to %s:\n%s", address, config)
@@ -60,9 +38,7 @@ func startVite(t *testing.T, config, target string) *viteServer {
 	write(t, filepath.Join(folder, "vite.config.ts"), strings.ReplaceAll(config, address, `"`+target+`"`))
 	write(t, filepath.Join(folder, "package.json"), `{"type":"module"}`)
 
-	cmd := exec.CommandContext(t.Context(), node, filepath.Join(vite, "bin/vite.js"), "--port", "0", "--clearScreen", "false")
-	cmd.Dir = folder
-	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	cmd := vite(t, folder, "--port", "0", "--clearScreen", "false")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -89,6 +65,50 @@ func startVite(t *testing.T, config, target string) *viteServer {
 		}
 	})
 	return s
+}
+
+// appFolder returns an empty folder with the node_modules of an app: those of the tests, and
+// the package as npm would publish it.
+func appFolder(t *testing.T) string {
+	t.Helper()
+	// Vite knows files by the paths that links lead to.
+	folder, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, err := filepath.Abs("node_modules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packages, err := os.ReadDir(root)
+	if err != nil {
+		need.Missing(t, "vite")
+	}
+	installed := filepath.Join(folder, "node_modules")
+	// A copy and no link: it finds the app's vue and axios, and not others of its own.
+	if err := os.CopyFS(filepath.Join(installed, "@tandem-auth/browser"), os.DirFS(published(t))); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range packages {
+		if err := os.Symlink(filepath.Join(root, p.Name()), filepath.Join(installed, p.Name())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return folder
+}
+
+// vite returns a command of Vite's in the folder of an app.
+func vite(t *testing.T, folder string, args ...string) *exec.Cmd {
+	t.Helper()
+	node := need.Program(t, "node")
+	script := filepath.Join(folder, "node_modules/vite/bin/vite.js")
+	if _, err := os.Stat(script); err != nil {
+		need.Missing(t, "vite")
+	}
+	cmd := exec.CommandContext(t.Context(), node, append([]string{script}, args...)...)
+	cmd.Dir = folder
+	cmd.Env = append(os.Environ(), "NO_COLOR=1")
+	return cmd
 }
 
 // viteURL matches the address that Vite prints.
@@ -120,9 +140,9 @@ func TestTheFourMinutesWithVite(t *testing.T) {
 		{"cookies behind a prefix", configs[1], prefixed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			vite := startVite(t, c.config, server.url)
-			write(t, filepath.Join(vite.folder, "src/auth.ts"), c.auth)
-			fourMinutes(t, tab.NewTabFor(t), vite.url, server, 0)
+			dev := startVite(t, c.config, server.url)
+			write(t, filepath.Join(dev.folder, "src/auth.ts"), c.auth)
+			fourMinutes(t, tab.NewTabFor(t), dev.url, server, 0)
 		})
 	}
 }
