@@ -26,6 +26,10 @@ type VerifierConfig struct {
 	// Keys are the keys of the issuer. Required.
 	Keys KeySource
 
+	// Leeway is how far this machine's clock may be from the issuer's: a token is accepted
+	// for so long after its expiry, and before its "nbf". Defaults to none.
+	Leeway time.Duration
+
 	// Now is the clock. Defaults to [time.Now].
 	Now func() time.Time
 }
@@ -63,6 +67,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 			jwt.WithExpirationRequired(),
 			jwt.WithStrictDecoding(),
 			jwt.WithTimeFunc(config.Now),
+			jwt.WithLeeway(config.Leeway),
 		)
 	}
 	return &Verifier{
@@ -75,7 +80,7 @@ func NewVerifier(config VerifierConfig) (*Verifier, error) {
 // Verify returns the claims of a valid access token, and an error for any other
 // token (RFC 9068 section 4). It does not know whether the token's session has
 // ended. The error wraps [ErrUnknownKey] if the key set has no key for the
-// token.
+// token, and [ErrExpired], [ErrAudience] or [ErrMalformed] in these cases.
 func (v *Verifier) Verify(ctx context.Context, text string) (Claims, error) {
 	claims, err := v.verify(ctx, v.parser, text, tokenType)
 	if err != nil {
@@ -98,9 +103,34 @@ func (v *Verifier) verify(ctx context.Context, parser *jwt.Parser, text, typ str
 		_, err = parser.ParseWithClaims(text, &claims, keyFor)
 	}
 	if err != nil {
-		return readClaims{}, err
+		return readClaims{}, named(err)
 	}
 	return claims, nil
+}
+
+var (
+	// ErrExpired is wrapped by the error for a token that is valid but for its expiry.
+	ErrExpired = errors.New("expired")
+	// ErrAudience is wrapped by the error for a token that is valid but for another API.
+	ErrAudience = errors.New("for another audience")
+	// ErrMalformed is wrapped by the error for what is no JWT.
+	ErrMalformed = errors.New("malformed")
+)
+
+// named adds this package's name of an error of the jwt library. If a token has several
+// faults, it gets no name that says that it is valid but for one.
+func named(err error) error {
+	isExpired, isOthers := errors.Is(err, jwt.ErrTokenExpired), errors.Is(err, jwt.ErrTokenInvalidAudience)
+	hasOther := errors.Is(err, jwt.ErrTokenInvalidIssuer) || errors.Is(err, jwt.ErrTokenNotValidYet)
+	switch {
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	case isExpired && !isOthers && !hasOther:
+		return fmt.Errorf("%w: %w", ErrExpired, err)
+	case isOthers && !isExpired && !hasOther:
+		return fmt.Errorf("%w: %w", ErrAudience, err)
+	}
+	return err
 }
 
 // keyFor returns the key that a token names. It fails if the token is of another type, or

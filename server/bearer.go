@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/rotation"
@@ -27,7 +26,7 @@ func FromContext(ctx context.Context) (Access, bool) {
 // RequireSession guards one of the program's own handlers. It passes a request
 // on if the access token is valid and its session has not ended. It answers 401
 // otherwise, and 503 if it cannot reach the store to find out. Unlike package
-// guard it reads the session for every request, so signing out takes effect at
+// resource it reads the session for every request, so signing out takes effect at
 // once. The handler calls [FromContext] to learn who sent the request.
 func (s *Server) RequireSession(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -73,8 +72,8 @@ func (s *Server) checkSession(ctx context.Context, access Access) error {
 // bearer checks the request's access token and returns its contents. It does not check
 // the session.
 func (s *Server) bearer(r *http.Request) (Access, error) {
-	token, err := parseBearer(r.Header.Values("Authorization"))
-	if errors.Is(err, errNoBearer) {
+	token, err := accesstoken.ParseBearer(r.Header.Values("Authorization"))
+	if errors.Is(err, accesstoken.ErrNoBearer) {
 		return Access{}, s.noToken()
 	}
 	if err != nil {
@@ -88,50 +87,6 @@ func (s *Server) bearer(r *http.Request) (Access, error) {
 		return Access{}, s.badToken()
 	}
 	return access, nil
-}
-
-var (
-	errNoBearer  = errors.New("no bearer token")
-	errBadBearer = errors.New("malformed bearer token")
-)
-
-// parseBearer returns the token of the Authorization header fields (RFC 6750
-// section 2.1). It returns errNoBearer if there is no field or the scheme is
-// another one, and errBadBearer if there are several fields or the token's
-// syntax is wrong.
-func parseBearer(fields []string) (string, error) {
-	if len(fields) > 1 {
-		return "", errBadBearer
-	}
-	if len(fields) == 0 {
-		return "", errNoBearer
-	}
-	scheme, token, _ := strings.Cut(strings.TrimLeft(fields[0], " \t"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		return "", errNoBearer
-	}
-	token = strings.Trim(token, " \t")
-	if !isToken68(token) {
-		return "", errBadBearer
-	}
-	return token, nil
-}
-
-// isToken68 reports whether s has the syntax of RFC 9110 section 11.2.
-func isToken68(s string) bool {
-	s = strings.TrimRight(s, "=")
-	if s == "" {
-		return false
-	}
-	for _, c := range []byte(s) {
-		switch {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		case strings.IndexByte("-._~+/", c) >= 0:
-		default:
-			return false
-		}
-	}
-	return true
 }
 
 func (s *Server) noToken() *problem {

@@ -11,61 +11,6 @@ import (
 	"unicode/utf8"
 )
 
-// For every header, parseBearer returns a token that a header can carry, or one of two
-// errors.
-func FuzzParseBearer(f *testing.F) {
-	for _, s := range []string{
-		"", "Bearer", "Bearer ", "Bearer abc", "bearer  abc== ", "BEARER a.b-c_d~e+f/g", "Basic YTpi",
-		"Bearer a b", "Bearer =", "Bearer\tabc", "Bearerabc", "Bearer a,b", "Bearer \u00e9",
-	} {
-		f.Add(s)
-	}
-	f.Fuzz(func(t *testing.T, s string) {
-		token, err := parseBearer([]string{s})
-		if err != nil {
-			if token != "" || (!errors.Is(err, errNoBearer) && !errors.Is(err, errBadBearer)) {
-				t.Errorf("%q: %q, %v", s, token, err)
-			}
-			return
-		}
-		if token == "" || !strings.HasSuffix(strings.TrimRight(s, " \t"), token) || strings.ContainsAny(token, " \t,\"\r\n") {
-			t.Errorf("%q: a token of %q", s, token)
-		}
-		if again, err := parseBearer([]string{"Bearer " + token}); err != nil || again != token {
-			t.Errorf("%q: %q the second time, %v", token, again, err)
-		}
-	})
-}
-
-func TestParseBearer(t *testing.T) {
-	for _, c := range []struct {
-		name   string
-		fields []string
-		token  string
-		err    error
-	}{
-		{"none", nil, "", errNoBearer},
-		{"empty", []string{""}, "", errNoBearer},
-		{"another scheme", []string{"Basic YTpi"}, "", errNoBearer},
-		{"a scheme that starts alike", []string{"Bearerx abc"}, "", errNoBearer},
-		{"good", []string{"Bearer abc.def_-~+/=="}, "abc.def_-~+/==", nil},
-		{"any case", []string{"bEARER abc"}, "abc", nil},
-		{"more spaces", []string{"Bearer   abc "}, "abc", nil},
-		{"no token", []string{"Bearer"}, "", errBadBearer},
-		{"only padding", []string{"Bearer =="}, "", errBadBearer},
-		{"two tokens", []string{"Bearer abc def"}, "", errBadBearer},
-		{"two fields", []string{"Bearer abc", "Bearer abc"}, "", errBadBearer},
-		{"quotes", []string{`Bearer "abc"`}, "", errBadBearer},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			token, err := parseBearer(c.fields)
-			if token != c.token || !errors.Is(err, c.err) {
-				t.Errorf("got %q, %v; want %q, %v", token, err, c.token, c.err)
-			}
-		})
-	}
-}
-
 // For every body, parsing returns fields, or an answer with a status below 500.
 func FuzzBody(f *testing.F) {
 	for _, s := range []string{
