@@ -15,6 +15,7 @@ func TestTheLightPackagesStayLight(t *testing.T) {
 		module + "/rotation":    {},
 		module + "/renewal":     {},
 		module + "/accesstoken": {module + "/rotation", "github.com/golang-jwt/"},
+		module + "/resource":    {module + "/accesstoken", module + "/rotation", "github.com/golang-jwt/"},
 	} {
 		list := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", "{{if not .Standard}}{{.ImportPath}}{{end}}", pkg)
 		out, err := list.Output()

@@ -114,7 +114,10 @@ func TestAVerifierReadsWhatASignerWrote(t *testing.T) {
 			if err != nil || !got.ExpiresAt.Equal(want.ExpiresAt) {
 				t.Fatalf("got %+v, %v", got, err)
 			}
-			got.ExpiresAt = want.ExpiresAt
+			if !got.IssuedAt.Equal(now.Truncate(time.Second)) {
+				t.Errorf("issued at %v, want %v", got.IssuedAt, now)
+			}
+			got.ExpiresAt, got.IssuedAt = want.ExpiresAt, time.Time{}
 			if got != want {
 				t.Errorf("got %+v, want %+v", got, want)
 			}

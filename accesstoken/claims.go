@@ -70,7 +70,12 @@ func (c *readClaims) contents() (Claims, error) {
 	if c.Subject == "" {
 		return Claims{}, errors.New("no sub claim")
 	}
+	var issuedAt time.Time
+	if c.IssuedAt != nil {
+		issuedAt = c.IssuedAt.Time
+	}
 	return Claims{
+		IssuedAt:  issuedAt,
 		Subject:   c.Subject,
 		Username:  c.Username,
 		SessionID: session,

@@ -28,6 +28,9 @@ type Claims struct {
 	ClientID string
 	// ExpiresAt is when the access token expires. Its session may last longer.
 	ExpiresAt time.Time
+	// IssuedAt is when the access token was issued, in whole seconds, or the zero time. Sign
+	// does not look at it.
+	IssuedAt time.Time
 }
 
 // A Signer makes access tokens. Both fields are required.
