@@ -31,7 +31,7 @@ GOLANGCI = go tool -modfile=tools/go.mod golangci-lint
 export PKGS FUZZTIME TEST_TIMEOUT TEST_PROCESSES VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint lint-all fmt vet unit short browser bench fuzz cross clean go
+.PHONY: bench-guard bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint lint-all fmt vet unit short browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -78,6 +78,9 @@ bench: go ## Run the benchmarks (BENCH=Decode BENCHTIME=5s)
 
 bench-client: go ## What the client costs, beside a header set by hand and golang.org/x/oauth2
 	@cd bench && go test -run '^$$' -bench 'Transport|Callers|GivingUp' -benchtime '$(BENCHTIME)' .
+
+bench-guard: go ## What checking an access token costs, beside golang-jwt, jwx, go-oidc and keyfunc
+	@cd bench && go test -run '^$$' -bench 'Guard' -benchtime '$(BENCHTIME)' .
 
 bench-stores: go ## Refreshes a second on every store, beside go-oauth2 (STORES='-rounds 5')
 	@cd bench && go run ./cmd/stores $(STORES)

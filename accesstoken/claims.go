@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
@@ -42,23 +43,33 @@ var claimNames = [][]byte{
 // UnmarshalJSON refuses ambiguous claims. encoding/json would accept "SUB" as "sub", and
 // the last of two claims of the same name (RFC 8725 section 2.1, RFC 7519 section 4).
 func (c *readClaims) UnmarshalJSON(text []byte) error {
-	seen := map[string]bool{}
+	seen := make([]bool, len(claimNames))
 	for name := range memberNames(text) {
 		if bytes.IndexByte(name, '\\') >= 0 {
 			return errors.New("a claim's name is written with escapes")
 		}
-		for _, claim := range claimNames {
-			if !bytes.EqualFold(name, claim) {
+		for i, claim := range claimNames {
+			if len(name) != len(claim) && isASCII(name) || !bytes.EqualFold(name, claim) {
 				continue
 			}
-			if string(name) != string(claim) || seen[string(claim)] {
+			if string(name) != string(claim) || seen[i] {
 				return fmt.Errorf("the claim %s appears twice or in another letter case", claim)
 			}
-			seen[string(claim)] = true
+			seen[i] = true
 		}
 	}
 	type plain readClaims
 	return json.Unmarshal(text, (*plain)(c))
+}
+
+// isASCII reports whether a text has no letter that folds into one of another length.
+func isASCII(text []byte) bool {
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
 }
 
 // contents returns the claims of an access token, or those that a ticket has of one.
