@@ -47,7 +47,7 @@ func New(t testing.TB) Server {
 // Token signs ann in, and returns her access token.
 func (s Server) Token(t testing.TB) string {
 	t.Helper()
-	r := httptest.NewRequest(http.MethodPost, testserver.URL+testserver.Login, strings.NewReader(`{"username":"ann","password":"nna"}`))
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, testserver.URL+testserver.Login, strings.NewReader(`{"username":"ann","password":"nna"}`))
 	r.Header.Set("Content-Type", "application/json")
 	w := httptest.NewRecorder()
 	s.ServeHTTP(w, r)
