@@ -65,6 +65,16 @@ type Config struct {
 	// [DefaultClientID].
 	ClientID string
 
+	// PublicURL is where clients reach the server's endpoints, if that is not Issuer: behind
+	// a prefix such as "https://example.com/api". The server names it in its metadata.
+	// Defaults to Issuer.
+	PublicURL string
+
+	// Clients knows the OAuth 2 clients that have a name and a secret of their own: APIs
+	// that ask about tokens, and back ends that refresh sessions of their users. Optional:
+	// without it, there is the public client ClientID alone.
+	Clients Clients
+
 	// AccessTTL is the lifetime of an access token. Defaults to [DefaultAccessTTL].
 	// At least a second.
 	AccessTTL time.Duration
@@ -202,6 +212,7 @@ type Limit struct {
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.Audience, c.Issuer)
+	setDefault(&c.PublicURL, c.Issuer)
 	setDefault(&c.ClientID, DefaultClientID)
 	setDefault(&c.AccessTTL, DefaultAccessTTL)
 	setDefault(&c.RefreshTTL, DefaultRefreshTTL)
@@ -238,6 +249,7 @@ func (c Config) validate() error {
 		err   error
 	}{
 		{"Issuer", checkIssuer(c.Issuer)},
+		{"PublicURL", checkIssuer(c.PublicURL)},
 		{"Store", required(c.Store != nil)},
 		{"Directory", required(c.Directory != nil)},
 		{"AccessTTL", checkTTL(c.AccessTTL)},

@@ -61,7 +61,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := s.revalidate(r, identity, session); err != nil {
 		return err
 	}
-	tokens, err := s.newPair(s.cfg.Keys.KeySet(), session, session.CreatedAt, time.Time{})
+	tokens, err := s.newPair(s.cfg.Keys.KeySet(), session, s.usualTerms(), session.CreatedAt, time.Time{})
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ func (s *Server) refresh(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	tokens, err := s.exchange(r, token, keys)
+	tokens, err := s.exchange(r, token, keys, s.usualTerms())
 	if jar != nil {
 		switch {
 		case err == nil:
@@ -74,8 +74,8 @@ func (s *Server) decodePresented(r *http.Request, text string) (rotation.Token, 
 	return token, keys, nil
 }
 
-// exchange returns the next pair for a refresh token.
-func (s *Server) exchange(r *http.Request, token rotation.Token, keys *KeySet) (pair, error) {
+// exchange returns the next pair for a refresh token, on these terms.
+func (s *Server) exchange(r *http.Request, token rotation.Token, keys *KeySet, terms terms) (pair, error) {
 	session, decision, err := s.rotate(r.Context(), token)
 	if err != nil {
 		return pair{}, err
@@ -86,7 +86,10 @@ func (s *Server) exchange(r *http.Request, token rotation.Token, keys *KeySet) (
 		if session, err = s.asOfNow(r, session); err != nil {
 			return pair{}, err
 		}
-		return s.newPair(keys, session, s.now(), later(token.IssuedAt, session.ConfirmedAt))
+		if err := terms.narrow(&session); err != nil {
+			return pair{}, err
+		}
+		return s.newPair(keys, session, terms, s.now(), later(token.IssuedAt, session.ConfirmedAt))
 	case rotation.Stale:
 		return pair{}, &problem{
 			status:      http.StatusConflict,

@@ -25,8 +25,10 @@ type Server struct {
 	policy   rotation.Policy
 	signer   accesstoken.Signer
 	verifier *accesstoken.Verifier
-	gate     *signInGate
-	handler  http.Handler
+	// verifierConfig is that of verifier, for verifiers of other audiences.
+	verifierConfig accesstoken.VerifierConfig
+	gate           *signInGate
+	handler        http.Handler
 
 	once        OnceStore // nil if the store is none
 	cookies     cookieRules
@@ -67,9 +69,10 @@ func New(cfg Config) (*Server, error) {
 		once = boundedOnce{store}
 	}
 	cfg.Store, cfg.Keys = boundedStore{cfg.Store}, boundedKeys{cfg.Keys}
-	verifier, err := accesstoken.NewVerifier(accesstoken.VerifierConfig{
+	verifierConfig := accesstoken.VerifierConfig{
 		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
-	})
+	}
+	verifier, err := accesstoken.NewVerifier(verifierConfig)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +85,9 @@ func New(cfg Config) (*Server, error) {
 		policy:   cfg.policy(),
 		signer:   accesstoken.Signer{Issuer: cfg.Issuer, Audience: cfg.Audience},
 		verifier: verifier,
-		gate:     newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
+
+		verifierConfig: verifierConfig,
+		gate:           newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
 
 		once:        once,
 		cookies:     newCookieRules(cfg),
@@ -135,11 +140,17 @@ func (s *Server) routes() http.Handler {
 		"/auth/ticket":           {http.MethodPost: s.issueTicket},
 		"/auth/sessions":         {http.MethodGet: s.listSessions, http.MethodDelete: s.endAllSessions},
 		"/auth/sessions/{id}":    {http.MethodDelete: s.endSession},
+		"/oauth/token":           {http.MethodPost: s.oauthToken},
+		"/oauth/revoke":          {http.MethodPost: s.oauthRevoke},
+		"/oauth/introspect":      {http.MethodPost: s.oauthIntrospect},
 		"/.well-known/jwks.json": {http.MethodGet: s.serveKeySet},
 		"/healthz":               {http.MethodGet: s.health},
 		"/readyz":                {http.MethodGet: s.ready},
 	} {
 		mux.Handle(path, s.byMethod(methods))
+	}
+	for _, path := range s.metadataPaths() {
+		mux.Handle(path, s.byMethod(map[string]endpoint{http.MethodGet: s.oauthMetadata}))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, notFound("there is nothing here"))

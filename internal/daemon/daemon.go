@@ -161,6 +161,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	}
 	d.server, err = server.New(server.Config{
 		Issuer:           config.Issuer,
+		PublicURL:        publicURL(config.Issuer, config.Prefix),
 		Audience:         config.Audience,
 		ClientID:         config.ClientID,
 		Store:            d.place.Store,
@@ -223,6 +224,11 @@ func withSDK(prefix string, next http.Handler) http.Handler {
 	})
 }
 
+// publicURL returns where the endpoints are: below the prefix, which the issuer may name.
+func publicURL(issuer, prefix string) string {
+	return strings.TrimSuffix(strings.TrimSuffix(issuer, "/"), prefix) + prefix
+}
+
 func (d *Daemon) pathsOfServer() http.Handler {
 	if d.config.Site == nil && d.config.Prefix == "" {
 		return d.server
@@ -236,7 +242,7 @@ func (d *Daemon) pathsOfServer() http.Handler {
 		switch path := r.URL.Path; {
 		case !exactpath.IsShortest(path), path == "/healthz", path == "/readyz", strings.HasPrefix(path, "/.well-known/"):
 			d.server.ServeHTTP(w, r)
-		case prefix != "" && strings.HasPrefix(path, prefix+"/"), prefix == "" && strings.HasPrefix(path, "/auth/"):
+		case prefix != "" && strings.HasPrefix(path, prefix+"/"), prefix == "" && (strings.HasPrefix(path, "/auth/") || strings.HasPrefix(path, "/oauth/")):
 			endpoints.ServeHTTP(w, r)
 		default:
 			site.ServeHTTP(w, r)
