@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
@@ -41,6 +42,10 @@ func suites(t *testing.T, newURL func(t testing.TB) string) {
 	storetest.RunOnce(t, func(t testing.TB) func() server.OnceStore {
 		open := newPlace(t)
 		return func() server.OnceStore { return open() }
+	})
+	storetest.RunClients(t, func(t testing.TB) func() clients.Store {
+		open := newPlace(t)
+		return func() clients.Store { return open() }
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/testkit/engines"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
@@ -48,6 +49,10 @@ func suites(t *testing.T, url string) {
 	storetest.RunOnce(t, func(t testing.TB) func() server.OnceStore {
 		open := newPlace(t)
 		return func() server.OnceStore { return open() }
+	})
+	storetest.RunClients(t, func(t testing.TB) func() clients.Store {
+		open := newPlace(t)
+		return func() clients.Store { return open() }
 	})
 }
 

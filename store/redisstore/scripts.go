@@ -12,7 +12,7 @@ type script struct {
 type scripts struct {
 	add, create, confirm, end, removeIdle  *script
 	addUser, setHash, replaceHash, delUser *script
-	saveKeys                               *script
+	saveDocument                           *script
 }
 
 func newScripts() scripts {
@@ -20,7 +20,7 @@ func newScripts() scripts {
 	return scripts{
 		add: of(addScript), create: of(createScript), confirm: of(confirmScript), end: of(endScript), removeIdle: of(removeIdleScript),
 		addUser: of(addUserScript), setHash: of(setHashScript), replaceHash: of(replaceHashScript), delUser: of(delUserScript),
-		saveKeys: of(saveKeysScript),
+		saveDocument: of(saveDocumentScript),
 	}
 }
 
@@ -141,9 +141,9 @@ redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('HDEL', KEYS[3], subject)
 return 1`
 
-// saveKeysScript replaces the document (KEYS[1]) with ARGV[1] and its version with
+// saveDocumentScript replaces the document (KEYS[1]) with ARGV[1] and its version with
 // ARGV[3], if the version is ARGV[2] now.
-const saveKeysScript = `
+const saveDocumentScript = `
 if (redis.call('HGET', KEYS[1], 'version') or '0') ~= ARGV[2] then
 	return 0
 end

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/rotation"
@@ -44,6 +45,10 @@ func TestStore(t *testing.T) {
 	storetest.RunOnce(t, func(t testing.TB) func() server.OnceStore {
 		path := filepath.Join(t.TempDir(), "tandem.db")
 		return func() server.OnceStore { return open(t, path) }
+	})
+	storetest.RunClients(t, func(t testing.TB) func() clients.Store {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() clients.Store { return open(t, path) }
 	})
 }
 

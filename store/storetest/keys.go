@@ -2,10 +2,12 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"sync/atomic"
 	"testing"
 
+	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/keys"
 )
 
@@ -75,4 +77,22 @@ func parallelSaves(t *testing.T, s keys.Store, _ func() keys.Store) {
 			t.Errorf("%d saves won, want 1", wins.Load())
 		}
 	}
+}
+
+// RunClients runs the suite for a [clients.Store], which is that of [RunKeys].
+func RunClients(t *testing.T, newPlace func(t testing.TB) (open func() clients.Store)) {
+	RunKeys(t, func(t testing.TB) func() keys.Store {
+		open := newPlace(t)
+		return func() keys.Store { return clientsAsKeys{open()} }
+	})
+}
+
+type clientsAsKeys struct{ store clients.Store }
+
+func (c clientsAsKeys) LoadKeys(ctx context.Context) ([]byte, int64, error) {
+	return c.store.LoadClients(ctx)
+}
+
+func (c clientsAsKeys) SaveKeys(ctx context.Context, document []byte, from int64) (bool, error) {
+	return c.store.SaveClients(ctx, document, from)
 }
