@@ -29,6 +29,8 @@ type commands struct {
 	Demo  demoCommand  `cmd:"" group:"Running a server:" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`
 	User  userCommand  `cmd:"" group:"Running a server:" help:"Add, list and remove users, change passwords."`
 
+	Client clientCommand `cmd:"" group:"Running a server:" help:"Add, list and remove OAuth 2 clients."`
+
 	Backup  backupCommand  `cmd:"" group:"Running a server:" help:"Back up a server's data folder to a file, while the server runs."`
 	Restore restoreCommand `cmd:"" group:"Running a server:" help:"Make a data folder from a backup."`
 

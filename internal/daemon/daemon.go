@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/exactpath"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
@@ -161,6 +162,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	}
 	d.server, err = server.New(server.Config{
 		Issuer:           config.Issuer,
+		Clients:          clients.New(d.place.Store),
 		PublicURL:        publicURL(config.Issuer, config.Prefix),
 		Audience:         config.Audience,
 		ClientID:         config.ClientID,

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/keys"
@@ -27,6 +28,7 @@ type Store interface {
 	server.OnceStore
 	directory.Users
 	keys.Store
+	clients.Store
 	Close() error
 }
 

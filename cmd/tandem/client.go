@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/tandem-auth/tandem/clients"
+	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/internal/visible"
+)
+
+type clientCommand struct {
+	Add    clientAddCommand    `cmd:"" help:"Add an OAuth 2 client: a back end or an API with a secret of its own, or a public one."`
+	Remove clientRemoveCommand `cmd:"" help:"Remove a client: its secret is wrong from now on."`
+	List   clientListCommand   `cmd:"" help:"List the clients."`
+}
+
+type clientAddCommand struct {
+	ID         string   `arg:"" help:"The client_id: letters, digits, dots, hyphens and underscores."`
+	SecretFile string   `placeholder:"FILE" help:"The file to write the client's secret to; it must not be there yet. Nothing else has the secret."`
+	Public     bool     `help:"The client has no secret, such as an app on people's devices."`
+	Audience   []string `placeholder:"URL" help:"An API that the client may ask for access tokens for. May be given several times."`
+	Introspect bool     `help:"The client is an API: it may ask about tokens."`
+
+	storeFlags `embed:""`
+}
+
+// Run adds the client.
+func (cmd *clientAddCommand) Run(ctx context.Context, c console) (err error) {
+	client := clients.Client{ID: cmd.ID, Public: cmd.Public, Audiences: cmd.Audience, MayIntrospect: cmd.Introspect}
+	switch {
+	case cmd.Public && cmd.SecretFile != "":
+		return errors.New("--public: a public client has no secret; leave --secret-file out")
+	case !cmd.Public && cmd.SecretFile == "":
+		return errors.New("--secret-file FILE: say where to write the client's secret, or that it has none (--public)")
+	case cmd.Public:
+		return cmd.withClients(ctx, func(r *clients.Registry) error {
+			if _, err := r.Add(ctx, client); err != nil {
+				return err
+			}
+			return c.print(clientAnswer{ID: cmd.ID}, "Added the public client %s.\n", cmd.ID)
+		})
+	}
+	// The file comes first: a client whose secret nobody has is of no use.
+	file, err := os.OpenFile(cmd.SecretFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("--secret-file: %s is there already; choose another name", cmd.SecretFile)
+	}
+	if err != nil {
+		return fmt.Errorf("--secret-file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(cmd.SecretFile))
+		}
+	}()
+	return cmd.withClients(ctx, func(r *clients.Registry) error {
+		secret, err := r.Add(ctx, client)
+		if err != nil {
+			return errors.Join(err, file.Close())
+		}
+		_, err = file.WriteString(secret) // without a line break, which curl would send along
+		if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+			return errors.Join(fmt.Errorf("write the secret: %w", err), r.Remove(context.WithoutCancel(ctx), cmd.ID))
+		}
+		return c.print(clientAnswer{ID: cmd.ID, SecretFile: cmd.SecretFile},
+			"Added the client %s. Its secret is in %s, and nowhere else.\n", cmd.ID, cmd.SecretFile)
+	})
+}
+
+type clientRemoveCommand struct {
+	ID string `arg:"" help:"The client."`
+
+	storeFlags `embed:""`
+}
+
+// Run removes the client.
+func (cmd *clientRemoveCommand) Run(ctx context.Context, c console) error {
+	return cmd.withClients(ctx, func(r *clients.Registry) error {
+		if err := r.Remove(ctx, cmd.ID); err != nil {
+			return fmt.Errorf("%s: %w", cmd.ID, err)
+		}
+		return c.print(clientAnswer{ID: cmd.ID}, "Removed the client %s.\n", cmd.ID)
+	})
+}
+
+type clientListCommand struct {
+	storeFlags `embed:""`
+}
+
+// Run lists the clients.
+func (cmd *clientListCommand) Run(ctx context.Context, c console) error {
+	return cmd.withClients(ctx, func(r *clients.Registry) error {
+		all, err := r.List(ctx)
+		if err != nil {
+			return err
+		}
+		if c.json {
+			return printJSON(c.out, append([]clients.Client{}, all...)) // [], not null
+		}
+		table := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(table, "ID\tKIND\tAUDIENCES\tSINCE")
+		for _, client := range all {
+			kind := "confidential"
+			switch {
+			case client.Public:
+				kind = "public"
+			case client.MayIntrospect:
+				kind = "API"
+			}
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", client.ID, kind, visible.Text(strings.Join(client.Audiences, " ")), client.CreatedAt.Format(time.DateOnly))
+		}
+		return table.Flush()
+	})
+}
+
+// A clientAnswer is the result that --json prints of a change to a client.
+type clientAnswer struct {
+	ID         string `json:"id"`
+	SecretFile string `json:"secretFile,omitempty"`
+}
+
+// withClients calls do with the registry in the store. Servers may use the store at the same
+// time.
+func (f *storeFlags) withClients(ctx context.Context, do func(*clients.Registry) error) (err error) {
+	location, err := f.location()
+	if err != nil {
+		return err
+	}
+	if !location.Exists() {
+		return fmt.Errorf("there is no database %s; is --data or --store right? tandem user add makes one", location.Path())
+	}
+	var s storage.Store
+	if s, err = location.Open(ctx); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return do(clients.New(s))
+}
