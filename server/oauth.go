@@ -205,7 +205,7 @@ func (s *Server) introspect(r *http.Request, client Client, text string) (intros
 		return introspection{}, p
 	}
 	if err != nil {
-		return introspection{}, nil
+		return introspection{}, nil //nolint:nilerr // that a token is not valid is an answer
 	}
 	if err := s.checkSession(r.Context(), access); err != nil {
 		if p, ok := errors.AsType[*problem](err); ok && p.Code == codeInvalidToken {
