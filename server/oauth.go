@@ -263,7 +263,9 @@ func (s *Server) oauthMetadata(w http.ResponseWriter, r *http.Request) error {
 		IntrospectionMethods []string `json:"introspection_endpoint_auth_methods_supported"`
 	}{
 		s.cfg.Issuer, at("/oauth/token"), at("/oauth/revoke"), at("/oauth/introspect"), at("/.well-known/jwks.json"),
-		[]string{"refresh_token"}, []string{}, methods, methods, methods[1:],
+		[]string{"refresh_token"},
+		[]string{},
+		methods, methods, methods[1:],
 	})
 	return nil
 }
