@@ -144,6 +144,9 @@ func (c Client) check() error {
 	if !idForm.MatchString(c.ID) {
 		return fmt.Errorf("%q cannot be an ID: want 1 to 64 letters, digits, dots, hyphens and underscores", c.ID)
 	}
+	if c.ID == server.DefaultClientID {
+		return fmt.Errorf("%q is the server's own public client", c.ID)
+	}
 	if c.Public && c.MayIntrospect {
 		return errors.New("a client that may ask about tokens needs a secret, so it cannot be public")
 	}

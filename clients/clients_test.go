@@ -76,6 +76,7 @@ func TestClientsThatCannotBe(t *testing.T) {
 		"a space":                 {ID: "a b"},
 		"too long":                {ID: strings.Repeat("a", 65)},
 		"a path":                  {ID: "../x"},
+		"the server's own":        {ID: "tandem"},
 		"public, and asks":        {ID: "a", Public: true, MayIntrospect: true},
 		"an audience that is not": {ID: "a", Audiences: []string{"orders"}},
 		"a fragment":              {ID: "a", Audiences: []string{"https://a.example#b"}},
