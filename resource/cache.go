@@ -22,6 +22,11 @@ type entry struct {
 	principal Principal
 	// known is the version of the ended sessions in which the session was not.
 	known version
+	// askedAt is when the server last said that the session lives, in nanoseconds since 1970.
+	askedAt atomic.Int64
+	// isOver is set once the server has said that the token is good no more. Another token
+	// of the session is another question: by the server's clock, this one may have expired.
+	isOver atomic.Bool
 }
 
 // A cache remembers verified tokens. It has a fixed number of places, and looking one up
@@ -55,9 +60,13 @@ func (c *cache) find(token string, keys *accesstoken.KeySet, now time.Time) *ent
 	return nil
 }
 
-// add puts an entry in the place of its token, of one that counts no more, or of the one
-// that expires first. If two goroutines add at the same moment, one entry may be lost.
-func (c *cache) add(e *entry, now time.Time) {
+// add puts an entry in the place of one that counts no more, or of the one that expires
+// first, and returns it; if another goroutine has added its token meanwhile, add returns
+// that entry. If two goroutines add at the same moment, one entry may be lost.
+func (c *cache) add(e *entry, now time.Time) *entry {
+	if old := c.find(e.token, e.keys, now); old != nil {
+		return old
+	}
 	set := c.set(e.token)
 	place := &set[0]
 	var first *entry // the one in place
@@ -65,11 +74,12 @@ func (c *cache) add(e *entry, now time.Time) {
 		old := set[i].Load()
 		if old == nil || old.token == e.token || old.keys != e.keys || !now.Before(old.until) {
 			set[i].Store(e)
-			return
+			return e
 		}
 		if first == nil || old.until.Before(first.until) {
 			place, first = &set[i], old
 		}
 	}
 	place.Store(e)
+	return e
 }

@@ -47,7 +47,10 @@ type Config struct {
 	// DefaultCacheSize; a negative one means none. An entry takes about 1.5 kB.
 	CacheSize int
 
-	// Client fetches the keys. Defaults to one that follows no redirects. Each fetch may
+	// Introspection, if it is set, has the guard ask the server whether sessions live.
+	Introspection *Introspection
+
+	// Client fetches the keys, and asks the server. Defaults to one that follows no redirects. Each fetch may
 	// take ten seconds.
 	Client *http.Client
 
@@ -77,6 +80,9 @@ func (c Config) withDefaults() (Config, error) {
 		if u, err := absolute(c.Resource); err != nil || u.Fragment != "" {
 			return c, fmt.Errorf("resource: Config.Resource: %w", cmp.Or(err, errors.New("it must have no fragment")))
 		}
+	}
+	if c.Introspection, err = c.Introspection.withDefaults(issuer); err != nil {
+		return c, fmt.Errorf("resource: Config.Introspection: %w", err)
 	}
 	for _, scope := range c.Scopes {
 		if err := checkScope(scope); err != nil {

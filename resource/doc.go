@@ -17,9 +17,10 @@
 // algorithm, and the claims of RFC 9068: type, issuer, audience and time. It is the code
 // that the server itself checks tokens with, package accesstoken.
 //
-// The guard does not ask the server about each token, so it accepts a token until the token
-// expires, even if its session has ended meanwhile. Where that matters, let access tokens
-// live for minutes, or guard the API inside of the server's program with RequireSession.
+// By itself the guard does not ask the server about tokens, so it accepts a token until the
+// token expires, even if its session has ended meanwhile. Where that matters, set
+// Config.Introspection: the guard then asks about each session that is in use, once every
+// few seconds.
 //
 // No error of this package, and nothing that it logs, contains a token.
 package resource

@@ -22,6 +22,7 @@ type Guard struct {
 	verifier *accesstoken.Verifier
 	cache    *cache
 	ended    *endedSet
+	asker    *asker // nil if the guard asks nobody
 	metadata metadata
 }
 
@@ -32,7 +33,7 @@ func New(config Config) (*Guard, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Guard{config: config, ended: newEndedSet()}
+	g := &Guard{config: config, ended: newEndedSet(), asker: newAsker(config.Introspection, config.Client)}
 	if g.metadata, err = newMetadata(config); err != nil {
 		return nil, err
 	}
@@ -53,9 +54,12 @@ func New(config Config) (*Guard, error) {
 	return g, nil
 }
 
-// Close stops fetching keys, and waits for a fetch that is under way to end. It may be
-// called twice. A guard that is closed goes on with the keys that it has.
-func (g *Guard) Close() error { return g.keys.Close() }
+// Close stops fetching keys and asking the server, and waits for what is under way to end.
+// It may be called twice. A guard that is closed goes on with the keys that it has.
+func (g *Guard) Close() error {
+	g.asker.close()
+	return g.keys.Close()
+}
 
 // A Principal is who sent a request: the contents of its access token.
 type Principal struct {
@@ -149,7 +153,7 @@ func (g *Guard) Verify(ctx context.Context, token string) (*Principal, error) {
 	keys := g.keys.KeySet()
 	if g.cache != nil {
 		if e := g.cache.find(token, keys, now); e != nil {
-			return g.unlessEnded(&e.principal, &e.known)
+			return g.unlessEnded(ctx, e, now)
 		}
 	}
 	if len(token) > maxToken {
@@ -169,19 +173,37 @@ func (g *Guard) Verify(ctx context.Context, token string) (*Principal, error) {
 	}
 	// If the keys have changed meanwhile, nobody knows with which the token was checked.
 	if e.keys = keys; g.cache != nil && g.keys.KeySet() == keys {
-		g.cache.add(e, now)
+		e = g.cache.add(e, now)
 	}
-	return g.unlessEnded(&e.principal, &e.known)
+	return g.unlessEnded(ctx, e, now)
 }
 
-// unlessEnded returns the principal, unless its session has ended. known is what was known
-// of ended sessions when that was last looked up.
-func (g *Guard) unlessEnded(p *Principal, known *version) (*Principal, error) {
-	if latest := g.ended.version(); known.Load() != latest {
+// unlessEnded returns the principal of a token, unless its session has ended: as far as the
+// guard knows and, if it asks the server, by the server's word.
+func (g *Guard) unlessEnded(ctx context.Context, e *entry, now time.Time) (*Principal, error) {
+	p := &e.principal
+	if latest := g.ended.version(); e.known.Load() != latest {
 		if g.ended.has(p) {
 			return nil, refused("the session has ended", errEnded)
 		}
-		known.Store(latest)
+		e.known.Store(latest)
+	}
+	if e.isOver.Load() {
+		return nil, refused("the session has ended", errEnded)
+	}
+	if g.asker == nil || g.asker.isFresh(e, now) {
+		return p, nil
+	}
+	lives, err := g.asker.lives(ctx, e, now)
+	switch {
+	case err != nil && !g.config.Introspection.AcceptIfUnknown:
+		return nil, &RefusedError{
+			Status: http.StatusServiceUnavailable, Code: codeUnavailable, Description: "the server cannot be asked about the session", cause: err,
+		}
+	case err != nil:
+		return p, nil
+	case !lives:
+		return nil, refused("the session has ended", errEnded)
 	}
 	return p, nil
 }
