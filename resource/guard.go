@@ -201,7 +201,7 @@ func (g *Guard) unlessEnded(ctx context.Context, e *entry, now time.Time) (*Prin
 			Status: http.StatusServiceUnavailable, Code: codeUnavailable, Description: "the server cannot be asked about the session", cause: err,
 		}
 	case err != nil:
-		return p, nil
+		return p, nil //nolint:nilerr // as the API has chosen
 	case !lives:
 		return nil, refused("the session has ended", errEnded)
 	}
