@@ -47,6 +47,10 @@ type Config struct {
 	// DefaultCacheSize; a negative one means none. An entry takes about 1.5 kB.
 	CacheSize int
 
+	// Feed, if it is set, has the guard follow the ends of sessions: it refuses the tokens
+	// of a session within a second of its end.
+	Feed *Feed
+
 	// Introspection, if it is set, has the guard ask the server whether sessions live.
 	Introspection *Introspection
 
@@ -83,6 +87,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Introspection, err = c.Introspection.withDefaults(issuer); err != nil {
 		return c, fmt.Errorf("resource: Config.Introspection: %w", err)
+	}
+	if c.Feed, err = c.Feed.withDefaults(issuer); err != nil {
+		return c, fmt.Errorf("resource: Config.Feed: %w", err)
 	}
 	for _, scope := range c.Scopes {
 		if err := checkScope(scope); err != nil {

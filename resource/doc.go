@@ -18,9 +18,9 @@
 // that the server itself checks tokens with, package accesstoken.
 //
 // By itself the guard does not ask the server about tokens, so it accepts a token until the
-// token expires, even if its session has ended meanwhile. Where that matters, set
-// Config.Introspection: the guard then asks about each session that is in use, once every
-// few seconds.
+// token expires, even if its session has ended meanwhile. Where that matters, set Config.Feed:
+// the server then tells the guard of each end within a second. Config.Introspection has the
+// guard ask instead.
 //
 // No error of this package, and nothing that it logs, contains a token.
 package resource

@@ -16,3 +16,6 @@ func (g *Guard) EndSubject(subject string, issuedBefore, until time.Time) {
 
 // Forget has a guard forget what has expired by a time.
 func (g *Guard) Forget(now time.Time) { g.ended.forget(now) }
+
+// Note has a guard take up an event of the feed.
+func (g *Guard) Note(event, id, data string) error { return g.follower.note(event, id, data) }

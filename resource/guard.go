@@ -22,7 +22,8 @@ type Guard struct {
 	verifier *accesstoken.Verifier
 	cache    *cache
 	ended    *endedSet
-	asker    *asker // nil if the guard asks nobody
+	follower *follower // nil if the guard follows no feed
+	asker    *asker    // nil if the guard asks nobody
 	metadata metadata
 }
 
@@ -41,6 +42,7 @@ func New(config Config) (*Guard, error) {
 		g.cache = newCache(config.CacheSize)
 	}
 	g.keys = newRemoteKeys(config)
+	g.follower = newFollower(config, g.ended)
 	g.verifier, err = accesstoken.NewVerifier(accesstoken.VerifierConfig{
 		Issuer:   config.Issuer,
 		Audience: config.Audience,
@@ -49,14 +51,15 @@ func New(config Config) (*Guard, error) {
 		Now:      config.Now,
 	})
 	if err != nil {
-		return nil, errors.Join(err, g.keys.Close())
+		return nil, errors.Join(err, g.Close())
 	}
 	return g, nil
 }
 
-// Close stops fetching keys and asking the server, and waits for what is under way to end.
+// Close stops fetching keys, following the feed and asking the server, and waits for what is under way to end.
 // It may be called twice. A guard that is closed goes on with the keys that it has.
 func (g *Guard) Close() error {
+	g.follower.close()
 	g.asker.close()
 	return g.keys.Close()
 }
@@ -99,6 +102,17 @@ func NewContext(ctx context.Context, p *Principal) context.Context {
 func FromContext(ctx context.Context) (*Principal, bool) {
 	p, ok := ctx.Value(principalKey{}).(*Principal)
 	return p, ok
+}
+
+// FeedAge returns how old the guard's knowledge of ended sessions is: a second or less while
+// it follows the feed. Without Config.Feed, and before it has caught up, that is the age of
+// the year 1970.
+func (g *Guard) FeedAge() time.Duration {
+	now := g.config.Now()
+	if g.follower == nil {
+		return now.Sub(time.Unix(0, 0))
+	}
+	return g.follower.age(now)
 }
 
 // Protect returns a handler that passes a request on if it has a valid access token with
@@ -191,7 +205,14 @@ func (g *Guard) unlessEnded(ctx context.Context, e *entry, now time.Time) (*Prin
 	if e.isOver.Load() {
 		return nil, refused("the session has ended", errEnded)
 	}
-	if g.asker == nil || g.asker.isFresh(e, now) {
+	switch {
+	case g.follower != nil && g.follower.isFresh(now):
+		return p, nil
+	case g.asker == nil && g.follower != nil && g.config.Feed.RefuseIfOld:
+		return nil, &RefusedError{
+			Status: http.StatusServiceUnavailable, Code: codeUnavailable, Description: "what is known of ended sessions is too old",
+		}
+	case g.asker == nil || g.asker.isFresh(e, now):
 		return p, nil
 	}
 	lives, err := g.asker.lives(ctx, e, now)

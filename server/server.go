@@ -31,6 +31,7 @@ type Server struct {
 	handler        http.Handler
 
 	once        OnceStore // nil if the store is none
+	feed        *feed     // nil if the store is no EndedStore
 	cookies     cookieRules
 	crossOrigin *http.CrossOriginProtection
 
@@ -40,6 +41,8 @@ type Server struct {
 
 	started   time.Time
 	draining  atomic.Bool
+	leaving   chan struct{} // closed when the server is about to stop
+	leave     func()        // closes it
 	readiness *readiness
 
 	// background waits for the goroutines that run until stopBackground is called.
@@ -68,6 +71,7 @@ func New(cfg Config) (*Server, error) {
 	if store, ok := cfg.Store.(OnceStore); ok {
 		once = boundedOnce{store}
 	}
+	ended, _ := cfg.Store.(EndedStore)
 	cfg.Store, cfg.Keys = boundedStore{cfg.Store}, boundedKeys{cfg.Keys}
 	verifierConfig := accesstoken.VerifierConfig{
 		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
@@ -96,6 +100,11 @@ func New(cfg Config) (*Server, error) {
 		readiness: newReadiness(cfg.Store.Ping),
 	}
 	s.started, s.leftovers = time.Now(), newLeftovers()
+	s.leaving = make(chan struct{})
+	s.leave = sync.OnceFunc(func() { close(s.leaving) })
+	if ended != nil {
+		s.feed = newFeed(cfg, ended)
+	}
 	s.warnOfPlainCookies()
 	s.handler = s.withCORS(s.routes())
 
@@ -103,6 +112,9 @@ func New(cfg Config) (*Server, error) {
 	s.stopBackground = stop
 	s.background.Go(func() { s.sweep(ctx) })
 	s.background.Go(func() { s.endLeftovers(ctx) })
+	if s.feed != nil {
+		s.background.Go(func() { s.feed.run(ctx) })
+	}
 	return s, nil
 }
 
@@ -117,11 +129,16 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Drain makes /readyz answer 503 from now on, so that a load balancer stops
 // sending requests. The server still answers all requests that arrive.
-func (s *Server) Drain() { s.draining.Store(true) }
+// Followers of the feed of ended sessions are sent elsewhere.
+func (s *Server) Drain() {
+	s.draining.Store(true)
+	s.leave()
+}
 
 // Close stops the server's background goroutines and waits for them. It may be
 // called more than once. It does not close the store.
 func (s *Server) Close() error {
+	s.leave()
 	s.stopBackground()
 	s.background.Wait()
 	return nil
@@ -143,6 +160,7 @@ func (s *Server) routes() http.Handler {
 		"/oauth/token":           {http.MethodPost: s.oauthToken},
 		"/oauth/revoke":          {http.MethodPost: s.oauthRevoke},
 		"/oauth/introspect":      {http.MethodPost: s.oauthIntrospect},
+		"/oauth/ended":           {http.MethodGet: s.oauthEnded},
 		"/.well-known/jwks.json": {http.MethodGet: s.serveKeySet},
 		"/healthz":               {http.MethodGet: s.health},
 		"/readyz":                {http.MethodGet: s.ready},
@@ -218,6 +236,9 @@ func (s *Server) now() time.Time { return s.cfg.Now().Truncate(time.Millisecond)
 // emit adds the time and the client's address to an event, and passes it to OnEvent.
 func (s *Server) emit(r *http.Request, e Event) {
 	e.Time, e.IP = s.now(), s.ip(r)
+	if e.Kind == EventSessionEnded && s.feed != nil {
+		s.feed.wake()
+	}
 	s.cfg.OnEvent(e)
 }
 

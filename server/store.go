@@ -59,6 +59,16 @@ type Store interface {
 	Ping(ctx context.Context) error
 }
 
+// An EndedStore is a [Store] that lists the sessions that have ended. It is optional: without
+// it, the server has no feed of them. Package storetest has the test suite. The method is
+// safe for concurrent use.
+type EndedStore interface {
+	// Ended returns the sessions that something has ended at or after a time, in any order.
+	// A session may be missing for some seconds after the time of its end, which is when the
+	// end was decided. Sessions that have only expired are not included.
+	Ended(ctx context.Context, since time.Time) ([]store.Session, error)
+}
+
 // A OnceStore is a [Store] that remembers what may be used once, such as a ticket. It is
 // optional: without it, the server gives no tickets. Package storetest has the test suite.
 //

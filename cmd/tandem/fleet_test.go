@@ -152,9 +152,9 @@ func hop(t *testing.T, session *tandem.Session) {
 	}
 }
 
-// Sessions hop between servers at every request while one of these is killed and
-// another added: nobody is signed out, and a thief who hops as well is seen.
-func TestAFleetOnOneStore(t *testing.T) {
+// built builds the command.
+func built(t *testing.T) string {
+	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real processes again and again")
 	}
@@ -162,6 +162,13 @@ func TestAFleetOnOneStore(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+	return binary
+}
+
+// Sessions hop between servers at every request while one of these is killed and
+// another added: nobody is signed out, and a thief who hops as well is seen.
+func TestAFleetOnOneStore(t *testing.T) {
+	binary := built(t)
 	stores := map[string]func(t *testing.T) string{
 		"PostgreSQL": func(t *testing.T) string { return enginetest.Database(t, enginetest.Postgres(t)) },
 		"Redis":      func(t *testing.T) string { return enginetest.Redis(t, "--appendonly", "yes").URL() },

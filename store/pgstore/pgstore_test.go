@@ -47,6 +47,7 @@ func suites(t *testing.T, newURL func(t testing.TB) string) {
 		open := newPlace(t)
 		return func() clients.Store { return open() }
 	})
+	storetest.RunEnded(t, newPlace)
 }
 
 func TestStore(t *testing.T) {

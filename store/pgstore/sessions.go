@@ -159,6 +159,12 @@ func (s *Store) List(ctx context.Context, subject string, page store.Page) ([]st
 		ORDER BY created_at DESC, id LIMIT $4::bigint`, subject, after, page.After.ID.String(), limit)
 }
 
+// Ended returns the sessions that something has ended at or after a time.
+func (s *Store) Ended(ctx context.Context, since time.Time) ([]store.Session, error) {
+	return collect(ctx, s, "list ended sessions", scan,
+		`SELECT `+columns+` FROM tandem_sessions WHERE ended_at IS NOT NULL AND ended_at >= $1`, since)
+}
+
 // Sweep removes up to 1,000 sessions that ended or expired before over. Among the next
 // 100,000 sessions, in the order of their IDs, it removes those that are live and were
 // confirmed before idle. It skips sessions whose rows another transaction has locked.

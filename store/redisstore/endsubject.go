@@ -48,6 +48,13 @@ func (s *Store) endTogether(ctx context.Context, listed []rueidis.ZScore, subjec
 	n := 0
 	var over []string
 	for some := range slices.Chunk(listed, atOnce) {
+		ids := make([]string, len(some))
+		for i, one := range some {
+			ids[i] = one.Member
+		}
+		if err := s.willEnd(ctx, doing, how.At, ids...); err != nil {
+			return n, err
+		}
 		ended, gone, err := s.endSome(some, func(id string) (result end, _ error) {
 			err := s.run(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(subject, how),
 				func(answer rueidis.RedisResult, _ bool) error { return result.read(answer) })

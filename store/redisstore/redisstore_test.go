@@ -54,6 +54,7 @@ func suites(t *testing.T, url string) {
 		open := newPlace(t)
 		return func() clients.Store { return open() }
 	})
+	storetest.RunEnded(t, newPlace)
 }
 
 func TestStore(t *testing.T) { suites(t, durable(t).URL()) }

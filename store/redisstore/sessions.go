@@ -162,6 +162,9 @@ type end struct {
 // end ends one session; unless subject is empty, only a session of that subject.
 func (s *Store) end(ctx context.Context, doing, id, subject string, how store.End) (end, error) {
 	var result end
+	if err := s.willEnd(ctx, doing, how.At, id); err != nil {
+		return end{}, err
+	}
 	err := s.runDurably(ctx, doing, repeatable, s.scripts.end, []string{s.sessionKey(id)}, endArgs(subject, how), result.read)
 	if rueidis.IsRedisNil(err) {
 		return end{}, nil

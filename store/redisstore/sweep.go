@@ -45,9 +45,12 @@ func (w *walks) goOn(address string, cursor uint64) {
 // Sweep removes sessions that are live and were confirmed before idle, among the next
 // 100,000 keys of each server. Redis removes the sessions that have ended or expired by
 // itself, 30 days after that.
-func (s *Store) Sweep(ctx context.Context, _, idle time.Time) (removed int, _ error) {
+func (s *Store) Sweep(ctx context.Context, over, idle time.Time) (removed int, _ error) {
 	if err := ctx.Err(); err != nil {
 		return 0, s.explain(ctx, "sweep", err)
+	}
+	if err := s.forgetEnded(ctx, over); err != nil {
+		return 0, err
 	}
 	for address, node := range s.client.Nodes() {
 		n, err := s.sweepNode(ctx, address, node, idle)

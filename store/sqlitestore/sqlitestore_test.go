@@ -50,6 +50,10 @@ func TestStore(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "tandem.db")
 		return func() clients.Store { return open(t, path) }
 	})
+	storetest.RunEnded(t, func(t testing.TB) func() *sqlitestore.Store {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() *sqlitestore.Store { return open(t, path) }
+	})
 }
 
 func open(t testing.TB, path string) *sqlitestore.Store {
