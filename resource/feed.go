@@ -32,8 +32,8 @@ const (
 // A Feed has a guard follow the ends of sessions: the server tells of each within a second,
 // whichever of the servers that share a store has ended it.
 type Feed struct {
-	// ClientID and Secret are those of this API at the server: tandem client add NAME
-	// --introspect. Required.
+	// ClientID and Secret are those of this API at the server: tandem api add NAME.
+	// Required.
 	ClientID, Secret string
 
 	// URLs are those of the feed; the guard follows one of them, and goes to the next one

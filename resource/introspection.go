@@ -25,8 +25,8 @@ const (
 // An Introspection has a guard ask the server whether a session lives (RFC 7662), and not
 // only when its access token expires.
 type Introspection struct {
-	// ClientID and Secret are those of this API at the server: tandem client add NAME
-	// --introspect, with --audience if Config.Audience is not the server's own. Required.
+	// ClientID and Secret are those of this API at the server: tandem api add NAME,
+	// with --audience if Config.Audience is not the server's own. Required.
 	ClientID, Secret string
 
 	// URL is the server's endpoint. Defaults to /oauth/introspect below Issuer.

@@ -74,6 +74,24 @@ func (cmd *clientAddCommand) Run(ctx context.Context, c console) (err error) {
 	})
 }
 
+type apiCommand struct {
+	Add apiAddCommand `cmd:"" help:"Add an API: a client that follows the feed of ended sessions and may ask about tokens."`
+}
+
+type apiAddCommand struct {
+	Name       string   `arg:"" help:"The API's client_id: letters, digits, dots, hyphens and underscores."`
+	SecretFile string   `required:"" placeholder:"FILE" help:"The file to write the API's secret to; it must not be there yet. Nothing else has the secret."`
+	Audience   []string `placeholder:"URL" help:"What the access tokens are for that the API may ask about. May be given several times."`
+
+	storeFlags `embed:""`
+}
+
+// Run adds the API. tandem client lists and removes it.
+func (cmd *apiAddCommand) Run(ctx context.Context, c console) error {
+	add := clientAddCommand{ID: cmd.Name, SecretFile: cmd.SecretFile, Audience: cmd.Audience, Introspect: true, storeFlags: cmd.storeFlags}
+	return add.Run(ctx, c)
+}
+
 type clientRemoveCommand struct {
 	ID string `arg:"" help:"The client."`
 

@@ -30,6 +30,7 @@ type commands struct {
 	User  userCommand  `cmd:"" group:"Running a server:" help:"Add, list and remove users, change passwords."`
 
 	Client clientCommand `cmd:"" group:"Running a server:" help:"Add, list and remove OAuth 2 clients."`
+	API    apiCommand    `cmd:"" name:"api" group:"Running a server:" help:"Add an API that follows the ends of sessions, and asks about tokens."`
 
 	Backup  backupCommand  `cmd:"" group:"Running a server:" help:"Back up a server's data folder to a file, while the server runs."`
 	Restore restoreCommand `cmd:"" group:"Running a server:" help:"Make a data folder from a backup."`
