@@ -134,6 +134,27 @@ func TestTheFeedTellsOfEveryEnd(t *testing.T) {
 	}
 }
 
+// The limits that a program's http.Server sets for all requests do not end the stream.
+func TestTheFeedOutlivesTheServersLimits(t *testing.T) {
+	h := newHarness(t, someClients, func(c *server.Config) { c.Now = time.Now })
+	listener := httptest.NewUnstartedServer(h.server)
+	listener.Config.ReadTimeout, listener.Config.WriteTimeout = 500*time.Millisecond, 500*time.Millisecond
+	listener.Start()
+	t.Cleanup(func() {
+		h.server.Drain()
+		listener.Close()
+	})
+	f := follow(t, listener.URL, "")
+	for cursors := 0; cursors < 3; {
+		if !f.lines.Scan() {
+			t.Fatalf("the stream ends after %d seconds: %v", cursors, f.lines.Err())
+		}
+		if strings.HasPrefix(f.lines.Text(), "id: ") { // every second
+			cursors++
+		}
+	}
+}
+
 // A client without event streams asks again and again, with the cursor of the answer before.
 func TestTheFeedByPolling(t *testing.T) {
 	h, listener := feedServer(t)

@@ -15,6 +15,8 @@ const (
 	// feedPace is between two looks into the store while somebody follows. An end on this
 	// server is looked for at once.
 	feedPace = 250 * time.Millisecond
+	// feedLeast is between two looks however many sessions end.
+	feedLeast = 20 * time.Millisecond
 	// feedOverlap is how far each look goes back. On servers that share a store, an end is
 	// committed later than the time that it has, and their clocks differ.
 	feedOverlap = 10 * time.Second
@@ -69,17 +71,25 @@ func (f *feed) run(ctx context.Context) {
 				f.cfg.Logger.LogAttrs(ctx, slog.LevelWarn, "the feed of ended sessions cannot look into the store", slog.Any("error", err))
 			}
 			failing = err != nil
-			pause := time.NewTimer(feedPace)
-			select {
-			case <-ctx.Done():
-				pause.Stop()
+			if !sleep(ctx, feedLeast, nil) || !sleep(ctx, feedPace-feedLeast, f.hint) {
 				return
-			case <-pause.C:
-			case <-f.hint:
-				pause.Stop()
 			}
 		}
 	}
+}
+
+// sleep waits for a time, or until there is a hint. It returns false if the context has
+// ended.
+func sleep(ctx context.Context, d time.Duration, hint <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+	case <-hint:
+	}
+	return true
 }
 
 func (f *feed) isFollowed() bool {
