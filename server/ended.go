@@ -44,8 +44,7 @@ func (s *Server) oauthEnded(w http.ResponseWriter, r *http.Request) error {
 		done(w)
 		return nil
 	}
-	// The program's http.Server may bound how long a request and its answer take.
-	setReadDeadline(w, time.Time{})
+	// The program's http.Server may bound how long an answer takes.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(longestPoll + writeTime))
 	next := s.feed.follow()
 	defer s.feed.leave()
