@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,9 +17,17 @@ var small = Config{Clients: 4, Rounds: 1, Warmup: 100 * time.Millisecond, Measur
 
 // Run measures every installed server, and the figures are not zero.
 func TestRun(t *testing.T) {
-	report, err := Run(t.Context(), small)
-	if err != nil {
-		t.Fatal(err)
+	var report Report
+	for config := small; ; config.Measured *= 4 {
+		var err error
+		if report, err = Run(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		// On a starved machine, a server may answer nothing within 300 ms.
+		isStarved := slices.ContainsFunc(report.Targets, func(each Target) bool { return each.Median.RefreshesPerSecond == 0 })
+		if !isStarved || config.Measured > 10*time.Second {
+			break
+		}
 	}
 	if n := len(report.Targets) + len(report.Skipped); n != len(Keys()) {
 		t.Errorf("%d servers in the report, want %d", n, len(Keys()))
