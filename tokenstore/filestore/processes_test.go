@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,23 +189,29 @@ func TestTenProcessesOneFile(t *testing.T) {
 // continues the session.
 func TestAProcessKilledDuringARefresh(t *testing.T) {
 	const step, last = 50 * time.Microsecond, 60
-	var victim *exec.Cmd
+	// What the handler has to know of one round, which it takes up once.
+	type round struct {
+		kill   func() error
+		moment int
+	}
+	var pending atomic.Pointer[round]
 	auth := testserver.New(t)
-	moment := -1
 	listener := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != testserver.Refresh || victim == nil {
+		var now *round
+		if r.URL.Path == testserver.Refresh {
+			now = pending.Swap(nil)
+		}
+		if now == nil {
 			auth.ServeHTTP(w, r)
 			return
 		}
-		kill := victim.Process.Kill
-		victim = nil
-		if moment < 0 {
-			_ = kill()
+		if now.moment < 0 {
+			_ = now.kill()
 		}
 		auth.ServeHTTP(w, r)
 		_ = http.NewResponseController(w).Flush()
-		if moment >= 0 {
-			time.AfterFunc(time.Duration(moment)*step, func() { _ = kill() })
+		if now.moment >= 0 {
+			time.AfterFunc(time.Duration(now.moment)*step, func() { _ = now.kill() })
 		}
 	}))
 	defer listener.Close()
@@ -219,10 +226,10 @@ func TestAProcessKilledDuringARefresh(t *testing.T) {
 		t.Fatal(err)
 	}
 	finished := 0
-	for ; moment < last; moment++ {
+	for moment := -1; moment < last; moment++ {
 		expire(t, store)
 		p := startProcess(t, childFile+"="+file, childURL+"="+listener.URL)
-		victim = p.cmd
+		pending.Store(&round{p.cmd.Process.Kill, moment})
 		if _, err := io.WriteString(p.in, "go\n"); err != nil {
 			t.Fatal(err)
 		}
