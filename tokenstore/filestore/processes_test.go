@@ -189,7 +189,7 @@ func TestTenProcessesOneFile(t *testing.T) {
 // continues the session.
 func TestAProcessKilledDuringARefresh(t *testing.T) {
 	const step, last = 50 * time.Microsecond, 60
-	// What the handler has to know of one round, which it takes up once.
+	// The loop hands each round to the handler, which takes it at the next refresh.
 	type round struct {
 		kill   func() error
 		moment int
