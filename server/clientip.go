@@ -54,7 +54,7 @@ const warnEvery = time.Hour
 
 func (s *Server) clientAddr(r *http.Request) netip.Addr {
 	s.warnOfProxy(r)
-	return clientAddr(r, s.cfg.TrustedProxies)
+	return clientAddr(r, s.reloadable.Load().trustedProxies)
 }
 
 // warnOfProxy warns if a request with X-Forwarded-For comes from an address that is not a
@@ -65,7 +65,7 @@ func (s *Server) warnOfProxy(r *http.Request) {
 		return
 	}
 	addr, ok := parseAddr(r.RemoteAddr)
-	if ok && isTrusted(addr, s.cfg.TrustedProxies) {
+	if ok && isTrusted(addr, s.reloadable.Load().trustedProxies) {
 		return
 	}
 	now, before := s.now().UnixNano(), s.warnedOfProxy.Load()

@@ -150,6 +150,11 @@ type Config struct {
 	// return quickly. Optional.
 	OnEvent func(Event)
 
+	// Observe follows the server's work, for metrics and traces. The server calls it in the
+	// middle of requests, possibly from many goroutines at once; it should return quickly.
+	// Optional.
+	Observe ObserveFunc
+
 	// Now is the clock. Defaults to [time.Now].
 	Now func() time.Time
 }
@@ -242,16 +247,31 @@ func setDefault[T comparable](field *T, value T) {
 	}
 }
 
+// Validate returns the error that [New] would return for the fields that are settings: all
+// but Store, Directory and the keys. It opens nothing.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	return c.validateSettings()
+}
+
 // validate checks a config in which the defaults are set.
 func (c Config) validate() error {
+	switch {
+	case c.Store == nil:
+		return errors.New("server: Config.Store: is required")
+	case c.Directory == nil:
+		return errors.New("server: Config.Directory: is required")
+	}
+	return c.validateSettings()
+}
+
+func (c Config) validateSettings() error {
 	for _, check := range []struct {
 		field string
 		err   error
 	}{
 		{"Issuer", checkIssuer(c.Issuer)},
 		{"PublicURL", checkIssuer(c.PublicURL)},
-		{"Store", required(c.Store != nil)},
-		{"Directory", required(c.Directory != nil)},
 		{"AccessTTL", checkTTL(c.AccessTTL)},
 		{"RefreshTTL", checkTTL(c.RefreshTTL)},
 		{"SessionTTL", checkTTL(c.SessionTTL)},
@@ -295,13 +315,6 @@ func (c Config) policy() rotation.Policy {
 		p.RetryWindow = 0
 	}
 	return p
-}
-
-func required(there bool) error {
-	if !there {
-		return errors.New("is required")
-	}
-	return nil
 }
 
 func checkIssuer(issuer string) error {

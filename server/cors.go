@@ -15,20 +15,20 @@ import (
 
 // withCORS adds CORS to the handler if there are allowed origins. It does not pass an
 // empty list to the library, which would allow all origins.
-func (s *Server) withCORS(next http.Handler) http.Handler {
-	if len(s.cfg.AllowedOrigins) == 0 {
+func withCORS(cfg Config, next http.Handler) http.Handler {
+	if len(cfg.AllowedOrigins) == 0 {
 		return next
 	}
-	headers := s.cfg.AllowedHeaders
+	headers := cfg.AllowedHeaders
 	if len(headers) == 0 {
 		headers = []string{"*"}
 	}
 	options := cors.Options{
-		AllowedOrigins:   s.cfg.AllowedOrigins,
+		AllowedOrigins:   cfg.AllowedOrigins,
 		AllowedMethods:   []string{http.MethodGet, http.MethodPost, http.MethodDelete},
 		AllowedHeaders:   append(slices.Clone(headers), cookieHeader),
-		AllowCredentials: s.cfg.AllowCredentials,
-		ExposedHeaders:   []string{"WWW-Authenticate", "Retry-After"},
+		AllowCredentials: cfg.AllowCredentials,
+		ExposedHeaders:   []string{"WWW-Authenticate", "Retry-After", requestIDHeader},
 		MaxAge:           int(time.Hour / time.Second),
 	}
 	usual := cors.New(options).Handler(next)

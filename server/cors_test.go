@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/tandem-auth/tandem/server"
@@ -51,7 +52,7 @@ func TestCORS(t *testing.T) {
 					t.Errorf("%s: %q, want %q", name, got, want)
 				}
 			}
-			if got := call.header.Get("Access-Control-Expose-Headers"); got != "Www-Authenticate, Retry-After" && got != "WWW-Authenticate, Retry-After" {
+			if got := call.header.Get("Access-Control-Expose-Headers"); !strings.EqualFold(got, "WWW-Authenticate, Retry-After, X-Request-Id") {
 				t.Errorf("exposed: %q", got)
 			}
 			for _, a := range []answer{preflight, call} {

@@ -31,7 +31,7 @@ func newCrossOrigin(c Config) (*http.CrossOriginProtection, error) {
 // checkOrigin refuses a request in cookie mode that a page of another origin has sent, by
 // Sec-Fetch-Site or, where the browser does not send that (plain http), by Origin.
 func (s *Server) checkOrigin(r *http.Request) error {
-	if err := s.crossOrigin.Check(r); err != nil {
+	if err := s.reloadable.Load().crossOrigin.Check(r); err != nil {
 		return &problem{
 			status: http.StatusForbidden,
 			Code:   codeForbiddenOrigin,

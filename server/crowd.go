@@ -57,12 +57,13 @@ func (s *Server) isDeadForSure(session store.Session, now time.Time) bool {
 // just begun. If it fails, it does not fail the sign-in; the user's next sign-in tries
 // again.
 func (s *Server) thinOut(r *http.Request, begun store.Session) {
-	if s.cfg.MaxSessions < 0 {
+	limit := s.reloadable.Load().maxSessions
+	if limit < 0 {
 		return
 	}
 	others, err := s.othersOf(r, begun)
 	if err == nil {
-		err = s.endSome(r, s.tooMany(others, begun.CreatedAt))
+		err = s.endSome(r, s.tooMany(others, limit, begun.CreatedAt))
 	}
 	if err != nil && r.Context().Err() == nil {
 		s.cfg.Logger.LogAttrs(r.Context(), slog.LevelWarn,
@@ -99,12 +100,12 @@ func (s *Server) othersOf(r *http.Request, but store.Session) ([]store.Session, 
 }
 
 // tooMany returns the sessions for thinOut to end, idle longest first.
-func (s *Server) tooMany(others []store.Session, now time.Time) []idleSession {
+func (s *Server) tooMany(others []store.Session, limit int, now time.Time) []idleSession {
 	slices.SortFunc(others, func(a, b store.Session) int {
 		return cmp.Or(a.ConfirmedAt.Compare(b.ConfirmedAt), slices.Compare(a.ID[:], b.ID[:]))
 	})
 	var over []idleSession
-	excess := len(others) + 1 - s.cfg.MaxSessions
+	excess := len(others) + 1 - limit
 	for i, session := range others {
 		switch {
 		case s.isDeadForSure(session, now):

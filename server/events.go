@@ -77,4 +77,7 @@ type Event struct {
 	// IP is the client's address, or empty if there is none. See [Config]
 	// TrustedProxies.
 	IP string
+
+	// RequestID is the ID of the request; see [RequestID].
+	RequestID string
 }

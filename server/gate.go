@@ -52,6 +52,12 @@ type waiter struct {
 	told chan turn // buffered, so that the sender does not block
 }
 
+func (g *signInGate) stats() Stats {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return Stats{SignInsWaiting: g.queue.waiting, SignInsRunning: g.running, SignInTurns: g.turns}
+}
+
 // enter waits for the turn of a sign-in. It returns an error (errBusy or the context's),
 // or a positive wait if the client must try again after that time. Otherwise it is the
 // sign-in's turn, and the caller must call leave.

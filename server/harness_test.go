@@ -60,6 +60,8 @@ type harness struct {
 	mu     sync.Mutex
 	time   time.Time
 	events []server.Event
+	// requestID is that of the last event.
+	requestID string
 }
 
 func newHarness(t testing.TB, changes ...func(*server.Config)) *harness {
@@ -137,6 +139,7 @@ func (h *harness) advance(d time.Duration) {
 func (h *harness) record(e server.Event) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.requestID, e.RequestID = e.RequestID, "" // random
 	h.events = append(h.events, e)
 }
 

@@ -33,9 +33,10 @@ func FuzzJar(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, field string, https bool) {
 		s := &Server{
-			cookies: cookieRules{sameSite: http.SameSiteStrictMode, https: https}, crossOrigin: http.NewCrossOriginProtection(),
-			cfg: Config{Keys: staticKeys{set}},
+			cookies: cookieRules{sameSite: http.SameSiteStrictMode, https: https},
+			cfg:     Config{Keys: staticKeys{set}},
 		}
+		s.reloadable.Store(&reloadable{crossOrigin: http.NewCrossOriginProtection()})
 		read := func(field string) []heldToken {
 			r := httptest.NewRequest(http.MethodPost, "/auth/refresh-token", http.NoBody)
 			r.Header = http.Header{"Tandem-Cookie": {"1"}, "Content-Type": {"application/json"}, "Cookie": {field}}

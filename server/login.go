@@ -118,11 +118,14 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 // authenticate waits for the sign-in's turn and asks the directory, unless a limit
 // refuses the sign-in. Its answer must not reveal whether the user exists.
 func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
-	attempt, wait, err := s.gate.enter(r.Context(), signInOrigin{
+	device := s.knownDevice(r.Context(), given)
+	queued, queueOver := s.cfg.begin(r.Context(), Work{Kind: WorkQueue})
+	attempt, wait, err := s.gate.enter(queued, signInOrigin{
 		username: given.username,
 		addr:     s.clientAddr(r),
-		device:   s.knownDevice(r.Context(), given),
+		device:   device,
 	})
+	queueOver(Result{Err: err})
 	switch {
 	case errors.Is(err, errBusy):
 		s.emitAbout(r, EventSignInRefused, given.username)
@@ -148,7 +151,7 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 
 	ctx, cancel := context.WithTimeout(r.Context(), directoryTimeout)
 	defer cancel()
-	identity, err := s.cfg.Directory.Authenticate(ctx, given.username, given.password)
+	identity, err := s.askDirectory(ctx, given)
 	switch {
 	case errors.Is(err, ErrInvalidCredentials):
 		outcome = failed
@@ -166,6 +169,13 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	}
 	outcome = succeeded
 	return identity, nil
+}
+
+// askDirectory has the directory check the password, and the observer follow that.
+func (s *Server) askDirectory(ctx context.Context, given credentials) (_ Identity, err error) {
+	ctx, done := s.cfg.begin(ctx, Work{Kind: WorkPassword})
+	defer func() { done(Result{Err: err}) }() // also if the directory panics
+	return s.cfg.Directory.Authenticate(ctx, given.username, given.password)
 }
 
 // knownDevice returns the session of a refresh token that the client has sent with its

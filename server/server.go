@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/http"
 	"slices"
@@ -15,7 +16,6 @@ import (
 
 	"github.com/tandem-auth/tandem/accesstoken"
 	"github.com/tandem-auth/tandem/internal/exactpath"
-	"github.com/tandem-auth/tandem/internal/origin"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
@@ -28,12 +28,13 @@ type Server struct {
 	// verifierConfig is that of verifier, for verifiers of other audiences.
 	verifierConfig accesstoken.VerifierConfig
 	gate           *signInGate
-	handler        http.Handler
+	// endpoints are what reloadable has CORS for.
+	endpoints  http.Handler
+	reloadable atomic.Pointer[reloadable]
 
 	once        OnceStore // nil if the store is none
 	feed        *feed     // nil if the store is no EndedStore
 	cookies     cookieRules
-	crossOrigin *http.CrossOriginProtection
 
 	// warnedOfProxy is when the server last warned of a proxy that is not trusted, in
 	// nanoseconds since 1970.
@@ -59,30 +60,22 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	origins, err := origin.CanonicalAll(cfg.AllowedOrigins)
-	if err != nil {
-		return nil, err
-	}
-	cfg.AllowedOrigins = origins
+	cfg.Logger = slog.New(requestIDHandler{cfg.Logger.Handler()})
 	if err := cfg.setKeys(); err != nil {
 		return nil, err
 	}
 	var once OnceStore
 	if store, ok := cfg.Store.(OnceStore); ok {
-		once = boundedOnce{store}
+		once = boundedOnce{store, &cfg}
 	}
 	ended, _ := cfg.Store.(EndedStore)
-	cfg.Store, cfg.Keys = boundedStore{cfg.Store}, boundedKeys{cfg.Keys}
+	cfg.Store, cfg.Keys = boundedStore{cfg.Store, &cfg}, boundedKeys{cfg.Keys}
 	verifierConfig := accesstoken.VerifierConfig{
 		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
 	}
 	verifier, err := accesstoken.NewVerifier(verifierConfig)
 	if err != nil {
 		return nil, err
-	}
-	crossOrigin, err := newCrossOrigin(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("server: Config.AllowedOrigins: %w", err)
 	}
 	s := &Server{
 		cfg:      cfg,
@@ -93,9 +86,8 @@ func New(cfg Config) (*Server, error) {
 		verifierConfig: verifierConfig,
 		gate:           newSignInGate(cfg.SignIn, cfg.concurrency(), cfg.Now),
 
-		once:        once,
-		cookies:     newCookieRules(cfg),
-		crossOrigin: crossOrigin,
+		once:    once,
+		cookies: newCookieRules(cfg),
 
 		readiness: newReadiness(cfg.Store.Ping),
 	}
@@ -106,7 +98,12 @@ func New(cfg Config) (*Server, error) {
 		s.feed = newFeed(cfg, ended)
 	}
 	s.warnOfPlainCookies()
-	s.handler = s.withCORS(s.routes())
+	s.endpoints = s.routes()
+	settings, err := newReloadable(cfg, s.endpoints)
+	if err != nil {
+		return nil, err
+	}
+	s.reloadable.Store(settings)
 
 	ctx, stop := context.WithCancel(context.Background())
 	s.stopBackground = stop
@@ -124,7 +121,10 @@ func New(cfg Config) (*Server, error) {
 // directory, the store or OnEvent; [net/http] does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	boundBody(w, r)
-	s.handler.ServeHTTP(w, r)
+	state := &requestState{id: s.newRequestID(r)}
+	w.Header().Set(requestIDHeader, state.id)
+	r = r.WithContext(context.WithValue(r.Context(), requestStateKey{}, state))
+	s.reloadable.Load().handler.ServeHTTP(w, r)
 }
 
 // Drain makes /readyz answer 503 from now on, so that a load balancer stops
@@ -165,10 +165,10 @@ func (s *Server) routes() http.Handler {
 		"/healthz":               {http.MethodGet: s.health},
 		"/readyz":                {http.MethodGet: s.ready},
 	} {
-		mux.Handle(path, s.byMethod(methods))
+		mux.Handle(path, s.observed(path, s.byMethod(methods)))
 	}
 	for _, path := range s.metadataPaths() {
-		mux.Handle(path, s.byMethod(map[string]endpoint{http.MethodGet: s.oauthMetadata}))
+		mux.Handle(path, s.observed(path, s.byMethod(map[string]endpoint{http.MethodGet: s.oauthMetadata})))
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, notFound("there is nothing here"))
@@ -233,9 +233,15 @@ func (s *Server) serveKeySet(w http.ResponseWriter, r *http.Request) error {
 // tokens.
 func (s *Server) now() time.Time { return s.cfg.Now().Truncate(time.Millisecond) }
 
-// emit adds the time and the client's address to an event, and passes it to OnEvent.
+// emit adds the time, the client's address and the request's ID to an event, and passes it
+// to OnEvent.
 func (s *Server) emit(r *http.Request, e Event) {
-	e.Time, e.IP = s.now(), s.ip(r)
+	e.Time, e.IP, e.RequestID = s.now(), s.ip(r), RequestID(r.Context())
+	if outcome := outcomes[e.Kind]; outcome != "" {
+		if state := requestStateOf(r.Context()); state != nil {
+			state.outcome = outcome
+		}
+	}
 	if e.Kind == EventSessionEnded && s.feed != nil {
 		s.feed.wake()
 	}

@@ -81,6 +81,9 @@ func logEvents(logger *slog.Logger) func(server.Event) {
 		if e.Reason != "" {
 			attrs = append(attrs, slog.String("reason", string(e.Reason)))
 		}
+		if e.RequestID != "" {
+			attrs = append(attrs, slog.String("request_id", e.RequestID))
+		}
 		logger.LogAttrs(context.Background(), level, string(e.Kind), attrs...) //nolint:sloglint // the kinds are a fixed set
 	}
 }
