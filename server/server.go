@@ -32,9 +32,9 @@ type Server struct {
 	endpoints  http.Handler
 	reloadable atomic.Pointer[reloadable]
 
-	once        OnceStore // nil if the store is none
-	feed        *feed     // nil if the store is no EndedStore
-	cookies     cookieRules
+	once    OnceStore // nil if the store is none
+	feed    *feed     // nil if the store is no EndedStore
+	cookies cookieRules
 
 	// warnedOfProxy is when the server last warned of a proxy that is not trusted, in
 	// nanoseconds since 1970.
