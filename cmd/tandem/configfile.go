@@ -1,66 +1,85 @@
 package main
 
 import (
-	"bufio"
-	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
-	"maps"
 	"os"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/tandem-auth/tandem/internal/configfile"
 )
 
-// A configFile holds the settings of a JSON file: an object whose keys are the names of
-// flags. The command line overrides the environment, and the environment the file.
-type configFile map[string]any
+// byteOrderMark is what some Windows programs write before UTF-8 text.
+const byteOrderMark = "\ufeff"
+
+// A configResolver gives kong the settings of a configuration file, whose keys are the names
+// of flags. The command line overrides the environment, and the environment the file.
+type configResolver struct{ file *configfile.File }
 
 func loadConfigFile(r io.Reader) (kong.Resolver, error) {
-	text := bufio.NewReader(r)
-	if start, err := text.Peek(len(byteOrderMark)); err == nil && string(start) == byteOrderMark {
-		_, _ = text.Discard(len(byteOrderMark))
+	name := "the configuration file"
+	if file, ok := r.(*os.File); ok {
+		name = file.Name()
 	}
-	decoder := json.NewDecoder(text)
-	var values configFile
-	if err := decoder.Decode(&values); err != nil {
-		return nil, fmt.Errorf("the configuration file must be a JSON object such as {\"listen\": \":8080\"}: %w", err)
+	file, err := configfile.Read(r, name)
+	if err != nil {
+		return nil, err
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("the configuration file has something behind its JSON object")
-	}
-	return values, nil
+	return configResolver{file}, nil
 }
 
-// Validate refuses keys that are not the name of a flag, which kong would ignore.
-func (f configFile) Validate(app *kong.Application) error {
-	known := map[string]bool{}
+// settingNames returns what a configuration file may set: the flags of tandem serve.
+func settingNames(app *kong.Application) []string {
+	var names []string
 	for _, command := range app.Leaves(true) {
+		if command.Name != "serve" {
+			continue
+		}
 		for _, group := range command.AllFlags(true) {
 			for _, flag := range group {
-				known[flag.Name] = true
+				names = append(names, flag.Name)
 			}
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(f)) {
-		if _, bare := f[key].(float64); bare {
-			// kong would take a duration without a unit for nanoseconds.
-			return fmt.Errorf("the configuration file has the number %v for %q; durations are written like \"10s\" or \"2h\", in quotes", f[key], key)
-		}
-		if !known[key] {
-			return fmt.Errorf("the configuration file has the setting %q, which there is none of; its keys are the names of flags, such as \"access-ttl\"", key)
-		}
-	}
-	return nil
+	names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains([]string{"config", "help", "json", "version"}, name) })
+	slices.Sort(names)
+	return names
+}
+
+// Validate refuses keys that are not the name of a flag, which kong would ignore.
+func (c configResolver) Validate(app *kong.Application) error {
+	return c.file.Check(settingNames(app))
 }
 
 // Resolve returns the file's value for a flag, or nil if the environment sets the flag.
-func (f configFile) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+func (c configResolver) Resolve(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+	if _, inEnvironment := variableOf(flag); inEnvironment {
+		return nil, nil
+	}
+	var isDuration bool
+	switch flag.Target.Interface().(type) {
+	case time.Duration, retryWindow:
+		isDuration = true
+	}
+	values, err := c.file.Values(flag.Name, isDuration)
+	if err != nil || values == nil {
+		return nil, err
+	}
+	if flag.IsSlice() {
+		return kong.JoinEscaped(values, flag.Tag.Sep), nil
+	}
+	return strings.Join(values, ","), nil
+}
+
+// variableOf returns the variable of the environment that sets a flag.
+func variableOf(flag *kong.Flag) (name string, isSet bool) {
 	for _, name := range flag.Envs {
-		if _, set := os.LookupEnv(name); set {
-			return nil, nil
+		if _, isSet := os.LookupEnv(name); isSet {
+			return name, true
 		}
 	}
-	return f[flag.Name], nil
+	return "", false
 }

@@ -15,6 +15,8 @@ import (
 type console struct {
 	in       *os.File
 	out, err io.Writer
+	// args is the command line.
+	args []string
 	// json makes the command print results and errors as JSON, one value a line.
 	json bool
 	// log is the output of the command's logger. run closes it when the command has ended.

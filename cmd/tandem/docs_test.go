@@ -39,6 +39,8 @@ func TestThePageOnTheCommand(t *testing.T) {
 		restoreAnswer{},
 		masterKeyAnswer{},
 		listedKey{},
+		checkedAnswer{},
+		printedSetting{},
 		tryAnswer{},
 		failure{},
 		warning{},

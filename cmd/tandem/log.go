@@ -18,8 +18,12 @@ type logFlags struct {
 	LogFormat string     `enum:"text,json" default:"text" help:"text or json (default ${default})."`
 }
 
-// A logOutput holds the writer of a command's log: nil until the command calls logger.
-type logOutput struct{ lines *loglines.Writer }
+// A logOutput holds the writer of a command's log, which is nil until the command calls
+// logger, and the level of the log, which may change.
+type logOutput struct {
+	lines *loglines.Writer
+	level slog.LevelVar
+}
 
 func (l *logOutput) close() {
 	if l.lines != nil {
@@ -32,8 +36,9 @@ func (l *logOutput) close() {
 // would end it.
 func (f logFlags) logger(c console) *slog.Logger {
 	signal.Ignore(syscall.SIGPIPE)
+	c.log.level.Set(f.LogLevel)
 	handler := func(to io.Writer) slog.Handler {
-		options := &slog.HandlerOptions{Level: f.LogLevel}
+		options := &slog.HandlerOptions{Level: &c.log.level}
 		if f.LogFormat == "json" || c.json {
 			return slog.NewJSONHandler(to, options)
 		}

@@ -24,10 +24,12 @@ type commands struct {
 	Proxy    proxyCommand    `cmd:"" group:"Being signed in:" help:"Make requests for programs in any language: a local address that adds the access token."`
 	Logout   logoutCommand   `cmd:"" group:"Being signed in:" help:"Sign out."`
 
-	Serve serveCommand `cmd:"" group:"Running a server:" help:"Run a server that signs people in and keeps them signed in."`
-	Try   tryCommand   `cmd:"" group:"Running a server:" help:"Try it in the browser: a server with a demo user and 20-second tokens."`
-	Demo  demoCommand  `cmd:"" group:"Running a server:" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`
-	User  userCommand  `cmd:"" group:"Running a server:" help:"Add, list and remove users, change passwords."`
+	Serve  serveCommand  `cmd:"" group:"Running a server:" help:"Run a server that signs people in and keeps them signed in."`
+	Config configCommand `cmd:"" group:"Running a server:" help:"Check and print the settings of a server."`
+	Health healthCommand `cmd:"" group:"Running a server:" help:"Ask a server whether it is ready, for the health check of a container."`
+	Try    tryCommand    `cmd:"" group:"Running a server:" help:"Try it in the browser: a server with a demo user and 20-second tokens."`
+	Demo   demoCommand   `cmd:"" group:"Running a server:" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`
+	User   userCommand   `cmd:"" group:"Running a server:" help:"Add, list and remove users, change passwords."`
 
 	Client clientCommand `cmd:"" group:"Running a server:" help:"Add, list and remove OAuth 2 clients."`
 	API    apiCommand    `cmd:"" name:"api" group:"Running a server:" help:"Add an API that follows the ends of sessions, and asks about tokens."`
@@ -48,6 +50,7 @@ type commands struct {
 }
 
 func main() {
+	unsetEmptyVariables()
 	os.Exit(run(os.Args[1:], console{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
 }
 
@@ -60,14 +63,8 @@ func run(args []string, c console) int {
 
 	var line commands
 	exit := -1
-	parser, err := kong.New(&line,
-		kong.Name("tandem"),
-		kong.Description("Tandem keeps people signed in.\n\n"+exitCodes),
-		kong.Vars{"version": versionText()},
-		kong.Writers(c.out, c.err),
+	parser, err := newParser(&line, c,
 		kong.Exit(func(code int) { exit = code }),
-		kong.DefaultEnvars("TANDEM"),
-		kong.Configuration(loadConfigFile),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)
 	if err != nil {
@@ -76,6 +73,7 @@ func run(args []string, c console) int {
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
+	c.args = args
 	command, err := parser.Parse(args)
 	if exit >= 0 { // kong has printed --help or --version
 		return exit
@@ -94,6 +92,18 @@ func run(args []string, c console) int {
 		return c.fail(ctx, err)
 	}
 	return exitOK
+}
+
+// newParser returns the parser of a command line.
+func newParser(line *commands, c console, more ...kong.Option) (*kong.Kong, error) {
+	return kong.New(line, append([]kong.Option{
+		kong.Name("tandem"),
+		kong.Description("Tandem keeps people signed in.\n\n" + exitCodes),
+		kong.Vars{"version": versionText()},
+		kong.Writers(c.out, c.err),
+		kong.DefaultEnvars("TANDEM"),
+		kong.Configuration(loadConfigFile),
+	}, more...)...)
 }
 
 func versionText() string {

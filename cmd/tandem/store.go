@@ -14,8 +14,9 @@ import (
 
 // storeFlags name the store in which a server keeps sessions, users and keys.
 type storeFlags struct {
-	Data  string `placeholder:"DIR" help:"Folder for the database and its master key; made if it is not there. Short for --store sqlite:DIR/tandem.db."`
-	Store string `placeholder:"URL" help:"Where sessions, users and keys are: sqlite:PATH, postgres://USER@HOST/DATABASE or redis://HOST:PORT/NUMBER. A URL with a password belongs into TANDEM_STORE or the config file."`
+	Data      string `placeholder:"DIR" help:"Folder for the database and its master key; made if it is not there. Short for --store sqlite:DIR/tandem.db."`
+	StoreFile string `placeholder:"FILE" help:"File with the URL of --store, for a URL with a password."`
+	Store     string `placeholder:"URL" help:"Where sessions, users and keys are: sqlite:PATH, postgres://USER@HOST/DATABASE or redis://HOST:PORT/NUMBER. A URL with a password belongs into TANDEM_STORE, the config file or --store-file."`
 }
 
 // Validate refuses both flags, neither of them, and a store URL that is not valid.
@@ -28,8 +29,12 @@ func (f *storeFlags) location() (storage.Location, error) {
 	switch {
 	case f.Data != "" && f.Store != "":
 		return storage.Location{}, errors.New("--data and --store (TANDEM_DATA and TANDEM_STORE) name two places; give one")
+	case f.StoreFile != "" && f.Data+f.Store != "":
+		return storage.Location{}, errors.New("--store-file (TANDEM_STORE_FILE) names a place beside that of --data or --store; give one")
 	case f.Data != "":
 		return storage.Folder(f.Data), nil
+	case f.StoreFile != "":
+		return locationIn(f.StoreFile)
 	case f.Store == "":
 		return storage.Location{}, errors.New("missing flags: --data=DIR or --store=URL")
 	}
@@ -40,6 +45,19 @@ func (f *storeFlags) location() (storage.Location, error) {
 	case location.HasPassword() && slices.ContainsFunc(os.Args, func(arg string) bool { return strings.Contains(arg, f.Store) }):
 		return storage.Location{}, errors.New("--store: there is a password in the URL, and everybody on this machine can read the arguments of a command: " +
 			"put the URL into the environment variable TANDEM_STORE or into the config file")
+	}
+	return location, nil
+}
+
+// locationIn reads the URL of a store from a file.
+func locationIn(file string) (storage.Location, error) {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return storage.Location{}, fmt.Errorf("--store-file: %w", err)
+	}
+	location, err := storage.Parse(strings.TrimSpace(strings.TrimPrefix(string(text), byteOrderMark)))
+	if err != nil {
+		return storage.Location{}, fmt.Errorf("--store-file: in %s: %w", file, err)
 	}
 	return location, nil
 }

@@ -233,9 +233,6 @@ func readOnePassword(ctx context.Context, c console) (string, error) {
 	return prompt(ctx, c, "Password: ")
 }
 
-// byteOrderMark is what some Windows programs write before UTF-8 text.
-const byteOrderMark = "\ufeff"
-
 func readLine(c console) (string, error) {
 	line, err := bufio.NewReader(io.LimitReader(c.in, 64<<10)).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {

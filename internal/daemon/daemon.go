@@ -10,83 +10,18 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
-	"path"
 	"strings"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
-	"github.com/tandem-auth/tandem/internal/exactpath"
+	"github.com/tandem-auth/tandem/internal/certfile"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
-	"github.com/tandem-auth/tandem/web"
 )
-
-// Config says how a daemon runs. Store and Listen are required. The zero value of
-// any other field is the default that the field documents, or else that of
-// [server.Config].
-type Config struct {
-	// Store names the store of sessions, users and keys. Open creates a SQLite file
-	// that does not exist.
-	Store storage.Location
-	// MasterKeys seal the keys in the store. Default to those in the key file beside
-	// a SQLite file.
-	MasterKeys []keys.MasterKey
-	// RotateKeys and PublishKeys are those of [keys.Config].
-	RotateKeys, PublishKeys time.Duration
-	// Listen is the TCP address, such as "localhost:8080"; port 0 selects a free
-	// port.
-	Listen string
-	// Issuer defaults to the address of the listener as an http URL.
-	Issuer   string
-	Audience string
-	ClientID string
-	// Algorithm signs the access tokens. Defaults to ES256.
-	Algorithm server.Algorithm
-
-	AccessTTL, RefreshTTL, SessionTTL time.Duration
-	Leeway, RetryWindow               time.Duration
-	MaxSessions                       int
-
-	AllowedOrigins, AllowedHeaders []string
-	AllowCredentials               bool
-	CookieSameSite                 http.SameSite
-	TrustedProxies                 []netip.Prefix
-	// Prefix is a path in front of the endpoints' paths, such as "/api". The daemon
-	// serves /healthz, /readyz and /.well-known both with and without it. Defaults
-	// to none.
-	Prefix string
-
-	// DrainDelay is how long a stopping daemon still accepts requests while /readyz
-	// answers 503, so that a load balancer notices and stops sending requests.
-	// Defaults to none.
-	DrainDelay time.Duration
-	// DrainTimeout is how long, after DrainDelay, a stopping daemon lets requests
-	// under way go on. Defaults to 20 seconds.
-	DrainTimeout time.Duration
-
-	// Users sets the rules for passwords and the cost of their hashes.
-	Users directory.Config
-
-	// Site, if it is set, handles all paths that are not the server's: the pages and
-	// the API of try-it mode.
-	Site func(*server.Server) http.Handler
-
-	// Wrap, if it is set, gets the handler of all paths and returns the one that the
-	// daemon serves: try-it mode plays faults there.
-	Wrap func(http.Handler) http.Handler
-
-	// Logger defaults to none.
-	Logger  *slog.Logger
-	OnEvent func(server.Event)
-
-	// Now is the clock of the server and of the keys. Defaults to [time.Now].
-	Now func() time.Time
-}
 
 // A Daemon is a server that listens. It answers requests once Serve is called.
 type Daemon struct {
@@ -97,7 +32,15 @@ type Daemon struct {
 	server    *server.Server
 	listener  net.Listener
 	http      *http.Server
+
+	certificate *certfile.Pair // nil without TLS
+
+	mu     sync.Mutex // guards what Reload replaces
+	drains drainTimes
 }
+
+// drainTimes are the fields of Config with these names.
+type drainTimes struct{ DrainDelay, DrainTimeout time.Duration }
 
 // Limits on slow and greedy clients.
 const (
@@ -118,7 +61,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	if config.DrainTimeout == 0 {
 		config.DrainTimeout = drainTimeout
 	}
-	d := &Daemon{config: config}
+	d := &Daemon{config: config, drains: drainTimes{config.DrainDelay, config.DrainTimeout}}
 	defer func() {
 		if err != nil {
 			_ = d.Close()
@@ -151,45 +94,28 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		return nil, fmt.Errorf("%s: %w", config.Store, err)
 	}
 	d.directory = directory.New(d.place.Store, config.Users)
+	if err := checkPrefix(config.Prefix); err != nil {
+		return nil, err
+	}
+	if config.TLSCert != "" {
+		if d.certificate, err = certfile.Open(config.TLSCert, config.TLSKey, config.Logger); err != nil {
+			return nil, err
+		}
+	}
 	if d.listener, err = listen(ctx, config.Listen); err != nil {
 		return nil, err
 	}
 	if config.Issuer == "" {
 		config.Issuer = d.URL()
 	}
-	if err := checkPrefix(config.Prefix); err != nil {
-		return nil, err
-	}
-	d.server, err = server.New(server.Config{
-		Issuer:           config.Issuer,
-		Clients:          clients.New(d.place.Store),
-		PublicURL:        publicURL(config.Issuer, config.Prefix),
-		Audience:         config.Audience,
-		ClientID:         config.ClientID,
-		Store:            d.place.Store,
-		Directory:        d.directory,
-		Keys:             d.keys,
-		AccessTTL:        config.AccessTTL,
-		RefreshTTL:       config.RefreshTTL,
-		SessionTTL:       config.SessionTTL,
-		Leeway:           config.Leeway,
-		RetryWindow:      config.RetryWindow,
-		MaxSessions:      config.MaxSessions,
-		AllowedOrigins:   config.AllowedOrigins,
-		AllowedHeaders:   config.AllowedHeaders,
-		AllowCredentials: config.AllowCredentials,
-		CookieSameSite:   config.CookieSameSite,
-		TrustedProxies:   config.TrustedProxies,
-		Logger:           config.Logger,
-		OnEvent:          config.OnEvent,
-		Now:              config.Now,
-	})
-	if err != nil {
+	settings := config.serverConfig()
+	settings.Store, settings.Directory, settings.Keys, settings.Clients = d.place.Store, d.directory, d.keys, clients.New(d.place.Store)
+	if d.server, err = server.New(settings); err != nil {
 		return nil, err
 	}
 	if d.isClearText(config.Issuer) {
 		config.Logger.WarnContext(ctx, "passwords and tokens cross the network in clear text: other machines reach this address, and there is no TLS; "+
-			"put a proxy with TLS before it and name its network with --trust-proxy, and its address with --issuer https://…, or listen on localhost",
+			"give a certificate with --tls-cert and --tls-key, or put a proxy with TLS before it and name its network with --trust-proxy, and its address with --issuer https://…, or listen on localhost",
 			"address", d.Address())
 	}
 	handler := d.handler()
@@ -205,54 +131,13 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		MaxHeaderBytes:    maxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 	}
+	if d.certificate != nil {
+		d.http.TLSConfig = d.certificate.Config()
+	}
 	return d, nil
 }
 
-// handler serves the server's paths and the SDK, with the prefix, and the site on all
-// others. It never redirects, as an [http.ServeMux] would: see package exactpath.
-func (d *Daemon) handler() http.Handler {
-	return withSDK(d.config.Prefix, d.pathsOfServer())
-}
-
-// withSDK serves the SDK for browsers at /sdk/, behind the prefix.
-func withSDK(prefix string, next http.Handler) http.Handler {
-	sdk := http.StripPrefix(prefix, web.SDK())
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, prefix+"/sdk/") {
-			sdk.ServeHTTP(w, r)
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// publicURL returns where the endpoints are: below the prefix, which the issuer may name.
-func publicURL(issuer, prefix string) string {
-	return strings.TrimSuffix(strings.TrimSuffix(issuer, "/"), prefix) + prefix
-}
-
-func (d *Daemon) pathsOfServer() http.Handler {
-	if d.config.Site == nil && d.config.Prefix == "" {
-		return d.server
-	}
-	prefix := d.config.Prefix
-	endpoints, site := http.StripPrefix(prefix, d.server), http.NotFoundHandler()
-	if d.config.Site != nil {
-		site = d.config.Site(d.server)
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch path := r.URL.Path; {
-		case !exactpath.IsShortest(path), path == "/healthz", path == "/readyz", strings.HasPrefix(path, "/.well-known/"):
-			d.server.ServeHTTP(w, r)
-		case prefix != "" && strings.HasPrefix(path, prefix+"/"), prefix == "" && (strings.HasPrefix(path, "/auth/") || strings.HasPrefix(path, "/oauth/")):
-			endpoints.ServeHTTP(w, r)
-		default:
-			site.ServeHTTP(w, r)
-		}
-	})
-}
-
-// URL returns the http URL, with the prefix, at which programs on this machine reach the
+// URL returns the http or https URL, with the prefix, at which programs on this machine reach the
 // daemon.
 func (d *Daemon) URL() string {
 	addr := d.listener.Addr().(*net.TCPAddr)
@@ -260,13 +145,17 @@ func (d *Daemon) URL() string {
 	if addr.IP.IsUnspecified() || addr.IP.Equal(net.IPv4(127, 0, 0, 1)) || addr.IP.Equal(net.IPv6loopback) {
 		host = "localhost"
 	}
-	return fmt.Sprintf("http://%s%s", net.JoinHostPort(host, fmt.Sprint(addr.Port)), d.config.Prefix)
+	scheme := "http"
+	if d.certificate != nil {
+		scheme = "https"
+	}
+	return fmt.Sprintf("%s://%s%s", scheme, net.JoinHostPort(host, fmt.Sprint(addr.Port)), d.config.Prefix)
 }
 
 // isClearText reports whether other machines can probably reach the daemon without TLS:
 // it listens beyond localhost, trusts no proxy, and its issuer is not an https URL.
 func (d *Daemon) isClearText(issuer string) bool {
-	return !d.listener.Addr().(*net.TCPAddr).IP.IsLoopback() && len(d.config.TrustedProxies) == 0 && !strings.HasPrefix(strings.ToLower(issuer), "https:")
+	return d.certificate == nil && !d.listener.Addr().(*net.TCPAddr).IP.IsLoopback() && len(d.config.TrustedProxies) == 0 && !strings.HasPrefix(strings.ToLower(issuer), "https:")
 }
 
 // Address returns the host and port on which the daemon listens.
@@ -279,12 +168,20 @@ func (d *Daemon) Directory() *directory.Directory { return d.directory }
 // DrainDelay, stops listening, lets requests under way finish, and closes the daemon.
 func (d *Daemon) Serve(ctx context.Context) error {
 	failed := make(chan error, 1)
-	go func() { failed <- d.http.Serve(d.listener) }()
+	go func() {
+		if d.certificate != nil {
+			failed <- d.http.ServeTLS(d.listener, "", "")
+			return
+		}
+		failed <- d.http.Serve(d.listener)
+	}()
+	d.notify(notifyReady)
 
 	var err error
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
+		d.notify(notifyStopping)
 		d.server.Drain()
 		err = d.drain()
 		if failure := <-failed; !errors.Is(failure, http.ErrServerClosed) {
@@ -295,13 +192,44 @@ func (d *Daemon) Serve(ctx context.Context) error {
 }
 
 func (d *Daemon) drain() error {
-	time.Sleep(d.config.DrainDelay)
-	ctx, cancel := context.WithTimeout(context.Background(), d.config.DrainTimeout)
+	d.mu.Lock()
+	times := d.drains
+	d.mu.Unlock()
+	time.Sleep(times.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), times.DrainTimeout)
 	defer cancel()
 	if err := d.http.Shutdown(ctx); err != nil {
-		return fmt.Errorf("requests were still under way after %s: %w", d.config.DrainTimeout, errors.Join(err, d.http.Close()))
+		return fmt.Errorf("requests were still under way after %s: %w", times.DrainTimeout, errors.Join(err, d.http.Close()))
 	}
 	return nil
+}
+
+// Reload takes over the settings that a running daemon can change: AllowedOrigins,
+// AllowedHeaders, AllowCredentials, TrustedProxies, MaxSessions, DrainDelay and DrainTimeout.
+// It also reads the TLS certificate again. It returns the names of the other fields that
+// differ, which need a restart. If a setting is not valid, Reload returns an error and
+// changes nothing.
+func (d *Daemon) Reload(config Config) (restart []string, err error) {
+	d.notify(notifyReloading())
+	defer d.notify(notifyReady)
+	if config.DrainTimeout == 0 {
+		config.DrainTimeout = drainTimeout
+	}
+	if err := Check(config); err != nil {
+		return nil, err
+	}
+	if d.certificate != nil {
+		if err := d.certificate.Reload(); err != nil {
+			return nil, err
+		}
+	}
+	if err := d.server.Reload(config.serverConfig()); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.drains = drainTimes{config.DrainDelay, config.DrainTimeout}
+	return d.config.changedForRestart(config), nil
 }
 
 // Close stops the daemon at once, without waiting for requests under way. It may be
@@ -326,25 +254,4 @@ func (d *Daemon) Close() error {
 		errs = append(errs, d.place.Close())
 	}
 	return errors.Join(errs...)
-}
-
-func checkPrefix(prefix string) error {
-	if prefix != "" && (!strings.HasPrefix(prefix, "/") || path.Clean(prefix) != prefix || prefix == "/" || strings.ContainsAny(prefix, "{}?#%\\ ")) {
-		return fmt.Errorf("--path-prefix: %q is not a path such as /api", prefix)
-	}
-	return nil
-}
-
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, "tcp", address)
-	switch {
-	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; choose another address with --listen, such as --listen localhost:8081", address)
-	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("not allowed to listen on %s: ports below 1024 need rights; choose another with --listen", address)
-	case err != nil:
-		return nil, fmt.Errorf("listen on %q (want HOST:PORT): %w", address, err)
-	}
-	return l, nil
 }
