@@ -38,7 +38,9 @@ var (
 )
 
 const (
-	format     = 1
+	// Format 2 has keys of the API for administrators, which a version that knows format 1
+	// alone would drop.
+	format     = 2
 	maxClients = 1000
 	attempts   = 10 // at a change that others get in the way of
 )
@@ -71,11 +73,11 @@ func New(store Store) *Registry { return &Registry{store: store, now: time.Now} 
 
 // Client implements [server.Clients].
 func (r *Registry) Client(ctx context.Context, id string) (server.Client, error) {
-	all, _, err := r.load(ctx)
+	d, _, err := r.load(ctx)
 	if err != nil {
 		return server.Client{}, err
 	}
-	for _, c := range all {
+	for _, c := range d.Clients {
 		if c.ID == id {
 			known := server.Client{ID: c.ID, Audiences: c.Audiences, MayIntrospect: c.MayIntrospect}
 			if !c.Public && copy(known.SecretHash[:], c.SecretHash) != sha256.Size {
@@ -89,11 +91,11 @@ func (r *Registry) Client(ctx context.Context, id string) (server.Client, error)
 
 // List returns all clients by ID, without their secrets' hashes.
 func (r *Registry) List(ctx context.Context) ([]Client, error) {
-	all, _, err := r.load(ctx)
-	for i := range all {
-		all[i].SecretHash = nil
+	d, _, err := r.load(ctx)
+	for i := range d.Clients {
+		d.Clients[i].SecretHash = nil
 	}
-	return all, err
+	return d.Clients, err
 }
 
 // Add adds a client and returns its secret, which the registry does not keep; "" for a
@@ -161,39 +163,52 @@ func (c Client) check() error {
 
 // A document is what the store keeps.
 type document struct {
-	Format  int      `json:"format"`
-	Clients []Client `json:"clients"`
+	Format    int        `json:"format"`
+	Clients   []Client   `json:"clients"`
+	AdminKeys []AdminKey `json:"adminKeys,omitempty"`
 }
 
-func (r *Registry) load(ctx context.Context) (all []Client, version int64, err error) {
+func (r *Registry) load(ctx context.Context) (d document, version int64, err error) {
 	text, version, err := r.store.LoadClients(ctx)
 	if err != nil || text == nil {
-		return nil, version, err
+		return document{}, version, err
 	}
-	var d document
 	if err := json.Unmarshal(text, &d); err != nil {
-		return nil, 0, fmt.Errorf("the registry of clients is damaged: %w", err)
+		return document{}, 0, fmt.Errorf("the registry of clients is damaged: %w", err)
 	}
 	if d.Format > format {
-		return nil, 0, ErrNewer
+		return document{}, 0, ErrNewer
 	}
-	return d.Clients, version, nil
+	return d, version, nil
 }
 
-// change replaces the clients by what to returns. If somebody else has changed them
-// meanwhile, it tries again.
+// change replaces the clients by what to returns.
 func (r *Registry) change(ctx context.Context, to func(all []Client) ([]Client, error)) error {
+	return r.changeDocument(ctx, func(d *document) (err error) {
+		if d.Clients, err = to(d.Clients); err != nil {
+			return err
+		}
+		slices.SortFunc(d.Clients, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
+		return nil
+	})
+}
+
+// changeDocument has do change the document. If somebody else has changed it meanwhile, it
+// tries again.
+func (r *Registry) changeDocument(ctx context.Context, do func(*document) error) error {
 	for range attempts {
-		all, version, err := r.load(ctx)
+		d, version, err := r.load(ctx)
 		if err != nil {
 			return err
 		}
-		next, err := to(all)
-		if err != nil {
+		if err := do(&d); err != nil {
 			return err
 		}
-		slices.SortFunc(next, func(a, b Client) int { return strings.Compare(a.ID, b.ID) })
-		text, err := json.Marshal(document{format, next})
+		d.Format = 1 // as long as a version that knows no other loses nothing
+		if len(d.AdminKeys) > 0 {
+			d.Format = format
+		}
+		text, err := json.Marshal(d)
 		if err != nil {
 			return err
 		}

@@ -108,7 +108,7 @@ func TestChangesAtTheSameMoment(t *testing.T) {
 // What a newer version has written is neither read nor replaced.
 func TestADocumentOfANewerVersion(t *testing.T) {
 	store := open(t)
-	for version, text := range []string{`{"format":2,"people":[]}`, `{"format":`} {
+	for version, text := range []string{`{"format":3,"people":[]}`, `{"format":`} {
 		if saved, err := store.SaveClients(t.Context(), []byte(text), int64(version)); !saved || err != nil {
 			t.Fatal(saved, err)
 		}

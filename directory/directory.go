@@ -14,13 +14,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/alexedwards/argon2id"
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
 
-	"github.com/tandem-auth/tandem/internal/visible"
 	"github.com/tandem-auth/tandem/server"
 	"github.com/tandem-auth/tandem/store"
 )
@@ -37,6 +35,9 @@ type Users interface {
 	// ReplacePasswordHash sets the hash to to, but only if it still is from.
 	ReplacePasswordHash(ctx context.Context, name, from, to string) error
 	RemoveUser(ctx context.Context, name string) error
+	// UpdateUser changes the fields that are set, in one step. It returns
+	// [store.ErrNotFound] if there is no user of that name.
+	UpdateUser(ctx context.Context, name string, change store.UserChange) error
 	// Users returns all users, sorted by name.
 	Users(ctx context.Context) ([]store.User, error)
 }
@@ -66,6 +67,10 @@ type Config struct {
 	// to half of GOMAXPROCS, at least 1.
 	Concurrency int
 }
+
+// ErrRule is wrapped by errors about a name, a password or a role that breaks a rule, which
+// their texts state.
+var ErrRule = errors.New("a rule is broken")
 
 // The longest names and passwords in bytes. The server accepts no longer ones.
 const (
@@ -101,6 +106,8 @@ var (
 	_ server.Bounded     = (*Directory)(nil)
 
 	_ server.SubjectFinder = (*Directory)(nil)
+	_ server.Refresher     = (*Directory)(nil)
+	_ server.Unlocker      = (*Directory)(nil)
 )
 
 // New returns a directory of the users in that store.
@@ -156,17 +163,17 @@ func (d *Directory) Authenticate(ctx context.Context, username, password string)
 	if err != nil {
 		return server.Identity{}, err
 	}
-	if !result.right {
+	if !result.right || !user.DisabledAt.IsZero() {
 		return server.Identity{}, server.ErrInvalidCredentials
 	}
 	if *result.params != d.even.params {
 		d.rehash(ctx, user, password)
 	}
-	return identity(user), nil
+	return identityOf(user), nil
 }
 
-func identity(user store.User) server.Identity {
-	return server.Identity{Subject: user.Subject, Username: user.Name, Version: version(user)}
+func identityOf(user store.User) server.Identity {
+	return server.Identity{Subject: user.Subject, Username: user.Name, Scope: user.Roles, Version: version(user)}
 }
 
 // canonical returns a name in the form that the store keeps. Keyboards may send é as one
@@ -193,15 +200,42 @@ func (d *Directory) StillValid(ctx context.Context, identity server.Identity) (b
 	if errors.Is(err, store.ErrNotFound) {
 		return false, nil
 	}
-	return user.Subject == identity.Subject && version(user) == identity.Version, err
+	return user.Subject == identity.Subject && version(user) == identity.Version && user.DisabledAt.IsZero(), err
+}
+
+// Refresh returns the user as they are now, with the roles as the scope. It returns
+// [server.ErrUserGone] for a user who was removed or disabled.
+func (d *Directory) Refresh(ctx context.Context, identity server.Identity) (server.Identity, error) {
+	user, err := d.users.UserByName(ctx, identity.Username)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && (user.Subject != identity.Subject || !user.DisabledAt.IsZero()):
+		return server.Identity{}, server.ErrUserGone
+	case err != nil:
+		return server.Identity{}, err
+	}
+	return identityOf(user), nil
+}
+
+// UnlockedAt returns when an operator last lifted the limits on the user's sign-ins, or the
+// zero time.
+func (d *Directory) UnlockedAt(ctx context.Context, username string) (time.Time, error) {
+	user, err := d.users.UserByName(ctx, canonical(username))
+	if errors.Is(err, store.ErrNotFound) {
+		return time.Time{}, nil
+	}
+	return user.UnlockedAt, err
 }
 
 func version(user store.User) string { return strconv.FormatInt(user.Version, 10) }
 
-// Add adds a user. It returns [store.ErrExists] if the name is taken, and
-// [ErrBusy] if too many passwords are waiting. If the name or the password
-// breaks a rule, the error states the rule.
-func (d *Directory) Add(ctx context.Context, name, password string) error {
+// Add adds a user, with roles or without. It returns [store.ErrExists] if the name
+// is taken, and [ErrBusy] if too many passwords are waiting. If the name, the
+// password or a role breaks a rule, the error states the rule.
+func (d *Directory) Add(ctx context.Context, name, password string, roles ...string) error {
+	text, err := joinRoles(roles)
+	if err != nil {
+		return err
+	}
 	name = norm.NFC.String(name)
 	if err := checkName(name); err != nil {
 		return err
@@ -215,6 +249,7 @@ func (d *Directory) Add(ctx context.Context, name, password string) error {
 		Subject:      rand.Text(),
 		PasswordHash: hash,
 		CreatedAt:    time.Now(),
+		Roles:        text,
 	})
 }
 
@@ -242,36 +277,6 @@ func (d *Directory) Remove(ctx context.Context, name string) error {
 
 // List returns all users, sorted by name.
 func (d *Directory) List(ctx context.Context) ([]store.User, error) { return d.users.Users(ctx) }
-
-func checkName(name string) error {
-	switch {
-	case name == "":
-		return errors.New("the name is empty")
-	case len(name) > maxName:
-		return fmt.Errorf("the name is longer than %d bytes", maxName)
-	case !utf8.ValidString(name):
-		return errors.New("the name is not UTF-8")
-	case strings.ContainsFunc(name, visible.IsHidden):
-		return errors.New("the name contains invisible characters")
-	case strings.TrimSpace(name) != name:
-		return errors.New("the name begins or ends with a space")
-	}
-	return nil
-}
-
-func (d *Directory) checkPassword(name, password string) error {
-	switch {
-	case !utf8.ValidString(password):
-		return errors.New("the password is not UTF-8")
-	case utf8.RuneCountInString(password) < d.minPassword:
-		return fmt.Errorf("the password is too short: it must have at least %d characters", d.minPassword)
-	case len(password) > maxPassword:
-		return fmt.Errorf("the password is too long: it must have at most %d bytes", maxPassword)
-	case !d.allowCommon && isCommon(name, password):
-		return errors.New("the password is one of the most common ones, or the user's name: choose one that is harder to guess")
-	}
-	return nil
-}
 
 func (d *Directory) newHash(ctx context.Context, name, password string) (string, error) {
 	if err := d.checkPassword(name, password); err != nil {

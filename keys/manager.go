@@ -61,6 +61,10 @@ type Config struct {
 	// none.
 	Logger *slog.Logger
 
+	// OnMade is called for each key that this manager makes. It should return quickly, and
+	// must not call the manager. Optional.
+	OnMade func(Key)
+
 	// Now is the clock. Defaults to [time.Now].
 	Now func() time.Time
 }
@@ -72,6 +76,7 @@ type Manager struct {
 	schedule schedule
 
 	plan   atomic.Pointer[plan]
+	latest atomic.Pointer[document] // that the plan is made of
 	opened time.Time     // by the monotonic clock
 	reads  atomic.Uint64 // how many reads of the document have begun
 
@@ -128,6 +133,10 @@ func Open(ctx context.Context, config Config) (*Manager, error) {
 	m.stopped.Go(func() { m.poll(background) })
 	return m, nil
 }
+
+// Keys describes the keys as the manager knows them, without a look into the store: first the
+// signing keys, then the refresh keys, the newest first in each group.
+func (m *Manager) Keys() []Key { return m.latest.Load().public(m.config.Now()) }
 
 func (c Config) withDefaults() (Config, error) {
 	setDefault(&c.Algorithm, accesstoken.ES256)
@@ -321,13 +330,18 @@ func (m *Manager) attempt(ctx context.Context) (done bool, _ error) {
 	}
 	m.tell(ctx, d, made)
 	m.known, m.text = d, text
+	m.latest.Store(&d)
 	m.plan.Store(&plan)
 	return true, nil
 }
 
-// tell logs the keys that are new or newly revoked in a document.
+// tell logs the keys that are new or newly revoked in a document, and passes the new ones to
+// OnMade.
 func (m *Manager) tell(ctx context.Context, d document, made []key) {
 	for _, k := range made {
+		if m.config.OnMade != nil {
+			m.config.OnMade(document{k}.public(m.config.Now())[0])
+		}
 		m.config.Logger.InfoContext(ctx, "made a key", "use", string(k.Use), "id", k.ID, "active_from", k.ActiveFrom)
 	}
 	for _, k := range d {

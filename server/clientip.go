@@ -77,6 +77,11 @@ func (s *Server) warnOfProxy(r *http.Request) {
 		slog.String("address", r.RemoteAddr))
 }
 
+// ClientIP returns the address of the client that has sent a request, also to a handler of
+// the program's own, or "" if there is none. It believes the proxies in [Config]
+// TrustedProxies.
+func (s *Server) ClientIP(r *http.Request) string { return s.ip(r) }
+
 // ip returns the client's address as text, or "" if there is none.
 func (s *Server) ip(r *http.Request) string {
 	if addr := s.clientAddr(r); addr.IsValid() {

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // ErrInvalidCredentials is what a [Directory] returns both for an unknown name
@@ -70,6 +71,14 @@ type SubjectFinder interface {
 	// such user. It should take equally long in both cases. The context ends after
 	// a second.
 	SubjectOf(ctx context.Context, username string) (string, error)
+}
+
+// An Unlocker is a [Directory] whose operators can lift the limits on a user's sign-ins. It
+// is optional. The server asks it about a user before it refuses a sign-in for a limit.
+type Unlocker interface {
+	// UnlockedAt returns when the limits on the user of that name were last lifted, or the
+	// zero time, also for an unknown name. The context ends after a second.
+	UnlockedAt(ctx context.Context, username string) (time.Time, error)
 }
 
 // A Refresher is a [Directory] that the server asks again at every refresh of a session.

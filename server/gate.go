@@ -58,6 +58,13 @@ func (g *signInGate) stats() Stats {
 	return Stats{SignInsWaiting: g.queue.waiting, SignInsRunning: g.running, SignInTurns: g.turns}
 }
 
+// unlock lifts the limits on a user, and reports whether it did; see signInLimiter.
+func (g *signInGate) unlock(username string, at time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.limits.unlock(username, at)
+}
+
 // enter waits for the turn of a sign-in. It returns an error (errBusy or the context's),
 // or a positive wait if the client must try again after that time. Otherwise it is the
 // sign-in's turn, and the caller must call leave.

@@ -30,6 +30,9 @@ type signInLimiter struct {
 	// familiar holds pairs of a user and a network from which that user has signed
 	// in, and until when they count.
 	familiar deadlines[limitKey]
+	// unlocked has when an operator last lifted the limits on a user, by the folded name. It
+	// has only users of the directory.
+	unlocked map[string]time.Time
 	// underWay counts, for each bucket, the attempts that have begun and not ended.
 	underWay map[limitKey]int
 }
@@ -61,6 +64,7 @@ func newSignInLimiter(limits SignInLimits, now func() time.Time) *signInLimiter 
 		failures:  newBuckets(3 * limits.Entries), // addresses, users and both
 		successes: newBuckets(limits.Entries),
 		familiar:  newDeadlines[limitKey](limits.Entries),
+		unlocked:  map[string]time.Time{},
 		underWay:  map[limitKey]int{},
 	}
 }
@@ -78,6 +82,9 @@ type signInOrigin struct {
 // bucket of its own, so that the failures of others do not limit it.
 func (l *signInLimiter) attempt(from signInOrigin) attempt {
 	user, addr := foldName(from.username), from.addr
+	if at, unlocked := l.unlocked[user]; unlocked {
+		user += "\x00" + at.UTC().Format(time.RFC3339Nano) // buckets of their own, which are full
+	}
 	nets := networks(addr)
 	home, whole := nets[0].String(), nets[len(nets)-1].String()
 	a := attempt{
@@ -87,7 +94,7 @@ func (l *signInLimiter) attempt(from signInOrigin) attempt {
 		success:  bound{keyOf("success", user, whole), l.limits.Successes},
 	}
 	if from.device != (rotation.SessionID{}) {
-		a.failures = []bound{{keyOf("device", from.device.String()), l.limits.PerUserAndAddress}}
+		a.failures = []bound{{keyOf("device", from.device.String(), user), l.limits.PerUserAndAddress}}
 		return a
 	}
 	for i, net := range nets {
@@ -100,6 +107,21 @@ func (l *signInLimiter) attempt(from signInOrigin) attempt {
 		a.failures = append(a.failures, bound{a.user, l.limits.PerUser})
 	}
 	return a
+}
+
+// unlockedFor is for how long an operator's command to lift the limits on a user takes
+// effect on a server that has not heard of it yet.
+const unlockedFor = time.Hour
+
+// unlock lifts the limits on a user that failures before a time have caused. It reports
+// whether it did: not if that time was heard of before, or is long ago.
+func (l *signInLimiter) unlock(username string, at time.Time) bool {
+	user := foldName(username)
+	if !at.After(l.unlocked[user]) || l.now().Sub(at) > unlockedFor {
+		return false
+	}
+	l.unlocked[user] = at
+	return true
 }
 
 // A verdict says whether a sign-in may begin.

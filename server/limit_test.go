@@ -308,3 +308,34 @@ func TestLimiterMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d buckets are kept, want bob's two: all others are full", n)
 	}
 }
+
+// An operator lifts the limits on a user: on the user alone, once, and not long after.
+func TestAnUnlockedUser(t *testing.T) {
+	l, clock := newTestLimiter(t, SignInLimits{})
+	lockOut := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			if _, wait := l.fail(name, home, 20); wait == 0 {
+				t.Fatalf("%s is not limited", name)
+			}
+		}
+	}
+	lockOut("alice", "bob")
+	at := clock.now()
+	if !l.unlock("Alice ", at) {
+		t.Error("the unlock has no effect")
+	}
+	if wait := l.take("bob", home, failed); wait == 0 {
+		t.Error("another user was unlocked")
+	}
+	if n, wait := l.fail("alice", home, 20); n != 10 || wait == 0 {
+		t.Errorf("%d failures until a wait of %v, want the whole burst of 10 and the limit again", n, wait)
+	}
+	if l.unlock("alice", at) {
+		t.Error("the same unlock has an effect twice")
+	}
+	clock.advance(2 * unlockedFor)
+	if l.unlock("alice", at.Add(time.Second)) {
+		t.Error("an unlock of long ago has an effect: a server that starts would heed it again")
+	}
+}

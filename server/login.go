@@ -119,12 +119,12 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 // refuses the sign-in. Its answer must not reveal whether the user exists.
 func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
 	device := s.knownDevice(r.Context(), given)
+	from := signInOrigin{username: given.username, addr: s.clientAddr(r), device: device}
 	queued, queueOver := s.cfg.begin(r.Context(), Work{Kind: WorkQueue})
-	attempt, wait, err := s.gate.enter(queued, signInOrigin{
-		username: given.username,
-		addr:     s.clientAddr(r),
-		device:   device,
-	})
+	attempt, wait, err := s.gate.enter(queued, from)
+	if wait > 0 && err == nil && s.wasUnlocked(queued, given.username) {
+		attempt, wait, err = s.gate.enter(queued, from)
+	}
 	queueOver(Result{Err: err})
 	switch {
 	case errors.Is(err, errBusy):
@@ -169,6 +169,19 @@ func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, e
 	}
 	outcome = succeeded
 	return identity, nil
+}
+
+// wasUnlocked asks the directory whether an operator has lifted the limits on a user since
+// the server last heard of it, and lifts them then.
+func (s *Server) wasUnlocked(ctx context.Context, username string) bool {
+	directory, ok := s.cfg.Directory.(Unlocker)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	at, err := directory.UnlockedAt(ctx, username)
+	return err == nil && !at.IsZero() && s.gate.unlock(username, at)
 }
 
 // askDirectory has the directory check the password, and the observer follow that.

@@ -23,6 +23,19 @@ func (s *Server) newRequestID(r *http.Request) string {
 	return rand.Text()[:20] // 100 random bits
 }
 
+// identified gives a request its ID, and the answer too.
+func (s *Server) identified(w http.ResponseWriter, r *http.Request) *http.Request {
+	state := &requestState{id: s.newRequestID(r)}
+	w.Header().Set(requestIDHeader, state.id)
+	return r.WithContext(context.WithValue(r.Context(), requestStateKey{}, state))
+}
+
+// WithRequestID gives the requests to a handler of the program's own an ID, as the server's
+// own requests have; see [RequestID].
+func (s *Server) WithRequestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { next.ServeHTTP(w, s.identified(w, r)) })
+}
+
 // isRequestID reports whether a text from outside may go into a log and into headers.
 func isRequestID(text string) bool {
 	for _, c := range []byte(text) {

@@ -121,10 +121,7 @@ func New(cfg Config) (*Server, error) {
 // directory, the store or OnEvent; [net/http] does.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	boundBody(w, r)
-	state := &requestState{id: s.newRequestID(r)}
-	w.Header().Set(requestIDHeader, state.id)
-	r = r.WithContext(context.WithValue(r.Context(), requestStateKey{}, state))
-	s.reloadable.Load().handler.ServeHTTP(w, r)
+	s.reloadable.Load().handler.ServeHTTP(w, s.identified(w, r))
 }
 
 // Drain makes /readyz answer 503 from now on, so that a load balancer stops

@@ -102,4 +102,19 @@ type User struct {
 	// Version counts the passwords that the user has had, beginning with 1.
 	Version   int64
 	CreatedAt time.Time
+
+	// Roles are words separated by spaces: the scope of the user's access tokens.
+	Roles string
+	// DisabledAt is when the user was disabled, who may not sign in since; zero if the user
+	// is not.
+	DisabledAt time.Time
+	// UnlockedAt is when an operator last lifted the limits on the user's sign-ins, or zero.
+	UnlockedAt time.Time
+}
+
+// A UserChange has the new values of a user's fields of the same names. Nil leaves a field
+// as it is.
+type UserChange struct {
+	Roles                  *string
+	DisabledAt, UnlockedAt *time.Time
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
 )
@@ -21,7 +20,7 @@ func (cmd *backupCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return err
 	}
-	return cmd.withUsers(ctx, func(s storage.Store, _ *directory.Directory) error {
+	return cmd.withStore(ctx, func(s storage.Store) error {
 		database, ok := s.(interface {
 			Backup(ctx context.Context, to string) error
 		})
@@ -60,8 +59,8 @@ func (cmd *restoreCommand) Run(ctx context.Context, c console) error {
 	if err := sqlitefile.Restore(location.Path(), cmd.File); err != nil {
 		return err
 	}
-	return cmd.withUsers(ctx, func(_ storage.Store, users *directory.Directory) error {
-		list, err := users.List(ctx)
+	return cmd.withStore(ctx, func(s storage.Store) error {
+		list, err := s.Users(ctx)
 		if err != nil {
 			return err
 		}

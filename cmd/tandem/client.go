@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/clients"
+	"github.com/tandem-auth/tandem/internal/admin"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/internal/visible"
 )
@@ -40,18 +41,14 @@ func (cmd *clientAddCommand) Run(ctx context.Context, c console) (err error) {
 	case !cmd.Public && cmd.SecretFile == "":
 		return errors.New("--secret-file FILE: say where to write the client's secret, or that it has none (--public)")
 	case cmd.Public:
-		return cmd.withClients(ctx, func(r *clients.Registry) error {
-			if _, err := r.Add(ctx, client); err != nil {
+		return cmd.withOperator(ctx, func(o admin.Operator) error {
+			if _, err := o.AddClient(ctx, c.by(), client); err != nil {
 				return err
 			}
 			return c.print(clientAnswer{ID: cmd.ID}, "Added the public client %s.\n", cmd.ID)
 		})
 	}
-	// The file comes first: a client whose secret nobody has is of no use.
-	file, err := os.OpenFile(cmd.SecretFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("--secret-file: %s is there already; choose another name", cmd.SecretFile)
-	}
+	file, err := newSecretFile(cmd.SecretFile)
 	if err != nil {
 		return fmt.Errorf("--secret-file: %w", err)
 	}
@@ -60,18 +57,36 @@ func (cmd *clientAddCommand) Run(ctx context.Context, c console) (err error) {
 			err = errors.Join(err, os.Remove(cmd.SecretFile))
 		}
 	}()
-	return cmd.withClients(ctx, func(r *clients.Registry) error {
-		secret, err := r.Add(ctx, client)
+	return cmd.withOperator(ctx, func(o admin.Operator) error {
+		secret, err := o.AddClient(ctx, c.by(), client)
 		if err != nil {
 			return errors.Join(err, file.Close())
 		}
-		_, err = file.WriteString(secret) // without a line break, which curl would send along
-		if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-			return errors.Join(fmt.Errorf("write the secret: %w", err), r.Remove(context.WithoutCancel(ctx), cmd.ID))
+		if err := writeSecret(file, secret); err != nil {
+			return errors.Join(err, o.RemoveClient(context.WithoutCancel(ctx), c.by(), cmd.ID))
 		}
 		return c.print(clientAnswer{ID: cmd.ID, SecretFile: cmd.SecretFile},
 			"Added the client %s. Its secret is in %s, and nowhere else.\n", cmd.ID, cmd.SecretFile)
 	})
+}
+
+// newSecretFile makes the file that a secret will be written to. It comes first: a client
+// whose secret nobody has is of no use.
+func newSecretFile(name string) (*os.File, error) {
+	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("%s is there already; choose another name", name)
+	}
+	return file, err
+}
+
+// writeSecret writes a secret without a line break, which curl would send along.
+func writeSecret(file *os.File, secret string) error {
+	_, err := file.WriteString(secret)
+	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return fmt.Errorf("write the secret: %w", err)
+	}
+	return nil
 }
 
 type apiCommand struct {
@@ -100,8 +115,8 @@ type clientRemoveCommand struct {
 
 // Run removes the client.
 func (cmd *clientRemoveCommand) Run(ctx context.Context, c console) error {
-	return cmd.withClients(ctx, func(r *clients.Registry) error {
-		if err := r.Remove(ctx, cmd.ID); err != nil {
+	return cmd.withOperator(ctx, func(o admin.Operator) error {
+		if err := o.RemoveClient(ctx, c.by(), cmd.ID); err != nil {
 			return fmt.Errorf("%s: %w", cmd.ID, err)
 		}
 		return c.print(clientAnswer{ID: cmd.ID}, "Removed the client %s.\n", cmd.ID)
@@ -114,8 +129,8 @@ type clientListCommand struct {
 
 // Run lists the clients.
 func (cmd *clientListCommand) Run(ctx context.Context, c console) error {
-	return cmd.withClients(ctx, func(r *clients.Registry) error {
-		all, err := r.List(ctx)
+	return cmd.withStore(ctx, func(s storage.Store) error {
+		all, err := clients.New(s).List(ctx)
 		if err != nil {
 			return err
 		}
@@ -142,22 +157,4 @@ func (cmd *clientListCommand) Run(ctx context.Context, c console) error {
 type clientAnswer struct {
 	ID         string `json:"id"`
 	SecretFile string `json:"secretFile,omitempty"`
-}
-
-// withClients calls do with the registry in the store. Servers may use the store at the same
-// time.
-func (f *storeFlags) withClients(ctx context.Context, do func(*clients.Registry) error) (err error) {
-	location, err := f.location()
-	if err != nil {
-		return err
-	}
-	if !location.Exists() {
-		return fmt.Errorf("there is no database %s; is --data or --store right? tandem user add makes one", location.Path())
-	}
-	var s storage.Store
-	if s, err = location.Open(ctx); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, s.Close()) }()
-	return do(clients.New(s))
 }

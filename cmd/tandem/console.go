@@ -5,9 +5,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/user"
 
 	"golang.org/x/term"
 
+	"github.com/tandem-auth/tandem/internal/admin"
 	"github.com/tandem-auth/tandem/internal/visible"
 )
 
@@ -46,4 +48,17 @@ func printJSON(w io.Writer, value any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetEscapeHTML(false)
 	return encoder.Encode(value)
+}
+
+// by says who runs the command, for the audit log.
+func (c console) by() admin.By {
+	name := os.Getenv("SUDO_USER")
+	if name == "" {
+		if u, err := user.Current(); err == nil && u.Username != "" {
+			name = u.Username
+		} else {
+			name = fmt.Sprintf("uid %d", os.Getuid())
+		}
+	}
+	return admin.By{Actor: "command:" + name}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/admin"
 )
 
 // The page on the command, in both languages, has every command, every key of what
@@ -34,7 +35,7 @@ func TestThePageOnTheCommand(t *testing.T) {
 		proxyAnswer{},
 		logoutAnswer{},
 		userAnswer{},
-		listedUser{},
+		admin.User{},
 		backupAnswer{},
 		restoreAnswer{},
 		masterKeyAnswer{},

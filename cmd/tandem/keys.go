@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/admin"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
@@ -27,10 +27,10 @@ type keysFlags struct {
 	MasterKeyFile string `placeholder:"FILE" help:"File with the master key of the servers; without it, TANDEM_MASTER_KEY has the key itself. Of a SQLite database, it defaults to the file beside it."`
 }
 
-// withOperator calls do with an operator of the keys in the store. Servers may use the
+// withKeys calls do with an operator of the keys in the store. Servers may use the
 // store at the same time.
-func (f *keysFlags) withOperator(ctx context.Context, do func(keys.Operator) error) error {
-	return f.withUsers(ctx, func(s storage.Store, _ *directory.Directory) error {
+func (f *keysFlags) withKeys(ctx context.Context, do func(admin.Operator, keys.Operator) error) error {
+	return f.withStore(ctx, func(s storage.Store) error {
 		masters, err := masterKeys(f.MasterKeyFile)
 		if err != nil {
 			return err
@@ -47,7 +47,7 @@ func (f *keysFlags) withOperator(ctx context.Context, do func(keys.Operator) err
 				return err
 			}
 		}
-		return do(keys.Operator{Store: s, MasterKeys: masters})
+		return do(admin.NewOperator(s), keys.Operator{Store: s, MasterKeys: masters})
 	})
 }
 
@@ -57,7 +57,7 @@ type keysListCommand struct {
 
 // Run lists the keys.
 func (cmd *keysListCommand) Run(ctx context.Context, c console) error {
-	return cmd.withOperator(ctx, func(o keys.Operator) error {
+	return cmd.withKeys(ctx, func(_ admin.Operator, o keys.Operator) error {
 		list, err := o.List(ctx)
 		if err != nil {
 			return err
@@ -82,9 +82,9 @@ func (cmd *keysRotateCommand) Validate() error {
 
 // Run makes the next keys.
 func (cmd *keysRotateCommand) Run(ctx context.Context, c console) error {
-	return cmd.withOperator(ctx, func(o keys.Operator) error {
+	return cmd.withKeys(ctx, func(by admin.Operator, o keys.Operator) error {
 		o.PublishAhead = cmd.PublishKeys
-		next, err := o.Rotate(ctx)
+		next, err := by.RotateKeys(ctx, c.by(), o)
 		if err != nil {
 			return err
 		}
@@ -101,7 +101,7 @@ type keysRevokeCommand struct {
 
 // Run revokes a key. For a refresh key, it first says which sessions that ends, and asks.
 func (cmd *keysRevokeCommand) Run(ctx context.Context, c console) error {
-	return cmd.withOperator(ctx, func(o keys.Operator) error {
+	return cmd.withKeys(ctx, func(by admin.Operator, o keys.Operator) error {
 		k, err := o.Find(ctx, cmd.ID)
 		if err != nil {
 			return fmt.Errorf("%w; tandem keys list has them", err)
@@ -111,7 +111,7 @@ func (cmd *keysRevokeCommand) Run(ctx context.Context, c console) error {
 				return err
 			}
 		}
-		if k, err = o.Revoke(ctx, k.ID); err != nil {
+		if k, err = by.RevokeKey(ctx, c.by(), o, k.ID); err != nil {
 			return err
 		}
 		return c.print(listedKeyOf(k), "Revoked %s key %s. Servers that are running know within %s.\n", k.Use, k.ID, keys.DefaultPollEvery)

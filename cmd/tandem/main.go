@@ -29,7 +29,11 @@ type commands struct {
 	Health healthCommand `cmd:"" group:"Running a server:" help:"Ask a server whether it is ready, for the health check of a container."`
 	Try    tryCommand    `cmd:"" group:"Running a server:" help:"Try it in the browser: a server with a demo user and 20-second tokens."`
 	Demo   demoCommand   `cmd:"" group:"Running a server:" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`
-	User   userCommand   `cmd:"" group:"Running a server:" help:"Add, list and remove users, change passwords."`
+	User   userCommand   `cmd:"" group:"Running a server:" help:"Add, list and remove users; change passwords and roles; disable, enable, unlock and recover."`
+
+	Session  sessionCommand  `cmd:"" group:"Running a server:" help:"List, show and end sessions."`
+	Audit    auditCommand    `cmd:"" group:"Running a server:" help:"Print who did what: sign-ins, ends of sessions, what administrators did, keys."`
+	AdminKey adminKeyCommand `cmd:"" group:"Running a server:" help:"Add, list and remove keys of the HTTP API for administrators."`
 
 	Client clientCommand `cmd:"" group:"Running a server:" help:"Add, list and remove OAuth 2 clients."`
 	API    apiCommand    `cmd:"" name:"api" group:"Running a server:" help:"Add an API that follows the ends of sessions, and asks about tokens."`

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/tandem-auth/tandem/internal/admin"
 )
 
 func TestMain(m *testing.M) {
@@ -51,6 +53,9 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"zeros":     zeros,
 			"hold":      hold,
 			"entry":     entry,
+			"sessionid": sessionID,
+			"wrong":     wrongPasswords,
+			"asks":      asks,
 		},
 	})
 }
@@ -112,6 +117,43 @@ func newestKey(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no key is in use for %s", args[1])
 	}
 	ts.Setenv(args[0], list[i].ID)
+}
+
+// sessionID sets a variable to the ID of the newest session: sessionid NAME DATA.
+func sessionID(ts *testscript.TestScript, _ bool, args []string) {
+	ts.Check(ts.Exec("tandem", "session", "list", "--json", "--data", args[1]))
+	var list []admin.Session
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &list))
+	if len(list) == 0 {
+		ts.Fatalf("there is no session")
+	}
+	ts.Setenv(args[0], list[0].ID)
+}
+
+// wrongPasswords signs in with wrong passwords until the limits refuse it: wrong URL USER.
+func wrongPasswords(ts *testscript.TestScript, _ bool, args []string) {
+	for range 50 {
+		status, _, err := request(context.Background(), http.MethodPost, args[0], fmt.Sprintf(`{"username":%q,"password":"wrong"}`, args[1]))
+		ts.Check(err)
+		if status == http.StatusTooManyRequests {
+			return
+		}
+	}
+	ts.Fatalf("wrong passwords are not limited")
+}
+
+// asks makes a request with the key in a file, and writes the status and the body to FILE:
+// asks KEY URL FILE.
+func asks(ts *testscript.TestScript, _ bool, args []string) {
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, args[1], http.NoBody)
+	ts.Check(err)
+	req.Header.Set("Authorization", "Bearer "+ts.ReadFile(args[0]))
+	resp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), fmt.Appendf(nil, "%d\n%s", resp.StatusCode, text), 0o600))
 }
 
 // unknown waits until the server does not know the refresh token that FILE has from an

@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"os"
 	"regexp"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
 
+	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/server"
 )
@@ -55,6 +57,11 @@ type serveFlags struct {
 	DrainDelay     time.Duration `default:"0s" help:"How long /readyz says no before the server takes no more requests, for a load balancer to notice (default ${default})."`
 	DrainTimeout   time.Duration `default:"20s" help:"How long requests may take to finish once the server is told to stop (default ${default})."`
 
+	AuditFile              string        `placeholder:"FILE" help:"File that gets the audit log too, one line of JSON a record; it may be rotated."`
+	AuditWebhook           string        `name:"audit-webhook" placeholder:"URL" help:"Address that gets each record of the audit log by POST, signed as Standard Webhooks has it."`
+	AuditWebhookSecretFile string        `placeholder:"FILE" help:"File with the secret that signs for --audit-webhook: whsec_… or 24 bytes and more."`
+	AuditKeep              time.Duration `default:"2160h" help:"How long the store keeps the audit log (default ${default})."`
+
 	logFlags `embed:""`
 }
 
@@ -72,7 +79,12 @@ func (cmd *serveFlags) daemonConfig() (daemon.Config, error) {
 	if location.Path() == "" && cmd.Issuer == "" {
 		return daemon.Config{}, errors.New("--issuer is needed, the same on all servers that share a store: the address that clients reach them at, such as https://auth.example.com")
 	}
+	trail, err := cmd.auditConfig()
+	if err != nil {
+		return daemon.Config{}, err
+	}
 	return daemon.Config{
+		Audit:            trail,
 		Store:            location,
 		MasterKeys:       masters,
 		RotateKeys:       noneIsNegative(cmd.RotateKeys),
@@ -101,6 +113,24 @@ func (cmd *serveFlags) daemonConfig() (daemon.Config, error) {
 	}, nil
 }
 
+// auditConfig returns where the audit log goes. It reads the secret from its file.
+func (cmd *serveFlags) auditConfig() (audit.Config, error) {
+	config := audit.Config{File: cmd.AuditFile, Keep: cmd.AuditKeep}
+	if cmd.AuditWebhook == "" {
+		return config, nil
+	}
+	text, err := os.ReadFile(cmd.AuditWebhookSecretFile)
+	if err != nil {
+		return audit.Config{}, fmt.Errorf("--audit-webhook-secret-file: %w", err)
+	}
+	secret, err := audit.ParseSecret(string(text))
+	if err != nil {
+		return audit.Config{}, fmt.Errorf("--audit-webhook-secret-file: %w", err)
+	}
+	config.Webhook = audit.Webhook{URL: cmd.AuditWebhook, Secret: secret}
+	return config, nil
+}
+
 // flagsOfFields maps fields of server.Config and keys.Config to the flags that set them.
 var flagsOfFields = map[string]string{
 	"AccessTTL":      "access-ttl",
@@ -120,6 +150,7 @@ var flagsOfFields = map[string]string{
 	"TrustedProxies": "trust-proxy",
 
 	"AllowCredentials": "allow-credentials",
+	"Audit":            "audit-…",
 	"MasterKeys":       "master-key-file",
 	"Prefix":           "path-prefix",
 }
@@ -175,6 +206,12 @@ func (cmd *serveFlags) Validate() error {
 	}
 	if cmd.Leeway < 0 || cmd.DrainDelay < 0 || cmd.MaxSessions < 0 {
 		return errors.New("--leeway, --drain-delay and --max-sessions must not be negative")
+	}
+	if (cmd.AuditWebhook == "") != (cmd.AuditWebhookSecretFile == "") {
+		return errors.New("--audit-webhook and --audit-webhook-secret-file belong together: give both, or neither")
+	}
+	if cmd.AuditKeep < time.Hour {
+		return fmt.Errorf("--audit-keep: %s is less than an hour; durations are written like 720h", cmd.AuditKeep)
 	}
 	if (cmd.TLSCert == "") != (cmd.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together: give both, or neither")

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
+	"github.com/tandem-auth/tandem/internal/admin"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
@@ -108,4 +110,40 @@ func (cmd *masterKeyCommand) Run(c console) error {
 type masterKeyAnswer struct {
 	File        string `json:"file"`
 	Fingerprint string `json:"fingerprint"`
+}
+
+// withOperator calls do with an operator of the store. Servers may use the store at the same
+// time.
+func (f *storeFlags) withOperator(ctx context.Context, do func(admin.Operator) error) error {
+	return f.withStore(ctx, func(s storage.Store) error { return do(admin.NewOperator(s)) })
+}
+
+// withStore calls do with the store, which must exist.
+func (f *storeFlags) withStore(ctx context.Context, do func(storage.Store) error) error {
+	location, err := f.location()
+	if err != nil {
+		return err
+	}
+	if !location.Exists() {
+		return fmt.Errorf("there is no database %s; is --data or --store right? tandem user add makes one", location.Path())
+	}
+	return openStore(ctx, location, do)
+}
+
+// withNewStore is withOperator for a command that makes the store if there is none.
+func (f *storeFlags) withNewStore(ctx context.Context, do func(admin.Operator) error) error {
+	location, err := f.location()
+	if err != nil {
+		return err
+	}
+	return openStore(ctx, location, func(s storage.Store) error { return do(admin.NewOperator(s)) })
+}
+
+func openStore(ctx context.Context, location storage.Location, do func(storage.Store) error) (err error) {
+	s, err := location.Open(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	return do(s)
 }

@@ -82,8 +82,7 @@ func Read(r io.Reader, name string) (*File, error) {
 
 // explain words an error of the parser without the source, which it quotes.
 func (f *File) explain(err error) error {
-	var known yaml.Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[yaml.Error](err); ok {
 		line := 0
 		if token := known.GetToken(); token != nil && token.Position != nil {
 			line = token.Position.Line

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/certfile"
 	"github.com/tandem-auth/tandem/internal/storage"
@@ -56,6 +57,10 @@ type Config struct {
 	// serves /healthz, /readyz and /.well-known both with and without it. Defaults
 	// to none.
 	Prefix string
+
+	// Audit says where the audit log goes besides the store; its Store and its Logger are
+	// the daemon's.
+	Audit audit.Config
 
 	// DrainDelay is how long a stopping daemon still accepts requests while /readyz
 	// answers 503, so that a load balancer notices and stops sending requests.
@@ -122,6 +127,11 @@ func Check(config Config) error {
 	if config.TLSCert != "" {
 		if _, err := certfile.Open(config.TLSCert, config.TLSKey, slog.New(slog.DiscardHandler)); err != nil {
 			return err
+		}
+	}
+	if config.Audit.Webhook.URL != "" {
+		if err := config.Audit.Webhook.Check(); err != nil {
+			return fmt.Errorf("--audit-webhook: %w", err)
 		}
 	}
 	if config.Issuer == "" {

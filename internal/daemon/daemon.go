@@ -12,10 +12,13 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/admin"
 	"github.com/tandem-auth/tandem/internal/certfile"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
@@ -30,10 +33,14 @@ type Daemon struct {
 	keys      *keys.Manager
 	directory *directory.Directory
 	server    *server.Server
+	audit     *audit.Log
+	admin     http.Handler
 	listener  net.Listener
 	http      *http.Server
 
 	certificate *certfile.Pair // nil without TLS
+
+	serving atomic.Bool // until Close
 
 	mu     sync.Mutex // guards what Reload replaces
 	drains drainTimes
@@ -79,6 +86,9 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 			config.Logger.WarnContext(ctx, "other users of this machine can access the data", "problem", problem)
 		}
 	}
+	if err := d.openAudit(); err != nil {
+		return nil, err
+	}
 	d.keys, err = keys.Open(ctx, keys.Config{
 		Store:        d.place.Store,
 		MasterKeys:   d.place.MasterKeys,
@@ -87,6 +97,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		RefreshTTL:   config.RefreshTTL,
 		RotateEvery:  config.RotateKeys,
 		PublishAhead: config.PublishKeys,
+		OnMade:       func(k keys.Key) { d.audit.Add(admin.KeyMade(k)) },
 		Logger:       config.Logger,
 		Now:          config.Now,
 	})
@@ -109,6 +120,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		config.Issuer = d.URL()
 	}
 	settings := config.serverConfig()
+	settings.OnEvent = d.onEvent
 	settings.Store, settings.Directory, settings.Keys, settings.Clients = d.place.Store, d.directory, d.keys, clients.New(d.place.Store)
 	if d.server, err = server.New(settings); err != nil {
 		return nil, err
@@ -118,6 +130,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 			"give a certificate with --tls-cert and --tls-key, or put a proxy with TLS before it and name its network with --trust-proxy, and its address with --issuer https://…, or listen on localhost",
 			"address", d.Address())
 	}
+	d.admin = d.adminAPI()
 	handler := d.handler()
 	if config.Wrap != nil {
 		handler = config.Wrap(handler)
@@ -161,6 +174,9 @@ func (d *Daemon) isClearText(issuer string) bool {
 // Address returns the host and port on which the daemon listens.
 func (d *Daemon) Address() string { return d.listener.Addr().String() }
 
+// Store returns the daemon's store.
+func (d *Daemon) Store() storage.Store { return d.place.Store }
+
 // Directory returns the daemon's users.
 func (d *Daemon) Directory() *directory.Directory { return d.directory }
 
@@ -175,6 +191,7 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		}
 		failed <- d.http.Serve(d.listener)
 	}()
+	d.recordStart()
 	d.notify(notifyReady)
 
 	var err error
@@ -249,6 +266,9 @@ func (d *Daemon) Close() error {
 	}
 	if d.keys != nil {
 		errs = append(errs, d.keys.Close())
+	}
+	if d.audit != nil {
+		errs = append(errs, d.closeAudit())
 	}
 	if d.place != nil {
 		errs = append(errs, d.place.Close())

@@ -8,18 +8,18 @@ import (
 	"github.com/tandem-auth/tandem/web"
 )
 
-// handler serves the server's paths and the SDK, with the prefix, and the site on all
-// others. It never redirects, as an [http.ServeMux] would: see package exactpath.
+// handler serves the server's paths, the SDK for browsers and the API for administrators,
+// with the prefix, and the site on all others. It never redirects, as an [http.ServeMux] would: see package exactpath.
 func (d *Daemon) handler() http.Handler {
-	return withSDK(d.config.Prefix, d.pathsOfServer())
+	return withPaths(d.config.Prefix, "/sdk/", web.SDK(), withPaths(d.config.Prefix, "/admin/", d.admin, d.pathsOfServer()))
 }
 
-// withSDK serves the SDK for browsers at /sdk/, behind the prefix.
-func withSDK(prefix string, next http.Handler) http.Handler {
-	sdk := http.StripPrefix(prefix, web.SDK())
+// withPaths has a handler serve the paths that begin with one, behind the prefix.
+func withPaths(prefix, path string, handler, next http.Handler) http.Handler {
+	handler = http.StripPrefix(prefix, handler)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, prefix+"/sdk/") {
-			sdk.ServeHTTP(w, r)
+		if strings.HasPrefix(r.URL.Path, prefix+path) && exactpath.IsShortest(r.URL.Path) {
+			handler.ServeHTTP(w, r)
 			return
 		}
 		next.ServeHTTP(w, r)

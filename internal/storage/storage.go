@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
@@ -29,6 +30,7 @@ type Store interface {
 	directory.Users
 	keys.Store
 	clients.Store
+	audit.Store
 	Close() error
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/testkit/engines"
@@ -34,6 +35,10 @@ func suites(t *testing.T, newURL func(t testing.TB) string) {
 	storetest.RunUsers(t, func(t testing.TB) func() directory.Users {
 		open := newPlace(t)
 		return func() directory.Users { return open() }
+	})
+	storetest.RunAudit(t, func(t testing.TB) func() audit.Store {
+		open := newPlace(t)
+		return func() audit.Store { return open() }
 	})
 	storetest.RunKeys(t, func(t testing.TB) func() keys.Store {
 		open := newPlace(t)

@@ -2,20 +2,21 @@ package pgstore
 
 import (
 	"context"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tandem-auth/tandem/store"
 )
 
-const userColumns = `name, subject, password_hash, version, created_at`
+const userColumns = `name, subject, password_hash, version, created_at, roles, disabled_at, unlocked_at`
 
 // AddUser adds a user. If the name or the subject is taken, the error is
 // [store.ErrExists].
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
 	_, err := s.exec(ctx, "add a user", onceOnly,
-		`INSERT INTO tandem_users (`+userColumns+`) VALUES ($1, $2, $3, 1, $4)`,
-		user.Name, user.Subject, user.PasswordHash, user.CreatedAt)
+		`INSERT INTO tandem_users (`+userColumns+`) VALUES ($1, $2, $3, 1, $4, $5, $6, $7)`,
+		user.Name, user.Subject, user.PasswordHash, user.CreatedAt, user.Roles, timeOrNull(user.DisabledAt), timeOrNull(user.UnlockedAt))
 	return err
 }
 
@@ -57,7 +58,38 @@ func (s *Store) Users(ctx context.Context) ([]store.User, error) {
 		`SELECT `+userColumns+` FROM tandem_users ORDER BY name COLLATE "C"`)
 }
 
+// UpdateUser changes fields of a user in one step, or returns [store.ErrNotFound].
+func (s *Store) UpdateUser(ctx context.Context, name string, change store.UserChange) error {
+	var disabledAt, unlockedAt time.Time
+	if change.DisabledAt != nil {
+		disabledAt = *change.DisabledAt
+	}
+	if change.UnlockedAt != nil {
+		unlockedAt = *change.UnlockedAt
+	}
+	return s.exec1(ctx, "change a user", `UPDATE tandem_users SET
+			roles = coalesce($2, roles),
+			disabled_at = CASE WHEN $3 THEN $4 ELSE disabled_at END,
+			unlocked_at = CASE WHEN $5 THEN $6 ELSE unlocked_at END
+		WHERE name = $1`, name, change.Roles,
+		change.DisabledAt != nil, timeOrNull(disabledAt), change.UnlockedAt != nil, timeOrNull(unlockedAt))
+}
+
 func scanUser(row pgx.Row) (user store.User, _ error) {
-	err := row.Scan(&user.Name, &user.Subject, &user.PasswordHash, &user.Version, &user.CreatedAt)
+	var disabledAt, unlockedAt *time.Time
+	err := row.Scan(&user.Name, &user.Subject, &user.PasswordHash, &user.Version, &user.CreatedAt, &user.Roles, &disabledAt, &unlockedAt)
+	if disabledAt != nil {
+		user.DisabledAt = *disabledAt
+	}
+	if unlockedAt != nil {
+		user.UnlockedAt = *unlockedAt
+	}
 	return user, err
+}
+
+func timeOrNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
 }

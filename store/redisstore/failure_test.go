@@ -180,7 +180,7 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 	for _, rule := range []string{"reader ~* +@all -@write", "elsewhere ~other:* +@all"} {
 		do(t, e, append([]string{"ACL", "SETUSER"}, strings.Fields(strings.Replace(rule, " ", " on >geheim ", 1))...)...)
 	}
-	do(t, e, "SET", "newer:format", "2")
+	do(t, e, "SET", "newer:format", "3")
 	do(t, e, "SET", "foreign:format", "hello")
 	do(t, e, "LPUSH", "list:format", "1")
 	full := enginetest.Redis(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
@@ -202,7 +202,7 @@ func TestOpenNamesWhatIsInTheWay(t *testing.T) {
 		"a wrong password":            {as("reader:nichtgeheim", e.URL()), []string{e.Address(), `"reader"`, "check user and password"}},
 		"a user who may only read":    {as("reader:geheim", e.URL()), []string{`"reader"`, "ACL SETUSER"}},
 		"a user for other keys":       {as("elsewhere:geheim", e.URL()), []string{`"elsewhere"`, "~tandem:*"}},
-		"a newer format":              {e.URL() + "?prefix=newer:", []string{"a newer Tandem (format 2", "newer:"}},
+		"a newer format":              {e.URL() + "?prefix=newer:", []string{"a newer Tandem (format 3", "newer:"}},
 		"another program's format":    {e.URL() + "?prefix=foreign:", []string{"is not Tandem's", "another prefix"}},
 		"another program's list":      {e.URL() + "?prefix=list:", []string{"WRONGTYPE", "name another one"}},
 		"a server with a full memory": {full.URL(), []string{full.Address(), "raise maxmemory"}},

@@ -75,7 +75,10 @@ const (
 
 // format is the version of the layout of the keys and values. The key "format" holds
 // it.
-const format = 1
+//
+// Format 2 has users who are disabled, whom a version that knows format 1 alone would let
+// sign in.
+const format = 2
 
 // Open connects to the server that address names:
 //
@@ -198,6 +201,10 @@ func (s *Store) checkFormat(ctx context.Context) error {
 		return fmt.Errorf("%s: the key %q is not Tandem's; name another prefix in the URL", s.name, key)
 	case version > format:
 		return fmt.Errorf("%s was written by a newer Tandem (format %d, this one knows up to %d); run the newer one, or name another prefix in the URL", s.name, version, format)
+	case version < format: // what is new in this one has defaults, so there is nothing else to write
+		return s.try(ctx, doing, repeatable, func(bool) error {
+			return s.client.Do(ctx, s.client.B().Set().Key(key).Value(strconv.Itoa(format)).Build()).Error()
+		})
 	}
 	return nil
 }

@@ -12,7 +12,7 @@ type script struct {
 type scripts struct {
 	add, create, confirm, end, removeIdle  *script
 	addUser, setHash, replaceHash, delUser *script
-	saveDocument                           *script
+	updateUser, saveDocument, appendAudit  *script
 }
 
 func newScripts() scripts {
@@ -20,7 +20,7 @@ func newScripts() scripts {
 	return scripts{
 		add: of(addScript), create: of(createScript), confirm: of(confirmScript), end: of(endScript), removeIdle: of(removeIdleScript),
 		addUser: of(addUserScript), setHash: of(setHashScript), replaceHash: of(replaceHashScript), delUser: of(delUserScript),
-		saveDocument: of(saveDocumentScript),
+		updateUser: of(updateUserScript), saveDocument: of(saveDocumentScript), appendAudit: of(appendAuditScript),
 	}
 }
 
@@ -128,6 +128,24 @@ if redis.call('HGET', KEYS[1], 'password_hash') ~= ARGV[1] then
 	return 0
 end
 redis.call('HSET', KEYS[1], 'password_hash', ARGV[2])
+return 1`
+
+// updateUserScript sets fields of a user (KEYS[1]) to the values that follow them.
+const updateUserScript = `
+if redis.call('EXISTS', KEYS[1]) == 0 then
+	return 0
+end
+if #ARGV > 0 then
+	redis.call('HSET', KEYS[1], unpack(ARGV))
+end
+return 1`
+
+// appendAuditScript adds records to the audit log (KEYS[1], a sorted set by time): ARGV has
+// times and records in turn. A record that is there already is not added again.
+const appendAuditScript = `
+for i = 1, #ARGV, 2 do
+	redis.call('ZADD', KEYS[1], 'NX', ARGV[i], ARGV[i + 1])
+end
 return 1`
 
 // delUserScript removes a user (KEYS[1], name ARGV[1]).

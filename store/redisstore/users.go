@@ -28,7 +28,8 @@ func (s *Store) userKeys(name string) []string {
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
 	const doing = "add a user"
 	done, err := s.changeUser(ctx, doing, onceOnly, s.scripts.addUser, user.Name,
-		user.Name, user.Subject, "password_hash", user.PasswordHash, "created_at", millis(user.CreatedAt))
+		user.Name, user.Subject, "password_hash", user.PasswordHash, "created_at", millis(user.CreatedAt),
+		"roles", user.Roles, "disabled_at", millisOrZero(user.DisabledAt), "unlocked_at", millisOrZero(user.UnlockedAt))
 	if err == nil && !done {
 		return fmt.Errorf("%s: %w", doing, store.ErrExists)
 	}
@@ -63,6 +64,26 @@ func (s *Store) SetPasswordHash(ctx context.Context, name, hash string) error {
 // the stored hash is still from; otherwise it changes nothing.
 func (s *Store) ReplacePasswordHash(ctx context.Context, name, from, to string) error {
 	_, err := s.changeUser(ctx, "replace a password hash", repeatable, s.scripts.replaceHash, name, from, to)
+	return err
+}
+
+// UpdateUser changes fields of a user in one step, or returns [store.ErrNotFound].
+func (s *Store) UpdateUser(ctx context.Context, name string, change store.UserChange) error {
+	const doing = "change a user"
+	var fields []string
+	if change.Roles != nil {
+		fields = append(fields, "roles", *change.Roles)
+	}
+	if change.DisabledAt != nil {
+		fields = append(fields, "disabled_at", millisOrZero(*change.DisabledAt))
+	}
+	if change.UnlockedAt != nil {
+		fields = append(fields, "unlocked_at", millisOrZero(*change.UnlockedAt))
+	}
+	done, err := s.changeUser(ctx, doing, repeatable, s.scripts.updateUser, name, fields...)
+	if err == nil && !done {
+		return fmt.Errorf("%s: %w", doing, store.ErrNotFound)
+	}
 	return err
 }
 
@@ -145,8 +166,32 @@ func scanUser(hash map[string]string) (store.User, error) {
 	if err != nil {
 		return store.User{}, damaged(err)
 	}
-	return store.User{
-		Name: hash["name"], Subject: hash["subject"], PasswordHash: hash["password_hash"],
+	user := store.User{
+		Name: hash["name"], Subject: hash["subject"], PasswordHash: hash["password_hash"], Roles: hash["roles"],
 		Version: version, CreatedAt: time.UnixMilli(createdAt),
-	}, nil
+	}
+	if user.DisabledAt, err = timeOrZero(hash["disabled_at"]); err != nil {
+		return store.User{}, damaged(err)
+	}
+	if user.UnlockedAt, err = timeOrZero(hash["unlocked_at"]); err != nil {
+		return store.User{}, damaged(err)
+	}
+	return user, nil
+}
+
+// A field that may have no time has 0 then, or is not there: earlier versions knew none.
+
+func millisOrZero(t time.Time) string {
+	if t.IsZero() {
+		return "0"
+	}
+	return millis(t)
+}
+
+func timeOrZero(text string) (time.Time, error) {
+	if text == "" || text == "0" {
+		return time.Time{}, nil
+	}
+	ms, err := strconv.ParseInt(text, 10, 64)
+	return time.UnixMilli(ms), err
 }

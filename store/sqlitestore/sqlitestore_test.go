@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/keys"
@@ -37,6 +38,10 @@ func TestStore(t *testing.T) {
 	storetest.RunUsers(t, func(t testing.TB) func() directory.Users {
 		path := filepath.Join(t.TempDir(), "tandem.db")
 		return func() directory.Users { return open(t, path) }
+	})
+	storetest.RunAudit(t, func(t testing.TB) func() audit.Store {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		return func() audit.Store { return open(t, path) }
 	})
 	storetest.RunKeys(t, func(t testing.TB) func() keys.Store {
 		path := filepath.Join(t.TempDir(), "tandem.db")

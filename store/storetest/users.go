@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/store"
@@ -23,6 +24,7 @@ func RunUsers(t *testing.T, newPlace func(t testing.TB) (open func() directory.U
 		{"a password is set", setPassword},
 		{"a hash is replaced by another of the same password", replaceHash},
 		{"a user is removed", removeUser},
+		{"fields of a user are changed, each alone", updateUser},
 		{"of parallel additions exactly one wins", parallelAdds},
 	} {
 		t.Run("users: "+test.name, func(t *testing.T) {
@@ -50,8 +52,8 @@ func wantUser(t *testing.T, users directory.Users, want store.User) {
 	if err != nil {
 		t.Fatalf("UserByName: %v", err)
 	}
-	same := got.CreatedAt.Equal(want.CreatedAt)
-	got.CreatedAt = want.CreatedAt
+	same := got.CreatedAt.Equal(want.CreatedAt) && got.DisabledAt.Equal(want.DisabledAt) && got.UnlockedAt.Equal(want.UnlockedAt)
+	got.CreatedAt, got.DisabledAt, got.UnlockedAt = want.CreatedAt, want.DisabledAt, want.UnlockedAt
 	if !same || got != want {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
@@ -108,6 +110,34 @@ func missingUser(t *testing.T, users directory.Users, _ func() directory.Users) 
 	if all, err := users.Users(t.Context()); len(all) != 0 || err != nil {
 		t.Errorf("Users: %v, %v", all, err)
 	}
+}
+
+func updateUser(t *testing.T, users directory.Users, open func() directory.Users) {
+	ann, bob := add(t, users, newUser("ann")), add(t, users, newUser("bob"))
+	update := func(change store.UserChange) {
+		t.Helper()
+		if err := users.UpdateUser(t.Context(), "ann", change); err != nil {
+			t.Fatalf("UpdateUser: %v", err)
+		}
+		wantUser(t, open(), ann)
+	}
+	ann.Roles = "admin editor"
+	update(store.UserChange{Roles: &ann.Roles})
+	ann.DisabledAt = epoch.Add(time.Hour)
+	update(store.UserChange{DisabledAt: &ann.DisabledAt})
+	ann.UnlockedAt = epoch.Add(2 * time.Hour)
+	update(store.UserChange{UnlockedAt: &ann.UnlockedAt})
+	ann.DisabledAt, ann.Roles = time.Time{}, ""
+	update(store.UserChange{DisabledAt: &ann.DisabledAt, Roles: &ann.Roles})
+	update(store.UserChange{})
+	wantUser(t, users, bob)
+	if err := users.UpdateUser(t.Context(), "carl", store.UserChange{Roles: &ann.Roles}); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("UpdateUser of a user that is not there: %v, want ErrNotFound", err)
+	}
+
+	carl := newUser("carl")
+	carl.Roles, carl.DisabledAt = "admin", epoch
+	wantUser(t, users, add(t, users, carl))
 }
 
 func setPassword(t *testing.T, users directory.Users, _ func() directory.Users) {
