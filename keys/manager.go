@@ -77,8 +77,8 @@ type Manager struct {
 
 	plan   atomic.Pointer[plan]
 	latest atomic.Pointer[document] // that the plan is made of
-	opened time.Time     // by the monotonic clock
-	reads  atomic.Uint64 // how many reads of the document have begun
+	opened time.Time                // by the monotonic clock
+	reads  atomic.Uint64            // how many reads of the document have begun
 
 	turn    chan struct{} // holds one token: the goroutine that put it in may use the fields below
 	known   document

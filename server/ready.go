@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -47,17 +48,29 @@ func (r *readiness) check(ctx context.Context) error {
 	return r.err
 }
 
+// Ready returns nil if the server can handle requests, or why it cannot: it is about to stop,
+// or the store does not answer. It asks the store at most once a second.
+func (s *Server) Ready(ctx context.Context) error {
+	if s.draining.Load() {
+		return errDraining
+	}
+	return s.readiness.check(ctx)
+}
+
+var errDraining = errors.New("the server is shutting down")
+
 // ready answers whether the server can handle requests.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) error {
-	if s.draining.Load() {
+	err := s.Ready(r.Context())
+	if errors.Is(err, errDraining) {
 		return &problem{
 			status:      http.StatusServiceUnavailable,
 			Code:        codeUnavailable,
-			Description: "the server is shutting down",
+			Description: err.Error(),
 			retryAfter:  time.Second,
 		}
 	}
-	if err := s.readiness.check(r.Context()); err != nil {
+	if err != nil {
 		return unavailable("ping the store", err)
 	}
 	s.respond(w, r, http.StatusOK, status{"ok"})

@@ -32,6 +32,9 @@ func (cmd *serveCommand) Run(ctx context.Context, c console) error {
 	stop := onHangup(ctx, func() { reload(ctx, c, logger, d) })
 	defer stop()
 	logger.InfoContext(ctx, "listening", "address", d.Address(), "url", d.URL(), "store", config.Store.String())
+	if address := d.MetricsAddress(); address != "" {
+		logger.InfoContext(ctx, "metrics", "url", "http://"+address+"/metrics")
+	}
 	err = d.Serve(ctx)
 	logger.InfoContext(ctx, "stopped")
 	return err

@@ -57,6 +57,9 @@ type serveFlags struct {
 	DrainDelay     time.Duration `default:"0s" help:"How long /readyz says no before the server takes no more requests, for a load balancer to notice (default ${default})."`
 	DrainTimeout   time.Duration `default:"20s" help:"How long requests may take to finish once the server is told to stop (default ${default})."`
 
+	Metrics string `placeholder:"ADDR" help:"Address for Prometheus, such as localhost:9090: /metrics, /healthz and /readyz. Without it, there are no metrics."`
+	OTLP    string `name:"otlp" placeholder:"URL" help:"Collector for OpenTelemetry traces (OTLP over HTTP), such as http://localhost:4318."`
+
 	AuditFile              string        `placeholder:"FILE" help:"File that gets the audit log too, one line of JSON a record; it may be rotated."`
 	AuditWebhook           string        `name:"audit-webhook" placeholder:"URL" help:"Address that gets each record of the audit log by POST, signed as Standard Webhooks has it."`
 	AuditWebhookSecretFile string        `placeholder:"FILE" help:"File with the secret that signs for --audit-webhook: whsec_… or 24 bytes and more."`
@@ -85,6 +88,9 @@ func (cmd *serveFlags) daemonConfig() (daemon.Config, error) {
 	}
 	return daemon.Config{
 		Audit:            trail,
+		Metrics:          cmd.Metrics,
+		OTLP:             cmd.OTLP,
+		Version:          strings.TrimPrefix(versionText(), "tandem "),
 		Store:            location,
 		MasterKeys:       masters,
 		RotateKeys:       noneIsNegative(cmd.RotateKeys),

@@ -40,6 +40,9 @@ func (d *Daemon) onEvent(e server.Event) {
 	if r, ok := audit.Of(e); ok {
 		d.audit.Add(r)
 	}
+	if d.monitor != nil {
+		d.monitor.server.Event(e)
+	}
 	if d.config.OnEvent != nil {
 		d.config.OnEvent(e)
 	}
@@ -52,6 +55,9 @@ func (d *Daemon) adminAPI() http.Handler {
 	operator.Record = func(_ context.Context, r store.AuditRecord) error {
 		d.audit.Add(r)
 		return nil
+	}
+	if d.monitor != nil {
+		operator.Ended = d.monitor.server.Ended
 	}
 	api := &admin.API{
 		Operator: operator,

@@ -58,6 +58,13 @@ type Config struct {
 	// to none.
 	Prefix string
 
+	// Metrics is the TCP address of /metrics, for Prometheus. Defaults to none.
+	Metrics string
+	// OTLP is the URL of a collector of OpenTelemetry traces. Defaults to none.
+	OTLP string
+	// Version is that of the program, for metrics and traces.
+	Version string
+
 	// Audit says where the audit log goes besides the store; its Store and its Logger are
 	// the daemon's.
 	Audit audit.Config
@@ -129,6 +136,16 @@ func Check(config Config) error {
 			return err
 		}
 	}
+	if config.Metrics != "" {
+		if _, _, err := net.SplitHostPort(config.Metrics); err != nil {
+			return fmt.Errorf("--metrics: %q is not HOST:PORT, such as localhost:9090 or :9090", config.Metrics)
+		}
+	}
+	if config.OTLP != "" {
+		if err := checkOTLP(config.OTLP); err != nil {
+			return err
+		}
+	}
 	if config.Audit.Webhook.URL != "" {
 		if err := config.Audit.Webhook.Check(); err != nil {
 			return fmt.Errorf("--audit-webhook: %w", err)
@@ -144,7 +161,7 @@ func Check(config Config) error {
 var reloadable = []string{"AllowedOrigins", "AllowedHeaders", "AllowCredentials", "TrustedProxies", "MaxSessions", "DrainDelay", "DrainTimeout"}
 
 // given are the fields that are no settings.
-var given = []string{"Users", "Site", "Wrap", "Logger", "OnEvent", "Now"}
+var given = []string{"Users", "Site", "Wrap", "Logger", "OnEvent", "Now", "Version"}
 
 // changedForRestart returns the fields that differ and that only a restart takes over.
 func (c Config) changedForRestart(next Config) []string {

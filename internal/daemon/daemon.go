@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/sdk/trace"
+
 	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
@@ -24,6 +26,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
 	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/tandemotelserver"
 )
 
 // A Daemon is a server that listens. It answers requests once Serve is called.
@@ -38,9 +41,12 @@ type Daemon struct {
 	listener  net.Listener
 	http      *http.Server
 
-	certificate *certfile.Pair // nil without TLS
+	certificate *certfile.Pair        // nil without TLS
+	monitor     *monitor              // nil without metrics
+	traces      *trace.TracerProvider // nil without traces
 
-	serving atomic.Bool // until Close
+	serving    atomic.Bool    // until Close
+	background sync.WaitGroup // what Close ends
 
 	mu     sync.Mutex // guards what Reload replaces
 	drains drainTimes
@@ -113,7 +119,7 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 			return nil, err
 		}
 	}
-	if d.listener, err = listen(ctx, config.Listen); err != nil {
+	if d.listener, err = listen(ctx, config.Listen, "--listen"); err != nil {
 		return nil, err
 	}
 	if config.Issuer == "" {
@@ -121,6 +127,9 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 	}
 	settings := config.serverConfig()
 	settings.OnEvent = d.onEvent
+	if settings.Observe, err = d.observe(ctx); err != nil {
+		return nil, err
+	}
 	settings.Store, settings.Directory, settings.Keys, settings.Clients = d.place.Store, d.directory, d.keys, clients.New(d.place.Store)
 	if d.server, err = server.New(settings); err != nil {
 		return nil, err
@@ -129,6 +138,11 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		config.Logger.WarnContext(ctx, "passwords and tokens cross the network in clear text: other machines reach this address, and there is no TLS; "+
 			"give a certificate with --tls-cert and --tls-key, or put a proxy with TLS before it and name its network with --trust-proxy, and its address with --issuer https://…, or listen on localhost",
 			"address", d.Address())
+	}
+	if d.monitor != nil {
+		if err := d.monitor.watch(d); err != nil {
+			return nil, err
+		}
 	}
 	d.admin = d.adminAPI()
 	handler := d.handler()
@@ -148,6 +162,43 @@ func Open(ctx context.Context, config Config) (_ *Daemon, err error) {
 		d.http.TLSConfig = d.certificate.Config()
 	}
 	return d, nil
+}
+
+// observe opens what follows the server's work.
+func (d *Daemon) observe(ctx context.Context) (server.ObserveFunc, error) {
+	var all []server.ObserveFunc
+	var err error
+	if d.config.OTLP != "" { // first, so that the work of the others is in its spans
+		if d.traces, err = openTraces(ctx, d.config.OTLP, d.config.Version, d.config.Logger); err != nil {
+			return nil, err
+		}
+		all = append(all, tandemotelserver.Observe(d.traces))
+	}
+	if d.config.Metrics != "" {
+		if d.monitor, err = newMonitor(ctx, d.config.Metrics); err != nil {
+			return nil, err
+		}
+		all = append(all, d.monitor.server.Observe)
+	}
+	return observers(all...), nil
+}
+
+// closeTraces sends what has not been sent yet.
+func (d *Daemon) closeTraces() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := d.traces.Shutdown(ctx); err != nil {
+		d.config.Logger.Warn("the last traces were not sent", "error", err)
+	}
+	return nil
+}
+
+// MetricsAddress returns the host and port of /metrics, or "" if there are no metrics.
+func (d *Daemon) MetricsAddress() string {
+	if d.monitor == nil {
+		return ""
+	}
+	return d.monitor.listener.Addr().String()
 }
 
 // URL returns the http or https URL, with the prefix, at which programs on this machine reach the
@@ -191,6 +242,9 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		}
 		failed <- d.http.Serve(d.listener)
 	}()
+	if d.monitor != nil {
+		d.background.Go(func() { _ = d.monitor.http.Serve(d.monitor.listener) })
+	}
 	d.recordStart()
 	d.notify(notifyReady)
 
@@ -263,6 +317,13 @@ func (d *Daemon) Close() error {
 	}
 	if d.server != nil {
 		errs = append(errs, d.server.Close())
+	}
+	if d.monitor != nil {
+		errs = append(errs, d.monitor.close())
+		d.background.Wait()
+	}
+	if d.traces != nil {
+		errs = append(errs, d.closeTraces())
 	}
 	if d.keys != nil {
 		errs = append(errs, d.keys.Close())

@@ -14,7 +14,7 @@ import (
 // (sd_listen_fds(3)).
 const systemdSocket = "systemd"
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+func listen(ctx context.Context, address, flag string) (net.Listener, error) {
 	if address == systemdSocket {
 		return listenOnSocket()
 	}
@@ -22,9 +22,9 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	l, err := config.Listen(ctx, "tcp", address)
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return nil, fmt.Errorf("%s is in use by another program; choose another address with --listen, such as --listen localhost:8081", address)
+		return nil, fmt.Errorf("%s is in use by another program; choose another address with %s, such as %[2]s localhost:8081", address, flag)
 	case errors.Is(err, syscall.EACCES):
-		return nil, fmt.Errorf("not allowed to listen on %s: ports below 1024 need rights; choose another with --listen", address)
+		return nil, fmt.Errorf("not allowed to listen on %s: ports below 1024 need rights; choose another with %s", address, flag)
 	case err != nil:
 		return nil, fmt.Errorf("listen on %q (want HOST:PORT): %w", address, err)
 	}
