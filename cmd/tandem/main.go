@@ -26,6 +26,7 @@ type commands struct {
 
 	Serve  serveCommand  `cmd:"" group:"Running a server:" help:"Run a server that signs people in and keeps them signed in."`
 	Config configCommand `cmd:"" group:"Running a server:" help:"Check and print the settings of a server."`
+	Doctor doctorCommand `cmd:"" group:"Running a server:" help:"Look at what a server with these settings needs and has, and say what is wrong and how to mend it."`
 	Health healthCommand `cmd:"" group:"Running a server:" help:"Ask a server whether it is ready, for the health check of a container."`
 	Try    tryCommand    `cmd:"" group:"Running a server:" help:"Try it in the browser: a server with a demo user and 20-second tokens."`
 	Demo   demoCommand   `cmd:"" group:"Running a server:" help:"Try it in the terminal: 64 workers, a bad network, and nobody signed out."`

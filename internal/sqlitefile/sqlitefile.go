@@ -84,6 +84,9 @@ func (l *Lock) MasterKeys(mayMake bool) ([]keys.MasterKey, error) {
 	return []keys.MasterKey{made}, nil
 }
 
+// KeyFile returns the path of the file with the master key of the database at path.
+func KeyFile(path string) string { return path + keySuffix }
+
 // MasterKeysBeside returns the master keys in the file beside the database at path. It
 // takes no lock: a server may be running on the database.
 func MasterKeysBeside(path string) ([]keys.MasterKey, error) { return ReadMasterKeys(path + keySuffix) }

@@ -110,6 +110,21 @@ func (l Location) Exists() bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
+// Schema returns the version of the schema of the store, and the one that this program knows.
+// It changes nothing, and needs no lock: a server may be running on the store. A store that
+// has no schema yet has version 0.
+func (l Location) Schema(ctx context.Context) (is, known int64, err error) {
+	switch l.scheme {
+	case sqlite:
+		return sqlitestore.Schema(ctx, l.rest)
+	case postgres:
+		return pgstore.Schema(ctx, l.rest)
+	case redis:
+		return redisstore.Schema(ctx, l.rest)
+	}
+	return 0, 0, errors.New("no store was named")
+}
+
 // Open opens the store. It creates a store that does not exist, and migrates one of an
 // older version. A server may be running on the store.
 func (l Location) Open(ctx context.Context) (Store, error) {
