@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -52,27 +53,32 @@ type publicAddress struct {
 	client *http.Client
 }
 
-func (p *publicAddress) send(ctx context.Context, method, path, body string, header http.Header) (*http.Response, []byte, error) {
+// An answer is one of the public address.
+type answer struct {
+	status int
+	header http.Header
+	text   []byte
+}
+
+func (p *publicAddress) send(ctx context.Context, method, path, body string, header http.Header) (answer, error) {
 	request, err := http.NewRequestWithContext(ctx, method, p.base+path, strings.NewReader(body))
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
-	for name, values := range header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, header)
 	response, err := p.client.Do(request)
 	if err != nil {
-		return nil, nil, err
+		return answer{}, err
 	}
 	defer response.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(response.Body, 64<<10))
-	return response, text, err
+	return answer{response.StatusCode, response.Header, text}, err
 }
 
 // reach looks at whether the server answers, and is the one that is meant.
 func (p *publicAddress) reach(ctx context.Context) bool {
 	began := time.Now()
-	response, text, err := p.send(ctx, http.MethodGet, "/.well-known/oauth-authorization-server", "", nil)
+	response, err := p.send(ctx, http.MethodGet, "/.well-known/oauth-authorization-server", "", nil)
 	if err != nil {
 		p.report(Fail, "address", "see whether the server and its proxy run, and whether the name, the port and the certificate are right", "%s is not reached from here: %v", p.base, withoutURL(err))
 		return false
@@ -82,23 +88,23 @@ func (p *publicAddress) reach(ctx context.Context) bool {
 		Issuer string `json:"issuer"`
 	}
 	switch {
-	case response.StatusCode >= http.StatusMultipleChoices && response.StatusCode < http.StatusBadRequest:
-		p.report(Fail, "address", "set --issuer to the address that does not redirect: clients send no password to another one", "%s redirects to %s", p.base, response.Header.Get("Location"))
+	case response.status >= http.StatusMultipleChoices && response.status < http.StatusBadRequest:
+		p.report(Fail, "address", "set --issuer to the address that does not redirect: clients send no password to another one", "%s redirects to %s", p.base, response.header.Get("Location"))
 		return false
-	case response.StatusCode != http.StatusOK || json.Unmarshal(text, &metadata) != nil || metadata.Issuer == "":
-		p.report(Fail, "address", "let the proxy pass "+p.base+"/ to this server, paths as they are", "what answers at %s is no Tandem server (status %d)", p.base, response.StatusCode)
+	case response.status != http.StatusOK || json.Unmarshal(response.text, &metadata) != nil || metadata.Issuer == "":
+		p.report(Fail, "address", "let the proxy pass "+p.base+"/ to this server, paths as they are", "what answers at %s is no Tandem server (status %d)", p.base, response.status)
 		return false
 	case metadata.Issuer != p.Config.Issuer:
 		p.report(Fail, "address", "give both the same --issuer, or let the proxy pass the address to this server", "the server there calls itself %s, and this one %s", metadata.Issuer, p.Config.Issuer)
 		return false
 	}
 	p.report(OK, "address", "", "%s answers in %s", p.base, round(took))
-	if at, err := http.ParseTime(response.Header.Get("Date")); err == nil {
+	if at, err := http.ParseTime(response.header.Get("Date")); err == nil {
 		if off := p.Now().Sub(at); off.Abs() > skew {
 			p.report(Fail, "clock", "keep both clocks right with chrony or systemd-timesyncd", "the clock here and that at %s differ by %s", p.base, off.Abs().Round(time.Second))
 		}
 	}
-	if response.Header.Get("X-Request-Id") == "" {
+	if response.header.Get("X-Request-Id") == "" {
 		p.report(Warn, "proxy", "let the proxy pass the header X-Request-Id of answers, by which a request is found in the log", "the proxy removes X-Request-Id")
 	}
 	return true
@@ -115,21 +121,21 @@ func withoutURL(err error) error {
 // cors asks as a browser does before a page of another origin may call the server.
 func (p *publicAddress) cors(ctx context.Context) {
 	for _, origin := range p.Config.AllowedOrigins {
-		response, _, err := p.send(ctx, http.MethodOptions, "/auth/refresh-token", "", http.Header{
+		response, err := p.send(ctx, http.MethodOptions, "/auth/refresh-token", "", http.Header{
 			"Origin": {origin}, "Access-Control-Request-Method": {"POST"}, "Access-Control-Request-Headers": {"content-type"},
 		})
 		if err != nil {
 			p.report(Fail, "cors", "", "%s: %v", origin, withoutURL(err))
 			continue
 		}
-		switch got := response.Header.Values("Access-Control-Allow-Origin"); {
+		switch got := response.header.Values("Access-Control-Allow-Origin"); {
 		case len(got) == 1 && got[0] == origin:
 			p.report(OK, "cors", "", "pages of %s may call the server", origin)
 		case len(got) > 1:
 			p.report(Fail, "cors", "let the proxy add no CORS headers: the server does", "the answer has Access-Control-Allow-Origin %d times, which browsers refuse", len(got))
 		default:
 			p.report(Fail, "cors", "let the proxy pass OPTIONS requests and Access-Control headers as they are; if the server was started with other origins, restart or reload it",
-				"pages of %s may not call the server (status %d)", origin, response.StatusCode)
+				"pages of %s may not call the server (status %d)", origin, response.status)
 		}
 	}
 }
@@ -141,13 +147,13 @@ func (p *publicAddress) forwarded(ctx context.Context) {
 		return
 	}
 	body := fmt.Sprintf(`{"username":"tandem doctor %s","password":"-"}`, rand.Text()[:8])
-	response, _, err := p.send(ctx, http.MethodPost, "/auth/login", body, http.Header{
+	response, err := p.send(ctx, http.MethodPost, "/auth/login", body, http.Header{
 		"Content-Type": {"application/json"}, "X-Forwarded-For": {spoofed}, "User-Agent": {"tandem doctor"},
 	})
 	if err != nil {
 		return // reach has looked at that
 	}
-	id := response.Header.Get("X-Request-Id")
+	id := response.header.Get("X-Request-Id")
 	address := p.addressOf(ctx, id)
 	addr, err := netip.ParseAddr(address)
 	switch {
