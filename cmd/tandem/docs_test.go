@@ -14,6 +14,7 @@ import (
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/admin"
+	"github.com/tandem-auth/tandem/internal/backup"
 )
 
 // The page on the command, in both languages, has every command, every key of what
@@ -38,6 +39,8 @@ func TestThePageOnTheCommand(t *testing.T) {
 		admin.User{},
 		backupAnswer{},
 		restoreAnswer{},
+		backupKeyAnswer{},
+		backup.Report{},
 		masterKeyAnswer{},
 		listedKey{},
 		checkedAnswer{},

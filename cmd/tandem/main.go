@@ -39,8 +39,9 @@ type commands struct {
 	Client clientCommand `cmd:"" group:"Running a server:" help:"Add, list and remove OAuth 2 clients."`
 	API    apiCommand    `cmd:"" name:"api" group:"Running a server:" help:"Add an API that follows the ends of sessions, and asks about tokens."`
 
-	Backup  backupCommand  `cmd:"" group:"Running a server:" help:"Back up a server's data folder to a file, while the server runs."`
-	Restore restoreCommand `cmd:"" group:"Running a server:" help:"Make a data folder from a backup."`
+	Backup    backupCommand    `cmd:"" group:"Running a server:" help:"Back up a server's data folder to a file, while the server runs; --backup-dir of tandem serve does so on a schedule."`
+	BackupKey backupKeyCommand `cmd:"" group:"Running a server:" help:"Make the key that opens sealed backups."`
+	Restore   restoreCommand   `cmd:"" group:"Running a server:" help:"Make a data folder from a backup, or try whether that would work."`
 
 	Keys      keysCommand      `cmd:"" group:"Running a server:" help:"List, rotate and revoke the keys of a server."`
 	MasterKey masterKeyCommand `cmd:"" group:"Running a server:" help:"Make a master key for servers that share a store."`

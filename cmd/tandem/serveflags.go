@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"github.com/tandem-auth/tandem/audit"
+	"github.com/tandem-auth/tandem/internal/backup"
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/server"
 )
@@ -60,6 +61,11 @@ type serveFlags struct {
 	Metrics string `placeholder:"ADDR" help:"Address for Prometheus, such as localhost:9090: /metrics, /healthz and /readyz. Without it, there are no metrics."`
 	OTLP    string `name:"otlp" placeholder:"URL" help:"Collector for OpenTelemetry traces (OTLP over HTTP), such as http://localhost:4318."`
 
+	BackupDir       string        `placeholder:"DIR" help:"Folder for backups on a schedule, of a SQLite database; better on another disk. Without it, there are none."`
+	BackupEvery     time.Duration `default:"24h" help:"How often to make a backup (default ${default})."`
+	BackupKeep      int           `default:"14" placeholder:"N" help:"How many backups to keep (default ${default})."`
+	BackupRecipient []string      `placeholder:"KEY" help:"Seal backups for this recipient, age1…, of tandem backup-key or age-keygen; repeatable."`
+
 	AuditFile              string        `placeholder:"FILE" help:"File that gets the audit log too, one line of JSON a record; it may be rotated."`
 	AuditWebhook           string        `name:"audit-webhook" placeholder:"URL" help:"Address that gets each record of the audit log by POST, signed as Standard Webhooks has it."`
 	AuditWebhookSecretFile string        `placeholder:"FILE" help:"File with the secret that signs for --audit-webhook: whsec_… or 24 bytes and more."`
@@ -82,12 +88,17 @@ func (cmd *serveFlags) daemonConfig() (daemon.Config, error) {
 	if location.Path() == "" && cmd.Issuer == "" {
 		return daemon.Config{}, errors.New("--issuer is needed, the same on all servers that share a store: the address that clients reach them at, such as https://auth.example.com")
 	}
+	recipients, err := backup.ParseRecipients(cmd.BackupRecipient)
+	if err != nil {
+		return daemon.Config{}, fmt.Errorf("--backup-recipient: %w", err)
+	}
 	trail, err := cmd.auditConfig()
 	if err != nil {
 		return daemon.Config{}, err
 	}
 	return daemon.Config{
 		Audit:            trail,
+		Backup:           backup.Config{Dir: cmd.BackupDir, Every: cmd.BackupEvery, Keep: cmd.BackupKeep, Recipients: recipients},
 		Metrics:          cmd.Metrics,
 		OTLP:             cmd.OTLP,
 		Version:          strings.TrimPrefix(versionText(), "tandem "),
@@ -157,6 +168,7 @@ var flagsOfFields = map[string]string{
 
 	"AllowCredentials": "allow-credentials",
 	"Audit":            "audit-…",
+	"Backup":           "backup-…",
 	"MasterKeys":       "master-key-file",
 	"Prefix":           "path-prefix",
 }
@@ -215,6 +227,9 @@ func (cmd *serveFlags) Validate() error {
 	}
 	if (cmd.AuditWebhook == "") != (cmd.AuditWebhookSecretFile == "") {
 		return errors.New("--audit-webhook and --audit-webhook-secret-file belong together: give both, or neither")
+	}
+	if cmd.BackupKeep < 1 {
+		return fmt.Errorf("--backup-keep: %d is less than 1", cmd.BackupKeep)
 	}
 	if cmd.AuditKeep < time.Hour {
 		return fmt.Errorf("--audit-keep: %s is less than an hour; durations are written like 720h", cmd.AuditKeep)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/tandem-auth/tandem/audit"
 	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/backup"
 	"github.com/tandem-auth/tandem/internal/certfile"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/keys"
@@ -64,6 +66,10 @@ type Config struct {
 	OTLP string
 	// Version is that of the program, for metrics and traces.
 	Version string
+
+	// Backup makes backups on a schedule if its Dir is set: of a SQLite file alone. Its
+	// Database, Copy, Logger and Done are the daemon's.
+	Backup backup.Config
 
 	// Audit says where the audit log goes besides the store; its Store and its Logger are
 	// the daemon's.
@@ -139,6 +145,14 @@ func Check(config Config) error {
 	if config.Metrics != "" {
 		if _, _, err := net.SplitHostPort(config.Metrics); err != nil {
 			return fmt.Errorf("--metrics: %q is not HOST:PORT, such as localhost:9090 or :9090", config.Metrics)
+		}
+	}
+	if config.Backup.Dir != "" {
+		if config.Store.Path() == "" {
+			return errors.New("--backup-dir is for SQLite; back up the database server with its own tools, such as pg_dump")
+		}
+		if err := config.Backup.Check(); err != nil {
+			return err
 		}
 	}
 	if config.OTLP != "" {

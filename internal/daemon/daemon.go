@@ -21,6 +21,7 @@ import (
 	"github.com/tandem-auth/tandem/clients"
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/admin"
+	"github.com/tandem-auth/tandem/internal/backup"
 	"github.com/tandem-auth/tandem/internal/certfile"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/internal/storage"
@@ -42,6 +43,7 @@ type Daemon struct {
 	http      *http.Server
 
 	certificate *certfile.Pair        // nil without TLS
+	backups     *backup.Schedule      // nil without backups
 	monitor     *monitor              // nil without metrics
 	traces      *trace.TracerProvider // nil without traces
 
@@ -242,6 +244,9 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		}
 		failed <- d.http.Serve(d.listener)
 	}()
+	if err := d.startBackups(); err != nil {
+		return errors.Join(err, d.Close())
+	}
 	if d.monitor != nil {
 		d.background.Go(func() { _ = d.monitor.http.Serve(d.monitor.listener) })
 	}
@@ -317,6 +322,9 @@ func (d *Daemon) Close() error {
 	}
 	if d.server != nil {
 		errs = append(errs, d.server.Close())
+	}
+	if d.backups != nil {
+		errs = append(errs, d.backups.Close())
 	}
 	if d.monitor != nil {
 		errs = append(errs, d.monitor.close())

@@ -55,7 +55,7 @@ func (e *Examination) Run(ctx context.Context) []Finding {
 		e.Now = time.Now
 	}
 	for _, look := range []func(context.Context){
-		e.settings, e.clock, e.files, e.openStore, e.keys, e.certificate, e.public, e.limits,
+		e.settings, e.clock, e.files, e.openStore, e.keys, e.backups, e.certificate, e.public, e.limits,
 	} {
 		ctx, cancel := context.WithTimeout(ctx, timeout)
 		look(ctx)

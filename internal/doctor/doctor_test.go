@@ -170,6 +170,15 @@ func TestPlantedFaults(t *testing.T) {
 			s.now = func() time.Time { return time.Now().Add(90 * 24 * time.Hour) }
 			s.response = func(r *http.Response) { r.Header.Set("Date", s.now().UTC().Format(http.TimeFormat)) }
 		}, doctor.Warn, "keys", "should have been replaced after 30", "start a server"},
+		{"backups have stopped", func(s *site) {
+			s.config.Backup.Dir = s.TempDir()
+			s.before = func() {
+				s.config.Backup.Dir = s.TempDir()
+				if err := os.WriteFile(filepath.Join(s.config.Backup.Dir, "tandem-20260101T030000Z.tar"), nil, 0o600); err != nil {
+					s.Fatal(err)
+				}
+			}
+		}, doctor.Fail, "backups", "one is due every 24h0m0s", "why they fail"},
 		{"the clock differs", func(s *site) {
 			s.response = func(r *http.Response) {
 				r.Header.Set("Date", time.Now().Add(5*time.Minute).UTC().Format(http.TimeFormat))

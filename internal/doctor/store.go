@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
+	"github.com/tandem-auth/tandem/internal/backup"
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
 	"github.com/tandem-auth/tandem/keys"
 )
@@ -73,6 +75,28 @@ func (e *Examination) openStore(ctx context.Context) {
 }
 
 func round(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
+
+// backups looks at whether the newest backup is as new as the schedule has it.
+func (e *Examination) backups(context.Context) {
+	c := e.Config.Backup
+	if c.Dir == "" {
+		if e.Config.Store.Path() != "" {
+			e.report(Info, "backups", "", "none are made on a schedule; --backup-dir makes them")
+		}
+		return
+	}
+	every := cmp.Or(c.Every, backup.DefaultEvery)
+	switch at, err := backup.Newest(c.Dir); {
+	case errors.Is(err, fs.ErrNotExist), err == nil && at.IsZero():
+		e.report(Info, "backups", "", "there is none in %s yet; a server makes the first when it starts", c.Dir)
+	case err != nil:
+		e.report(Fail, "backups", "let the user of the server read and write the folder", "%v", err)
+	case e.Now().Sub(at) > 2*every:
+		e.report(Fail, "backups", "see in the log of the server why they fail: is the disk full, or the folder gone?", "the newest in %s is %s old, and one is due every %s", c.Dir, e.Now().Sub(at).Round(time.Minute), every)
+	default:
+		e.report(OK, "backups", "", "the newest in %s is of %s", c.Dir, at.Format(time.RFC3339))
+	}
+}
 
 // keys looks at whether the keys can be opened, and whether they are changed on schedule.
 func (e *Examination) keys(ctx context.Context) {

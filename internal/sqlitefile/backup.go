@@ -20,15 +20,20 @@ const (
 	keyEntry      = databaseEntry + keySuffix
 )
 
+// ScratchPrefix begins the name of the folder in which a backup is made, beside the backup.
+const ScratchPrefix = ".tandem-backup-"
+
 // Backup writes a backup of the database at path to a new file that only its owner
 // may read. It fails if the file exists. copyDatabase makes a consistent copy of
 // the database, which a server may be using. The backup includes the master key if
-// there is a key file beside the database.
-func Backup(ctx context.Context, path, file string, copyDatabase func(ctx context.Context, to string) error) (err error) {
+// there is a key file beside the database. If seal is not nil, it encrypts the backup.
+func Backup(ctx context.Context, path, file string, copyDatabase func(ctx context.Context, to string) error,
+	seal func(io.Writer) (io.WriteCloser, error),
+) (err error) {
 	if _, err := os.Lstat(file); err == nil {
 		return fmt.Errorf("%s is there already; a backup overwrites nothing", file)
 	}
-	scratch, err := os.MkdirTemp(filepath.Dir(file), ".tandem-backup-")
+	scratch, err := os.MkdirTemp(filepath.Dir(file), ScratchPrefix)
 	if err != nil {
 		return fmt.Errorf("make room for the backup: %w", err)
 	}
@@ -42,7 +47,7 @@ func Backup(ctx context.Context, path, file string, copyDatabase func(ctx contex
 		entries = []entry{{keyEntry, path + keySuffix}, {databaseEntry, database}}
 	}
 	whole := filepath.Join(scratch, "backup.tar")
-	if err := pack(whole, entries); err != nil {
+	if err := pack(whole, entries, seal); err != nil {
 		return fmt.Errorf("write the backup: %w", err)
 	}
 	if err := place(whole, file, os.Link); err != nil {
@@ -75,23 +80,34 @@ func place(whole, file string, link func(from, to string) error) error {
 // An entry is the path of a file, and its name in the backup.
 type entry struct{ name, path string }
 
-func pack(to string, entries []entry) (err error) {
+func pack(to string, entries []entry, seal func(io.Writer) (io.WriteCloser, error)) (err error) {
 	f, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	archive := tar.NewWriter(f)
+	var plain io.WriteCloser = nothingToSeal{f}
+	if seal != nil {
+		if plain, err = seal(f); err != nil {
+			return err
+		}
+	}
+	archive := tar.NewWriter(plain)
 	for _, e := range entries {
 		if err := packFile(archive, e); err != nil {
 			return err
 		}
 	}
-	if err := archive.Close(); err != nil {
+	if err := errors.Join(archive.Close(), plain.Close()); err != nil {
 		return err
 	}
 	return f.Sync()
 }
+
+// nothingToSeal passes on what is written to it, and leaves closing to others.
+type nothingToSeal struct{ io.Writer }
+
+func (nothingToSeal) Close() error { return nil }
 
 func packFile(archive *tar.Writer, e entry) error {
 	f, err := os.Open(e.path)
@@ -111,9 +127,9 @@ func packFile(archive *tar.Writer, e entry) error {
 	return err
 }
 
-// Restore creates the database at path from a backup. It fails if there is a database
-// already, and leaves that unchanged.
-func Restore(path, file string) (err error) {
+// Restore creates the database at path from a backup, which open decrypts if need be. It
+// fails if there is a database already, and leaves that unchanged.
+func Restore(path, file string, open func(io.Reader) (io.Reader, error)) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
 		return fmt.Errorf("open the backup: %w", err)
@@ -127,7 +143,11 @@ func Restore(path, file string) (err error) {
 	if !isNew(path) {
 		return fmt.Errorf("%s is there already; restore to a new folder, or move it away first with its -wal, -shm and %s", path, keySuffix)
 	}
-	if err := unpack(path, tar.NewReader(f)); err != nil {
+	plain, err := open(f)
+	if err == nil {
+		err = unpack(path, tar.NewReader(plain))
+	}
+	if err != nil {
 		return fmt.Errorf("read the backup %s: %w", file, err)
 	}
 	if isNew(path) {
@@ -141,7 +161,15 @@ func isNew(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-func unpack(path string, archive *tar.Reader) error {
+func unpack(path string, archive *tar.Reader) (err error) {
+	var made []string
+	defer func() {
+		if err != nil { // the key of a database that is not there would be in the way of the next try
+			for _, file := range made {
+				err = errors.Join(err, os.Remove(file))
+			}
+		}
+	}()
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
@@ -161,6 +189,7 @@ func unpack(path string, archive *tar.Reader) error {
 		if err != nil {
 			return err
 		}
+		made = append(made, map[string]string{databaseEntry: path, keyEntry: path + keySuffix}[header.Name])
 	}
 }
 

@@ -3,6 +3,7 @@ package sqlitefile_test
 import (
 	"archive/tar"
 	"bytes"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -181,7 +182,7 @@ func TestRestoreTakesNothingButABackup(t *testing.T) {
 				t.Fatal(err)
 			}
 			path := filepath.Join(dir, "a", "tandem.db")
-			if err := sqlitefile.Restore(path, file); err == nil || !strings.Contains(err.Error(), file) {
+			if err := sqlitefile.Restore(path, file, func(r io.Reader) (io.Reader, error) { return r, nil }); err == nil || !strings.Contains(err.Error(), file) {
 				t.Errorf("got %v", err)
 			}
 			if _, err := os.Stat(path); err == nil {

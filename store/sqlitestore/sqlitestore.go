@@ -218,6 +218,26 @@ func (s *Store) Backup(ctx context.Context, to string) error {
 	return s.explain(ctx, "back up", errors.Join(err, db.Close()))
 }
 
+// Verify reads the whole database, and reports what is damaged. It may take long.
+func (s *Store) Verify(ctx context.Context) error {
+	var found string
+	if err := s.reader.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
+		return s.explain(ctx, "check", err)
+	}
+	if found != "ok" {
+		return s.damaged(errors.New(found))
+	}
+	return nil
+}
+
+// Count returns how many users there are, and how many sessions that neither have ended nor
+// expired at a time.
+func (s *Store) Count(ctx context.Context, at time.Time) (users, sessions int, _ error) {
+	err := s.reader.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM users),
+		(SELECT count(*) FROM sessions WHERE ended_at IS NULL AND expires_at > ?)`, at.UnixMilli()).Scan(&users, &sessions)
+	return users, sessions, s.explain(ctx, "count users and sessions", err)
+}
+
 // Close closes the file. It may be called twice.
 func (s *Store) Close() error {
 	var errs []error
