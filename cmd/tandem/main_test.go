@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -33,6 +34,11 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("XDG_CACHE_HOME", env.WorkDir+"/cache")
+			release, err := filepath.Abs("testdata/release") // data of an earlier release
+			if err != nil {
+				return err
+			}
+			env.Setenv("RELEASE", release)
 			for name, value := range variables {
 				env.Setenv(name, value)
 			}

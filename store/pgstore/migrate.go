@@ -77,7 +77,7 @@ func (s *Store) migrateOnce(ctx context.Context, provider *goose.Provider) error
 	case err != nil:
 		return err
 	case current > wanted:
-		return fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run the newer one", current, wanted)
+		return fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run the newer one, or restore a dump that was made before it", current, wanted)
 	case current == wanted:
 		return nil
 	}

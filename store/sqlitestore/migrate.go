@@ -3,10 +3,14 @@ package sqlitestore
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/pressly/goose/v3"
+
+	schemas "github.com/tandem-auth/tandem/store/internal/schema"
 )
 
 //go:embed migrations/*.sql
@@ -30,15 +34,44 @@ func (s *Store) migrate(ctx context.Context) error {
 		case err != nil:
 			return s.explain(ctx, "migrate", err)
 		case current > wanted:
-			return fmt.Errorf("database %s was written by a newer Tandem (schema %d, this one knows up to %d); run the newer one, or put a backup in its place", s.path, current, wanted)
+			return fmt.Errorf("database %s was written by a newer Tandem (schema %d, this one knows up to %d); run the newer one, or put a backup of this version in its place, such as the file %[1]s.before-schema-%d that the newer one has left", s.path, current, wanted, current)
 		case current == wanted:
 			return nil
 		case current == before:
 			return s.explain(ctx, "migrate", failed)
+		}
+		if before < 0 {
+			if err := s.keepCopy(ctx, current); err != nil {
+				return err
+			}
 		}
 		before = current
 		// If another process migrates the same file, this call fails although the
 		// schema advances.
 		_, failed = provider.Up(ctx)
 	}
+}
+
+// largestCopy is the size of a database up to which a migration keeps a copy of it.
+const largestCopy = 1 << 30
+
+// keepCopy keeps a copy of the database as it is before a migration, for the way back: the
+// version before cannot open what a migration has changed.
+func (s *Store) keepCopy(ctx context.Context, schema int64) error {
+	info, err := os.Stat(s.path)
+	if err != nil {
+		return s.explain(ctx, "migrate", err)
+	}
+	wanted, err := schemas.Newest(migrations, "migrations")
+	if err != nil || schema == 0 || info.Size() > largestCopy {
+		return err
+	}
+	to := fmt.Sprintf("%s.before-schema-%d", s.path, wanted)
+	if _, err := os.Lstat(to); err == nil {
+		return nil // of a migration that was interrupted
+	}
+	if err := s.Backup(ctx, to); err != nil {
+		return errors.Join(fmt.Errorf("keep a copy of %s before its schema is changed: %w", s.path, err), os.Remove(to))
+	}
+	return nil
 }
