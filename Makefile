@@ -44,7 +44,7 @@ test: go ## Everything that CI runs, after installing what it needs
 
 build: go ## Build bin/tandem
 	@[ -x bin/tandem ] || echo "building bin/tandem; the first time takes a minute or two"
-	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
+	@CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/tandem ./cmd/tandem
 
 lint: go ## Find mistakes (go vet, staticcheck and others), and check the format
 	@mkdir -p bin

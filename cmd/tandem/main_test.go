@@ -62,6 +62,8 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 			"sessionid": sessionID,
 			"wrong":     wrongPasswords,
 			"asks":      asks,
+			"recipient": recipient,
+			"awaitfile": awaitFile,
 		},
 	})
 }
@@ -160,6 +162,32 @@ func asks(ts *testscript.TestScript, _ bool, args []string) {
 	text, err := io.ReadAll(resp.Body)
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), fmt.Appendf(nil, "%d\n%s", resp.StatusCode, text), 0o600))
+}
+
+// recipient sets a variable to the recipient in what tandem backup-key has said: recipient
+// NAME FILE.
+func recipient(ts *testscript.TestScript, _ bool, args []string) {
+	_, key, found := strings.Cut(ts.ReadFile(args[1]), "backup-recipient: ")
+	if !found {
+		ts.Fatalf("there is no recipient in %s", args[1])
+	}
+	ts.Setenv(args[0], strings.TrimSpace(key))
+}
+
+// awaitFile waits for a file whose name fits a pattern, and sets a variable to it: awaitfile
+// NAME PATTERN.
+func awaitFile(ts *testscript.TestScript, _ bool, args []string) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		found, err := filepath.Glob(ts.MkAbs(args[1]))
+		ts.Check(err)
+		if len(found) > 0 {
+			ts.Setenv(args[0], found[0])
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("there is no file %s", args[1])
+		}
+	}
 }
 
 // unknown waits until the server does not know the refresh token that FILE has from an

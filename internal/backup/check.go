@@ -26,6 +26,8 @@ type Report struct {
 	MasterKey string `json:"masterKey,omitempty"`
 }
 
+const scratchName = "tandem-restore-check-"
+
 // Check restores a backup into a folder of its own, looks at every page of the database,
 // opens the keys, and removes the folder. masters are those to try if the backup has none.
 func Check(ctx context.Context, file string, open func(io.Reader) (io.Reader, error), masters []keys.MasterKey) (_ Report, err error) {
@@ -33,7 +35,10 @@ func Check(ctx context.Context, file string, open func(io.Reader) (io.Reader, er
 	if err != nil {
 		return Report{}, fmt.Errorf("open the backup: %w", err)
 	}
-	scratch, err := os.MkdirTemp("", "tandem-restore-check-")
+	scratch, err := os.MkdirTemp("", scratchName)
+	if errors.Is(err, os.ErrNotExist) { // an image from scratch has no /tmp
+		scratch, err = os.MkdirTemp(filepath.Dir(file), scratchName)
+	}
 	if err != nil {
 		return Report{}, fmt.Errorf("make room to try the backup: %w", err)
 	}

@@ -1,0 +1,312 @@
+// Package deploy_test checks the files in this folder with the programs that read them.
+package deploy_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/internal/daemon"
+	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/internal/testkit/certtest"
+	"github.com/tandem-auth/tandem/internal/testkit/need"
+)
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func write(t *testing.T, name string, text []byte) string {
+	t.Helper()
+	if err := os.WriteFile(name, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// run runs a program and returns its output.
+func run(t *testing.T, env []string, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// Every alert fires when it should, and not in a normal hour.
+func TestAlertRules(t *testing.T) {
+	promtool := need.Program(t, "promtool")
+	run(t, nil, promtool, "check", "rules", "prometheus/rules.yaml")
+	run(t, nil, promtool, "test", "rules", "prometheus/rules_test.yaml")
+	tests := read(t, "prometheus/rules_test.yaml")
+	for _, m := range regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, "prometheus/rules.yaml"), -1) {
+		for _, what := range []string{" fires\n", " does not fire\n"} {
+			if !strings.Contains(tests, "- name: "+m[1]+what) {
+				t.Errorf("no test says that %s%s", m[1], what)
+			}
+		}
+	}
+}
+
+// Every metric in the dashboard and in the rules is one that the server has, and every one of
+// Tandem's is in the dashboard.
+func TestMetricsAreThoseOfTheServer(t *testing.T) {
+	dir := t.TempDir()
+	cert, key := certtest.Make(t, "localhost")
+	c := daemon.Config{
+		Store: storage.Folder(dir), Listen: "localhost:0", Metrics: "localhost:0", Users: directory.Config{Memory: 64, Iterations: 1},
+		TLSCert: write(t, filepath.Join(dir, "tls.crt"), cert), TLSKey: write(t, filepath.Join(dir, "tls.key"), key),
+	}
+	c.Backup.Dir = t.TempDir()
+	d, err := daemon.Open(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- d.Serve(ctx) }()
+	defer func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
+	await(t, "http://"+d.MetricsAddress()+"/readyz")
+	for range 2 { // the second shows the requests to the port of the metrics
+		_ = get(t, "http://"+d.MetricsAddress()+"/readyz")
+	}
+	has := map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^# TYPE (\w+)`).FindAllStringSubmatch(get(t, "http://"+d.MetricsAddress()+"/metrics"), -1) {
+		has[m[1]] = true
+	}
+	dashboard := read(t, "grafana/tandem.json")
+	if !json.Valid([]byte(dashboard)) {
+		t.Error("the dashboard is not JSON")
+	}
+	name := regexp.MustCompile(`\b(tandem|process|go)_[a-z_]+\b`)
+	for _, m := range name.FindAllString(dashboard+read(t, "prometheus/rules.yaml"), -1) {
+		base := strings.TrimSuffix(strings.TrimSuffix(m, "_bucket"), "_count")
+		if !has[m] && !has[base] {
+			t.Errorf("the server has no metric %s", m)
+		}
+	}
+	for m := range has {
+		if strings.HasPrefix(m, "tandem_") && m != "tandem_build_info" && !strings.Contains(dashboard, m) {
+			t.Errorf("the dashboard does not show %s", m)
+		}
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	response, err := http.Get(url) //nolint:gosec // the test's own server
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// await waits until a URL is answered with 200.
+func await(t *testing.T, url string) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		response, err := http.Get(url) //nolint:gosec // the test's own server
+		if err == nil {
+			_ = response.Body.Close()
+			if response.StatusCode == http.StatusOK {
+				return
+			}
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is not answered: %v", url, err)
+		}
+	}
+}
+
+// The configurations of the proxies are read by the proxies.
+func TestProxies(t *testing.T) {
+	t.Run("nginx", func(t *testing.T) {
+		nginx := need.Program(t, "nginx", "/usr/sbin/nginx")
+		dir := t.TempDir()
+		cert, key := certtest.Make(t, "localhost")
+		text := read(t, "compose/nginx.conf")
+		for from, to := range map[string]string{ // this machine knows no tandem-1
+			"/etc/nginx/tls.crt": write(t, filepath.Join(dir, "tls.crt"), cert),
+			"/etc/nginx/tls.key": write(t, filepath.Join(dir, "tls.key"), key),
+			"tandem-1:8080":      "127.0.0.1:8081", "tandem-2:8080": "127.0.0.1:8082",
+		} {
+			text = strings.ReplaceAll(text, from, to)
+		}
+		file := write(t, filepath.Join(dir, "nginx.conf"), []byte("pid "+dir+"/pid;\nerror_log stderr;\n"+text))
+		run(t, nil, nginx, "-t", "-p", dir, "-c", file)
+	})
+	t.Run("caddy", func(t *testing.T) {
+		caddy := need.Program(t, "caddy")
+		run(t, []string{"TANDEM_HOST=auth.example.com", "HOME=" + t.TempDir()}, caddy, "validate", "--adapter", "caddyfile", "--config", "compose/Caddyfile")
+	})
+}
+
+// build builds the binary as the Dockerfile does.
+func build(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "tandem")
+	run(t, []string{"CGO_ENABLED=0"}, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", binary, "../cmd/tandem")
+	return binary
+}
+
+// systemd reads the units, and finds little that the server could do but serve.
+func TestUnits(t *testing.T) {
+	analyze := need.Program(t, "systemd-analyze")
+	dir := t.TempDir()
+	service := strings.ReplaceAll(read(t, "systemd/tandem.service"), "/usr/local/bin/tandem", "/bin/true")
+	for name, text := range map[string]string{"tandem.service": service, "tandem.socket": read(t, "systemd/tandem.socket")} {
+		write(t, filepath.Join(dir, name), []byte(text))
+	}
+	if out := run(t, []string{"SYSTEMD_UNIT_PATH=" + dir + ":"}, analyze, "verify", filepath.Join(dir, "tandem.service"), filepath.Join(dir, "tandem.socket")); strings.Contains(out, dir) {
+		t.Errorf("systemd does not like the units:\n%s", out)
+	}
+	run(t, nil, analyze, "security", "--offline=true", "--threshold=15", filepath.Join(dir, "tandem.service")) // 1.5 of 10
+}
+
+// The example has every setting that it names at its default, and no other.
+func TestTheExampleOfSettings(t *testing.T) {
+	binary := build(t)
+	text := read(t, "tandem.yaml")
+	var settings, defaults []string
+	line := regexp.MustCompile(`(?m)^(# )?([a-z][a-z-]+): (.*?)(?: +#.*)?$`)
+	for _, m := range line.FindAllStringSubmatch(text, -1) {
+		settings = append(settings, m[2]+": "+m[3])
+		defaults = append(defaults, m[2])
+	}
+	if len(settings) < 25 {
+		t.Fatalf("only %d settings were found", len(settings))
+	}
+	file := filepath.Join(t.TempDir(), "tandem.yaml")
+	write(t, file, []byte(text))
+	run(t, nil, binary, "config", "check", "--config", file)
+	printed := run(t, nil, binary, "config", "print", "--config", file)
+	for _, name := range defaults {
+		if !regexp.MustCompile(`(?m)^(# )?` + name + `: `).MatchString(printed) {
+			t.Errorf("there is no setting %s", name)
+		}
+	}
+	for _, s := range settings {
+		name, value, _ := strings.Cut(s, ": ")
+		if slices.Contains([]string{"access-ttl", "refresh-ttl", "session-ttl", "max-sessions", "backup-every", "backup-keep", "drain-delay", "drain-timeout", "log-format", "cookie-samesite", "listen"}, name) &&
+			!strings.Contains(strings.ReplaceAll(printed, `"`, ""), "# "+name+": "+value+" ") {
+			t.Errorf("%s is not the default:\n%s", s, printed)
+		}
+	}
+}
+
+// The image has the binary, the root certificates and two folders. In such a root, read-only,
+// as a user without a name, without a home, without /tmp and /proc, the server starts, and its
+// commands work.
+func TestInARootLikeThatOfTheImage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary, and starts a real process")
+	}
+	unshare, chroot := need.Program(t, "unshare"), need.Program(t, "chroot")
+	if os.Geteuid() != 0 {
+		need.Missing(t, "the right to mount (root)")
+	}
+	dir := t.TempDir()
+	root, data := filepath.Join(dir, "root"), filepath.Join(dir, "data")
+	for _, folder := range []string{root, filepath.Join(root, "data"), data} {
+		if err := os.Mkdir(folder, 0o755); err != nil { //nolint:gosec // the process is another user's
+			t.Fatal(err)
+		}
+	}
+	for d := dir; d != "/"; d = filepath.Dir(d) { // let another user in
+		if info, err := os.Stat(d); err == nil && strings.HasPrefix(d, os.TempDir()+"/") {
+			_ = os.Chmod(d, info.Mode().Perm()|0o111)
+		}
+	}
+	if err := os.Chown(data, 65532, 65532); err != nil {
+		t.Fatal(err)
+	}
+	binary, err := os.ReadFile(build(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "tandem"), binary, 0o755); err != nil { //nolint:gosec // a program
+		t.Fatal(err)
+	}
+	// command returns a command in the root. The shell becomes the command.
+	command := func(stdin string, args ...string) *exec.Cmd {
+		const script = `mount --bind "$1" "$1" && mount --bind "$2" "$1/data" && mount -o remount,bind,ro "$1" && root=$1 && shift 2 && exec ` + "\"$0\"" + ` --userspec=65532:65532 "$root" /tandem "$@"`
+		cmd := exec.CommandContext(context.Background(), unshare, append([]string{"--mount", "--propagation", "private", "/bin/sh", "-c", script, chroot, root, data}, args...)...)
+		cmd.Stdin, cmd.Env = strings.NewReader(stdin), []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}
+		return cmd
+	}
+	must := func(stdin string, args ...string) string {
+		t.Helper()
+		out, err := command(stdin, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("tandem %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	must("correct horse", "user", "recover", "root", "--data", "/data")
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := listener.Addr().String()
+	_ = listener.Close()
+	var log bytes.Buffer
+	serve := command("", "serve", "--data", "/data", "--listen", address, "--issuer", "http://"+address)
+	serve.Stderr = &log
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = serve.Process.Signal(os.Interrupt)
+		if err := serve.Wait(); err != nil {
+			t.Errorf("the server ended with %v:\n%s", err, log.String())
+		}
+	}()
+	await(t, "http://"+address+"/readyz")
+	must("", "health", "--url", "http://"+address+"/readyz")
+	must("", "doctor", "--data", "/data", "--issuer", "http://"+address)
+	must("", "backup", "/data/backup.tar", "--data", "/data")
+	must("", "restore", "--check", "/data/backup.tar")
+	if out := must("", "audit", "--data", "/data"); !strings.Contains(out, "command:") {
+		t.Errorf("the audit log does not say who: %s", out)
+	}
+	if out, err := command("", "user", "list", "--data", "/elsewhere").CombinedOutput(); err == nil {
+		t.Errorf("another folder: %s", out)
+	}
+	text := fmt.Sprintf(`{"username":"root","password":%q}`, "correct horse")
+	response, err := http.Post("http://"+address+"/auth/login", "application/json", strings.NewReader(text)) //nolint:noctx // a test
+	if err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("sign-in: %v, %v", response, err)
+	}
+	_ = response.Body.Close()
+}
