@@ -5,6 +5,7 @@ package check
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
 	policy "k8s.io/api/policy/v1"
+	"sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
 )
 
@@ -55,7 +57,12 @@ func decode(t *testing.T, text string) map[string]int {
 			continue
 		}
 		object := newObject()
-		if err := yaml.UnmarshalStrict([]byte(document), object); err != nil {
+		text, err := yaml.YAMLToJSONStrict([]byte(document))
+		if err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		unknown, err := json.UnmarshalStrict(text, object) // minds upper and lower case, as the API server does
+		if err = errors.Join(append(unknown, err)...); err != nil {
 			t.Errorf("%s: %v", kind, err)
 		}
 		found[head.Kind]++
