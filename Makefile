@@ -7,9 +7,10 @@ FUZZTIME ?= 20s
 # How often each benchmark runs or for how long, and which, for `make bench`.
 BENCHTIME ?= 1s
 BENCH ?= .
-# Flags of `make bench-stores` and `make scale`.
+# Flags of `make bench-stores`, `make scale` and `make soak`.
 STORES ?=
 SCALE ?=
+SOAK ?=
 
 # How long the tests of one package may take. The slowest needs some minutes where
 # nothing else runs; the limit is for tests that hang, not for machines that are slow.
@@ -31,7 +32,7 @@ GOLANGCI = go tool -modfile=tools/go.mod golangci-lint
 export PKGS FUZZTIME TEST_TIMEOUT TEST_PROCESSES VERSION
 
 .DEFAULT_GOAL := help
-.PHONY: bench-guard bench-client bench-stores scale simulate chaos gauntlet prove help run test build lint lint-all fmt vet unit short browser bench fuzz cross clean go
+.PHONY: bench-guard bench-client bench-stores scale soak simulate chaos gauntlet prove help run test build lint lint-all fmt vet unit short browser bench fuzz cross clean go
 
 help: ## Print this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +99,9 @@ simulate: go ## Simulate weeks on a bad network, and stores that fail (REFRESHES
 
 chaos: simulate ## The same, then kill the real server again and again (KILLS=500)
 	@go run ./internal/proof/cmd/chaos -kills $(KILLS)
+
+soak: go ## Run the server for 10 minutes at half load, then under attack (SOAK='-for 1m')
+	@go run ./internal/proof/cmd/soak $(SOAK)
 
 gauntlet: go ## Put all schemes through it, and write the table in docs/protocol.md
 	@go test ./internal/proof/simulation -vet=off -count=1 -timeout 60m -run Other -refreshes 200000 -update

@@ -1,0 +1,37 @@
+package soak_test
+
+import (
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/tandem-auth/tandem/internal/proof/soak"
+)
+
+// A run of seconds, so that the program cannot rot: the load is refreshed without an error,
+// and there are samples of the server. make soak runs for ten minutes, on a quiet machine.
+func TestAShortRun(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a real process, and keeps it busy")
+	}
+	dir := t.TempDir()
+	server := filepath.Join(dir, "tandem.exe")
+	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", server, "github.com/tandem-auth/tandem/cmd/tandem")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	r, err := soak.Run(t.Context(), soak.Config{
+		Server: server, Folder: dir, For: 2 * time.Second, Attack: time.Second, Sessions: 20, Slow: 20, Progress: t.Logf,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Refreshes == 0 || r.Errors+r.AttackErrors > 0 || len(r.Samples) == 0 || r.Quiet.Percentile(.99) == 0 || r.SignIns == 0 {
+		t.Errorf("%+v", r)
+	}
+	last := r.Samples[len(r.Samples)-1]
+	if last.Memory == 0 || last.Heap == 0 || last.Goroutines == 0 || last.Files == 0 {
+		t.Errorf("a sample without values: %+v", last)
+	}
+}
