@@ -138,6 +138,9 @@ func (a *API) guarded(scope string, do method) http.Handler {
 			a.fail(w, r, err)
 		case err != nil, user.Subject != access.Subject, !user.DisabledAt.IsZero(), !slices.Contains(user.Roles, RoleAdmin):
 			a.refuse(w, r, by, "the user does not have the role "+RoleAdmin)
+		case !slices.Contains(strings.Fields(access.Scope), RoleAdmin):
+			// The user was given the role since, or a client has asked for a token of less.
+			a.refuse(w, r, by, "the access token does not have the scope "+RoleAdmin+": refresh it")
 		default:
 			serve(w, r, by)
 		}

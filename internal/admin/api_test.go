@@ -212,9 +212,12 @@ func TestTheAPIIsAsDescribed(t *testing.T) {
 	s.call("PUT", path+"/password", `{"password":"battery staple"}`, 200, nil)
 	s.call("POST", path+"/unlock", "", 200, nil)
 
-	// A user with the role admin needs no key.
+	// A user with the role admin needs no key, but a token that is for it.
 	_, token := s.signIn("张伟", "battery staple")
 	s.callWith(token, "GET", path, "", 200, nil)
+	_, before := s.signIn("bob/slash", "correct horse")
+	s.call("PATCH", "/admin/v1/users/bob%2Fslash", `{"roles":["admin"]}`, 200, nil)
+	s.callWith(before, "GET", path, "", 403, nil)
 	s.call("PATCH", path, `{"roles":[]}`, 200, nil)
 	s.callWith(token, "GET", path, "", 403, nil) // at once, though the token says otherwise
 

@@ -1,10 +1,15 @@
 package soak
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,9 +26,58 @@ const (
 	between = time.Second
 )
 
+// AttackerEnv is the variable of the environment that makes a program the attacker: it has the
+// server's address and the number of slow connections, with a space between.
+const AttackerEnv = "TANDEM_SOAK_ATTACK"
+
+// Attacker attacks as the variable says until its standard input ends, and prints how many bad
+// sign-ins there were. It prints a line first, once all slow connections have begun.
+func Attacker() error {
+	var p process
+	var slow int
+	if _, err := fmt.Sscan(os.Getenv(AttackerEnv), &p.address, &slow); err != nil {
+		return fmt.Errorf("%s: %w", AttackerEnv, err)
+	}
+	p.url = "http://" + p.address
+	stop := p.attack(context.Background(), slow)
+	fmt.Println("ready")
+	_, err := io.Copy(io.Discard, os.Stdin)
+	fmt.Println(stop())
+	return err
+}
+
+// startAttack starts the attacker in a process of its own that gives way to others: attackers
+// have machines of their own. It returns a function that ends it and says how many bad sign-ins
+// there were.
+func (p *process) startAttack(ctx context.Context, command []string, slow int) (stop func() (int, error), err error) {
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d", AttackerEnv, p.address, slow))
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	giveWay(cmd.Process.Pid)
+	said := bufio.NewReader(out)
+	if _, err := said.ReadString('\n'); err != nil {
+		return nil, errors.Join(fmt.Errorf("the attacker has not begun: %w", err), cmd.Process.Kill(), cmd.Wait())
+	}
+	return func() (signIns int, err error) {
+		_ = in.Close()
+		_, scanErr := fmt.Fscan(said, &signIns)
+		return signIns, errors.Join(scanErr, cmd.Wait())
+	}, nil
+}
+
 // attack begins slow connections, one after the other, and bad sign-ins. Once all are there, it
-// returns a function that ends them and
-// says how many sign-ins there were.
+// returns a function that ends them and says how many sign-ins there were.
 func (p *process) attack(ctx context.Context, slow int) (stop func() int) {
 	ctx, cancel := context.WithCancel(ctx)
 	var done sync.WaitGroup

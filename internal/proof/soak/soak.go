@@ -22,6 +22,8 @@ import (
 type Config struct {
 	// Server is the binary, and Folder a folder for its data.
 	Server, Folder string
+	// Attacker is a command that calls [Attacker].
+	Attacker []string
 	// For is how long the run at half load lasts, and Attack how long the attack does, and the
 	// quiet time before it with which it is compared.
 	For, Attack time.Duration
@@ -118,10 +120,15 @@ func Run(ctx context.Context, c Config) (report Report, err error) {
 	report.Quiet, failed = load.run(ctx, c.Attack, tenth)
 	report.AttackErrors = failed
 	c.Progress("attack: %d slow connections and a flood of bad sign-ins for %s", c.Slow, c.Attack)
-	attack := s.attack(ctx, c.Slow)
+	attack, err := s.startAttack(ctx, c.Attacker, c.Slow)
+	if err != nil {
+		return Report{}, err
+	}
 	report.Attacked, failed = load.run(ctx, c.Attack, tenth)
 	report.AttackErrors += failed
-	report.SignIns = attack()
+	if report.SignIns, err = attack(); err != nil {
+		return Report{}, err
+	}
 	return report, ctx.Err()
 }
 

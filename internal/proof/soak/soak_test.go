@@ -1,6 +1,8 @@
 package soak_test
 
 import (
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
@@ -8,6 +10,17 @@ import (
 
 	"github.com/tandem-auth/tandem/internal/proof/soak"
 )
+
+func TestMain(m *testing.M) {
+	if os.Getenv(soak.AttackerEnv) != "" {
+		if err := soak.Attacker(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
 
 // A run of seconds, so that the program cannot rot: the load is refreshed without an error,
 // and there are samples of the server. make soak runs for ten minutes, on a quiet machine.
@@ -22,7 +35,7 @@ func TestAShortRun(t *testing.T) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	r, err := soak.Run(t.Context(), soak.Config{
-		Server: server, Folder: dir, For: 2 * time.Second, Attack: time.Second, Sessions: 20, Slow: 20, Progress: t.Logf,
+		Server: server, Folder: dir, Attacker: []string{os.Args[0]}, For: 2 * time.Second, Attack: time.Second, Sessions: 20, Slow: 20, Progress: t.Logf,
 	})
 	if err != nil {
 		t.Fatal(err)

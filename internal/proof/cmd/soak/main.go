@@ -18,7 +18,11 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	do := run
+	if os.Getenv(soak.AttackerEnv) != "" {
+		do = soak.Attacker
+	}
+	if err := do(); err != nil {
 		fmt.Fprintln(os.Stderr, "soak:", err)
 		os.Exit(1)
 	}
@@ -31,6 +35,11 @@ func run() (err error) {
 	flag.IntVar(&c.Sessions, "sessions", 200, "how many sessions to refresh")
 	flag.IntVar(&c.Slow, "slow", 1000, "how many slow connections")
 	flag.Parse()
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	c.Attacker = []string{self}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if c.Folder, err = os.MkdirTemp("", "tandem-soak-"); err != nil {
