@@ -291,8 +291,7 @@ func (d *Directory) hash(ctx context.Context, password string) (string, error) {
 		return "", err
 	}
 	defer done()
-	var hash string
-	inBackground(func() { hash, err = argon2id.CreateHash(norm.NFC.String(password), &d.even.params) })
+	hash, err := argon2id.CreateHash(norm.NFC.String(password), &d.even.params)
 	if err != nil {
 		return "", fmt.Errorf("hash a password: %w", err)
 	}
@@ -317,13 +316,6 @@ func (d *Directory) check(ctx context.Context, password, hash string, known bool
 	if !known {
 		hash = d.decoy
 	}
-	var result checked
-	inBackground(func() { result, err = d.compare(password, hash, known) })
-	return result, err
-}
-
-// compare is check without a turn.
-func (d *Directory) compare(password, hash string, known bool) (checked, error) {
 	right, params, err := argon2id.CheckHash(norm.NFC.String(password), hash)
 	if err != nil {
 		return checked{}, fmt.Errorf("read a password hash: %w", err)
