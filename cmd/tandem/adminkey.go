@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -30,27 +28,17 @@ type adminKeyAddCommand struct {
 }
 
 // Run adds the key.
-func (cmd *adminKeyAddCommand) Run(ctx context.Context, c console) (err error) {
+func (cmd *adminKeyAddCommand) Run(ctx context.Context, c console) error {
 	key := clients.AdminKey{ID: cmd.ID, Scopes: cmd.Scope}
 	if cmd.Expires > 0 {
 		key.ExpiresAt = time.Now().Add(cmd.Expires).UTC().Truncate(time.Second)
 	}
-	file, err := newSecretFile(cmd.SecretFile)
-	if err != nil {
-		return fmt.Errorf("--secret-file: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(cmd.SecretFile))
-		}
-	}()
 	return cmd.withOperator(ctx, func(o admin.Operator) error {
-		text, err := o.AddAdminKey(ctx, c.by(), key)
+		err := withSecretFile(cmd.SecretFile,
+			func() (string, error) { return o.AddAdminKey(ctx, c.by(), key) },
+			func() error { return o.RemoveAdminKey(context.WithoutCancel(ctx), c.by(), cmd.ID) })
 		if err != nil {
-			return errors.Join(err, file.Close())
-		}
-		if err := writeSecret(file, text); err != nil {
-			return errors.Join(err, o.RemoveAdminKey(context.WithoutCancel(ctx), c.by(), cmd.ID))
+			return err
 		}
 		return c.print(clientAnswer{ID: cmd.ID, SecretFile: cmd.SecretFile},
 			"Added the key %s. It is in %s, and nowhere else.\n", cmd.ID, cmd.SecretFile)

@@ -33,7 +33,7 @@ type clientAddCommand struct {
 }
 
 // Run adds the client.
-func (cmd *clientAddCommand) Run(ctx context.Context, c console) (err error) {
+func (cmd *clientAddCommand) Run(ctx context.Context, c console) error {
 	client := clients.Client{ID: cmd.ID, Public: cmd.Public, Audiences: cmd.Audience, MayIntrospect: cmd.Introspect}
 	switch {
 	case cmd.Public && cmd.SecretFile != "":
@@ -48,43 +48,41 @@ func (cmd *clientAddCommand) Run(ctx context.Context, c console) (err error) {
 			return c.print(clientAnswer{ID: cmd.ID}, "Added the public client %s.\n", cmd.ID)
 		})
 	}
-	file, err := newSecretFile(cmd.SecretFile)
-	if err != nil {
-		return fmt.Errorf("--secret-file: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(cmd.SecretFile))
-		}
-	}()
 	return cmd.withOperator(ctx, func(o admin.Operator) error {
-		secret, err := o.AddClient(ctx, c.by(), client)
+		err := withSecretFile(cmd.SecretFile,
+			func() (string, error) { return o.AddClient(ctx, c.by(), client) },
+			func() error { return o.RemoveClient(context.WithoutCancel(ctx), c.by(), cmd.ID) })
 		if err != nil {
-			return errors.Join(err, file.Close())
-		}
-		if err := writeSecret(file, secret); err != nil {
-			return errors.Join(err, o.RemoveClient(context.WithoutCancel(ctx), c.by(), cmd.ID))
+			return err
 		}
 		return c.print(clientAnswer{ID: cmd.ID, SecretFile: cmd.SecretFile},
 			"Added the client %s. Its secret is in %s, and nowhere else.\n", cmd.ID, cmd.SecretFile)
 	})
 }
 
-// newSecretFile makes the file that a secret will be written to. It comes first: a client
-// whose secret nobody has is of no use.
-func newSecretFile(name string) (*os.File, error) {
+// withSecretFile makes the file of --secret-file, has add make the secret, and writes it there.
+// The file comes first: what has a secret that nobody has is of no use. If the secret cannot be
+// written, undo removes what it is for. A file that is not complete is removed.
+func withSecretFile(name string, add func() (secret string, err error), undo func() error) (err error) {
 	file, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("%s is there already; choose another name", name)
+		return fmt.Errorf("--secret-file: %s is there already; choose another name", name)
 	}
-	return file, err
-}
-
-// writeSecret writes a secret without a line break, which curl would send along.
-func writeSecret(file *os.File, secret string) error {
-	_, err := file.WriteString(secret)
+	if err != nil {
+		return fmt.Errorf("--secret-file: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.Remove(name))
+		}
+	}()
+	secret, err := add()
+	if err != nil {
+		return errors.Join(err, file.Close())
+	}
+	_, err = file.WriteString(secret) // without a line break, which curl would send along
 	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("write the secret: %w", err)
+		return errors.Join(fmt.Errorf("write the secret: %w", err), undo())
 	}
 	return nil
 }
