@@ -59,7 +59,7 @@ func TestShellsComplete(t *testing.T) {
 			path := need.Program(t, shell)
 			for line, want := range map[string]string{
 				"tandem prof":                      "profiles",
-				"tandem user ":                     "add list passwd remove sign-out",
+				"tandem user ":                     "add disable enable list passwd recover remove role sign-out unlock",
 				"tandem status --off":              "--offline",
 				"tandem token --format e":          "exec-credential",
 				"tandem status -p ":                "home work",

@@ -105,5 +105,5 @@ func TestNothingHiddenOfAServerGetsToATerminal(t *testing.T) {
 	if err := list.Run(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
-	expect("user list", "NAME     SUBJECT  SINCE\n[31mann  s        "+user.CreatedAt.Format(time.DateOnly)+"\n")
+	expect("user list", "NAME     SUBJECT  SINCE       ROLES  STATE\n[31mann  s        "+user.CreatedAt.Format(time.DateOnly)+"         active\n")
 }

@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -152,17 +151,13 @@ func hop(t *testing.T, session *tandem.Session) {
 	}
 }
 
-// built builds the command.
+// built returns the real binary, unless tests are to be short.
 func built(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real processes again and again")
 	}
-	binary := filepath.Join(t.TempDir(), "tandem")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	return binary
+	return build(t)
 }
 
 // Sessions hop between servers at every request while one of these is killed and

@@ -159,13 +159,9 @@ type program struct{ binary, dir, address, password string }
 func newProgram(t *testing.T) program {
 	t.Helper()
 	p := program{
-		binary:   filepath.Join(t.TempDir(), "tandem"),
+		binary:   build(t),
 		dir:      filepath.Join(t.TempDir(), "data"),
 		password: "correct horse",
-	}
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", p.binary, ".")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

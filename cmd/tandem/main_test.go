@@ -21,7 +21,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"tandem": main})
+	testscript.Main(cleaner{m}, map[string]func(){"tandem": main})
 }
 
 // TestScripts runs the command itself, as told in testdata/script.
