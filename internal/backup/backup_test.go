@@ -308,3 +308,76 @@ func TestSettingsThatAreRefused(t *testing.T) {
 		t.Errorf("a key over a key: %v", err)
 	}
 }
+
+// A clock that once was wrong has left a backup of the future. It neither counts as the
+// newest nor costs the others their place.
+func TestABackupOfTheFuture(t *testing.T) {
+	p := newPlace(t)
+	if err := os.Mkdir(p.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(p.dir, "tandem-20300101T000000Z.tar"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := p.config()
+		c.Keep = 2
+		s, err := backup.Start(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		time.Sleep(12 * time.Hour)
+		p.want("tandem-20000101T000000Z.tar", "tandem-20300101T000000Z.tar")
+		time.Sleep(2 * 24 * time.Hour)
+		p.want("tandem-20000102T000000Z.tar", "tandem-20000103T000000Z.tar", "tandem-20300101T000000Z.tar")
+	})
+}
+
+// A copy whose pages are damaged is no backup.
+func TestADamagedCopy(t *testing.T) {
+	p := newPlace(t)
+	synctest.Test(t, func(t *testing.T) {
+		var failed error
+		c := p.config()
+		c.Copy = func(ctx context.Context, to string) error {
+			if err := p.store.Backup(ctx, to); err != nil {
+				return err
+			}
+			f, err := os.OpenFile(to, os.O_RDWR, 0)
+			if err != nil {
+				return err
+			}
+			_, err = f.WriteAt([]byte(strings.Repeat("damage", 1000)), 5000)
+			return errors.Join(err, f.Close())
+		}
+		c.Done = func(_ time.Time, err error) { failed = err }
+		s, err := backup.Start(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		_ = s.Close()
+		if failed == nil || !strings.Contains(failed.Error(), "restore the newest backup that passes tandem restore --check") {
+			t.Errorf("got %v", failed)
+		}
+		p.want()
+	})
+}
+
+// What a check says is the time at which the backup was made, wherever the file was copied since.
+func TestWhenABackupWasMade(t *testing.T) {
+	p := newPlace(t)
+	file := filepath.Join(t.TempDir(), "backup.tar")
+	longAgo := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	copyThen := func(ctx context.Context, to string) error {
+		return errors.Join(p.store.Backup(ctx, to), os.Chtimes(to, longAgo, longAgo))
+	}
+	if err := sqlitefile.Backup(t.Context(), p.path, file, copyThen, nil); err != nil {
+		t.Fatal(err)
+	}
+	report, err := backup.Check(t.Context(), file, plain(t), nil)
+	if err != nil || !report.MadeAt.Equal(longAgo) {
+		t.Errorf("made at %v, %v; want %v", report.MadeAt, err, longAgo)
+	}
+}

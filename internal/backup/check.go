@@ -2,9 +2,11 @@ package backup
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,10 +33,6 @@ const scratchName = "tandem-restore-check-"
 // Check restores a backup into a folder of its own, looks at every page of the database,
 // opens the keys, and removes the folder. masters are those to try if the backup has none.
 func Check(ctx context.Context, file string, open func(io.Reader) (io.Reader, error), masters []keys.MasterKey) (_ Report, err error) {
-	info, err := os.Stat(file)
-	if err != nil {
-		return Report{}, fmt.Errorf("open the backup: %w", err)
-	}
 	scratch, err := os.MkdirTemp("", scratchName)
 	if errors.Is(err, os.ErrNotExist) { // an image from scratch has no /tmp
 		scratch, err = os.MkdirTemp(filepath.Dir(file), scratchName)
@@ -47,10 +45,11 @@ func Check(ctx context.Context, file string, open func(io.Reader) (io.Reader, er
 	if err := sqlitefile.Restore(path, file, open); err != nil {
 		return Report{}, err
 	}
-	r := Report{MadeAt: info.ModTime().UTC().Truncate(time.Second)}
-	if made, err := os.Stat(path); err == nil && made.ModTime().Before(r.MadeAt) {
-		r.MadeAt = made.ModTime().UTC().Truncate(time.Second)
+	info, err := os.Stat(path)
+	if err != nil {
+		return Report{}, err
 	}
+	r := Report{MadeAt: info.ModTime().UTC().Truncate(time.Second)}
 	var known int64
 	if r.Schema, known, err = sqlitestore.Schema(ctx, path); err != nil {
 		return Report{}, err
@@ -91,4 +90,32 @@ func (r Report) withKeys(ctx context.Context, s *sqlitestore.Store, path string,
 	}
 	r.Keys = len(list)
 	return r, nil
+}
+
+// quickCheck reads a copy of a database that nothing else has open, and fails if it is no
+// database, or a page of it is damaged.
+func quickCheck(ctx context.Context, path string) (err error) {
+	path, err = filepath.Abs(path)
+	if err != nil {
+		return err
+	}
+	path = filepath.ToSlash(path)
+	if path[0] != '/' { // C:/…
+		path = "/" + path
+	}
+	source := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro&immutable=1"}
+	db, err := sql.Open("sqlite", source.String())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var found string
+	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found)
+	if err == nil && found != "ok" {
+		err = errors.New(found)
+	}
+	if err != nil {
+		return fmt.Errorf("the copy of the database is damaged (%w): if the next one is too, so is the database: stop the server and restore the newest backup that passes tandem restore --check", err)
+	}
+	return nil
 }

@@ -2,9 +2,7 @@ package backup
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -97,12 +95,8 @@ func Start(config Config) (*Schedule, error) {
 	if err := os.MkdirAll(config.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("--backup-dir: %w", err)
 	}
-	info, err := os.Stat(config.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("--backup-dir: %w", err)
-	}
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, fmt.Errorf("--backup-dir: others can put a backup of theirs into %s (mode %04o): run chmod go-w %[1]s", config.Dir, mode)
+	if s := sqlitefile.ExposedFolder(config.Dir, "a backup"); s != "" {
+		return nil, fmt.Errorf("--backup-dir: %s", s)
 	}
 	if len(config.Recipients) == 0 {
 		config.Logger.Warn("backups are not sealed: whoever can read the folder can sign in as anybody; make a key with tandem backup-key, and name its recipient with --backup-recipient", "folder", config.Dir)
@@ -182,16 +176,33 @@ func Newest(dir string) (time.Time, error) {
 	if err != nil || len(names) == 0 {
 		return time.Time{}, err
 	}
-	return time.Parse(layout, nameForm.FindStringSubmatch(names[len(names)-1])[1])
+	return timeOf(names[len(names)-1])
 }
 
-// newest is Newest without times that the clock has not reached: it was wrong once.
+// timeOf returns the time in a name that matches nameForm.
+func timeOf(name string) (time.Time, error) {
+	return time.Parse(layout, nameForm.FindStringSubmatch(name)[1])
+}
+
+// past returns the names of the backups that were made by now, the oldest first. Those of
+// the future are from when the clock was wrong: they are no reason to make no backup, nor to
+// delete one.
+func (s *Schedule) past() ([]string, error) {
+	names, err := namesIn(s.config.Dir)
+	now := s.config.Now()
+	return slices.DeleteFunc(names, func(name string) bool {
+		at, err := timeOf(name)
+		return err != nil || at.After(now)
+	}), err
+}
+
+// newest returns the time of the last of past, or the zero time if there is none.
 func (s *Schedule) newest() (time.Time, error) {
-	at, err := Newest(s.config.Dir)
-	if err != nil || at.After(s.config.Now()) {
-		at = time.Time{}
+	names, err := s.past()
+	if err != nil || len(names) == 0 {
+		return time.Time{}, err
 	}
-	return at, err
+	return timeOf(names[len(names)-1])
 }
 
 // make makes a backup.
@@ -214,31 +225,18 @@ func (s *Schedule) make(ctx context.Context) (time.Time, error) {
 	return now.Truncate(time.Second), nil
 }
 
-// sqliteIntro is what a SQLite database begins with.
-const sqliteIntro = "SQLite format 3\x00"
-
-// copyAndCheck makes the copy, and reads it to its end before it is sealed: what is sealed,
-// the server cannot read.
+// copyAndCheck makes the copy, and checks it before it is sealed: what is sealed, the server
+// cannot read.
 func (s *Schedule) copyAndCheck(ctx context.Context, to string) error {
 	if err := s.config.Copy(ctx, to); err != nil {
 		return err
 	}
-	f, err := os.Open(to)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	intro := make([]byte, len(sqliteIntro))
-	if _, err := io.ReadFull(f, intro); err != nil || string(intro) != sqliteIntro {
-		return errors.New("the copy of the database is none")
-	}
-	_, err = io.Copy(io.Discard, f)
-	return err
+	return quickCheck(ctx, to)
 }
 
 // thinOut deletes the oldest backups beyond Keep.
 func (s *Schedule) thinOut() {
-	names, err := namesIn(s.config.Dir)
+	names, err := s.past()
 	if err != nil {
 		return // the next backup fails, and says so
 	}

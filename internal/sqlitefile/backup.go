@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/tandem-auth/tandem/internal/wholefile"
 )
@@ -128,7 +130,8 @@ func packFile(archive *tar.Writer, e entry) error {
 }
 
 // Restore creates the database at path from a backup, which open decrypts if need be. It
-// fails if there is a database already, and leaves that unchanged.
+// fails if there is a database already, and leaves that unchanged. The time of the
+// database file is that of the backup. A failure leaves none of the backup's files behind.
 func Restore(path, file string, open func(io.Reader) (io.Reader, error)) (err error) {
 	f, err := os.Open(file)
 	if err != nil {
@@ -145,13 +148,13 @@ func Restore(path, file string, open func(io.Reader) (io.Reader, error)) (err er
 	}
 	plain, err := open(f)
 	if err == nil {
-		err = unpack(path, tar.NewReader(plain))
+		err = unpack(path, plain)
+	}
+	if errors.Is(err, errNoDatabase) {
+		return fmt.Errorf("%s has no database in it: it is no backup, or was cut short", file)
 	}
 	if err != nil {
 		return fmt.Errorf("read the backup %s: %w", file, err)
-	}
-	if isNew(path) {
-		return fmt.Errorf("%s has no database in it: it is no backup, or was cut short", file)
 	}
 	return wholefile.SyncFolder(filepath.Dir(path))
 }
@@ -161,7 +164,11 @@ func isNew(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-func unpack(path string, archive *tar.Reader) (err error) {
+var errNoDatabase = errors.New("no database")
+
+// unpack creates the files of a backup. If it fails, it removes what it has created.
+func unpack(path string, plain io.Reader) (err error) {
+	archive := tar.NewReader(plain)
 	var made []string
 	defer func() {
 		if err != nil { // the key of a database that is not there would be in the way of the next try
@@ -173,16 +180,20 @@ func unpack(path string, archive *tar.Reader) (err error) {
 	for {
 		header, err := archive.Next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			if !slices.Contains(made, path) {
+				return errNoDatabase
+			}
+			_, err := io.Copy(io.Discard, plain) // a seal tells at its end whether something is missing
+			return err
 		}
 		if err != nil {
 			return err
 		}
 		switch header.Name {
 		case databaseEntry:
-			err = unpackFile(path, archive)
+			err = unpackFile(path, archive, header.ModTime)
 		case keyEntry:
-			err = unpackFile(path+keySuffix, archive)
+			err = unpackFile(path+keySuffix, archive, header.ModTime)
 		default:
 			err = fmt.Errorf("%q does not belong in a backup", header.Name)
 		}
@@ -193,10 +204,16 @@ func unpack(path string, archive *tar.Reader) (err error) {
 	}
 }
 
-// unpackFile creates a file, either complete or not at all.
-func unpackFile(path string, content io.Reader) error {
+// unpackFile creates a file with the time of the backup, either complete or not at all.
+func unpackFile(path string, content io.Reader, at time.Time) error {
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s is there already", path)
 	}
-	return wholefile.WriteFrom(path, content, 0o600)
+	if err := wholefile.WriteFrom(path, content, 0o600); err != nil {
+		return err
+	}
+	if err := os.Chtimes(path, at, at); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }

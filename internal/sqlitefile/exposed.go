@@ -16,7 +16,7 @@ func Exposed(path string) []string {
 		return nil
 	}
 	var found []string
-	if s := exposedFolder(filepath.Dir(path)); s != "" {
+	if s := ExposedFolder(filepath.Dir(path), "a database"); s != "" {
 		found = append(found, s)
 	}
 	for _, suffix := range []string{"", "-wal", "-shm", lockSuffix} {
@@ -27,15 +27,21 @@ func Exposed(path string) []string {
 	return found
 }
 
-func exposedFolder(path string) string {
+// ExposedFolder describes what other users of the machine can do to a folder, in which
+// what they would put is named by thing, such as "a backup". The result is empty if only
+// its owner may write there, and that is this process's user or root.
+func ExposedFolder(path, thing string) string {
+	if runtime.GOOS == "windows" {
+		return ""
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return ""
 	case info.Mode().Perm()&0o022 != 0:
-		return fmt.Sprintf("others can put a database of theirs into the folder %s (mode %04o): run chmod go-w %[1]s", path, info.Mode().Perm())
+		return fmt.Sprintf("others can put %s of theirs into the folder %s (mode %04o): run chmod go-w %[2]s", thing, path, info.Mode().Perm())
 	case isStrangers(info):
-		return fmt.Sprintf("the folder %s belongs to the user %d, who can put another database there: run chown", path, ownerOf(info))
+		return fmt.Sprintf("the folder %s belongs to the user %d, who can put %s there: run chown", path, ownerOf(info), thing)
 	}
 	return ""
 }
