@@ -147,7 +147,7 @@ func TestPlantedFaults(t *testing.T) {
 		}, doctor.Fail, "keys", "master key", "give the master key that sealed the keys"},
 		{"a newer version has written the database", func(s *site) {
 			s.before = func() {
-				db, err := sql.Open("sqlite", filepath.Join(s.dir, "tandem.db"))
+				db, err := sql.Open("sqlite", "file:"+filepath.Join(s.dir, "tandem.db")+"?_pragma=busy_timeout(30000)") // the server writes, too
 				if err != nil {
 					s.Fatal(err)
 				}

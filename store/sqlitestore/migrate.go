@@ -67,11 +67,17 @@ func (s *Store) keepCopy(ctx context.Context, schema int64) error {
 		return err
 	}
 	to := fmt.Sprintf("%s.before-schema-%d", s.path, wanted)
-	if _, err := os.Lstat(to); err == nil {
-		return nil // of a migration that was interrupted
+	if has, _, err := Schema(ctx, to); err == nil && has < schema {
+		return nil // of a migration of several steps that was interrupted
 	}
-	if err := s.Backup(ctx, to); err != nil {
-		return errors.Join(fmt.Errorf("keep a copy of %s before its schema is changed: %w", s.path, err), os.Remove(to))
+	// A copy that was cut short by a crash must not pass for a whole one.
+	part := fmt.Sprintf("%s.%d.part", to, os.Getpid())
+	err = s.Backup(ctx, part)
+	if err == nil {
+		err = os.Rename(part, to)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("keep a copy of %s before its schema is changed: %w", s.path, err), os.RemoveAll(part))
 	}
 	return nil
 }
