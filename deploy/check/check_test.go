@@ -15,6 +15,7 @@ import (
 
 	"github.com/Masterminds/sprig/v3"
 	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
@@ -25,6 +26,7 @@ import (
 
 // kinds are those that the files may have.
 var kinds = map[string]func() any{
+	"v1 Namespace":                       func() any { return &core.Namespace{} },
 	"v1 ConfigMap":                       func() any { return &core.ConfigMap{} },
 	"v1 Service":                         func() any { return &core.Service{} },
 	"apps/v1 Deployment":                 func() any { return &apps.Deployment{} },
@@ -135,8 +137,8 @@ func want(t *testing.T, got map[string]int, kinds ...string) {
 }
 
 func TestManifests(t *testing.T) {
-	want(t, decode(t, read(t, "../kubernetes/postgres.yaml")), "ConfigMap", "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "Ingress")
-	want(t, decode(t, read(t, "../kubernetes/sqlite.yaml")), "StatefulSet", "Service")
+	want(t, decode(t, read(t, "../kubernetes/postgres.yaml")), "Namespace", "ConfigMap", "Deployment", "Service", "PodDisruptionBudget", "NetworkPolicy", "Ingress")
+	want(t, decode(t, read(t, "../kubernetes/sqlite.yaml")), "Namespace", "StatefulSet", "Service", "NetworkPolicy", "Ingress")
 }
 
 // render renders the chart as Helm does, with text/template, sprig, include and toYaml.
@@ -195,19 +197,68 @@ func merged(into, from map[string]any) map[string]any {
 func TestChart(t *testing.T) {
 	config := map[string]any{"issuer": "https://auth.example.com"}
 	manifests, notes := render(t, map[string]any{"config": config})
-	want(t, decode(t, manifests), "ConfigMap", "StatefulSet", "Service")
+	want(t, decode(t, manifests), "ConfigMap", "StatefulSet", "Service", "NetworkPolicy")
 	if !strings.Contains(notes, "exec -it auth-0 -- /tandem user recover root") {
 		t.Errorf("notes:\n%s", notes)
 	}
 	manifests, notes = render(t, map[string]any{
 		"config": config, "existingSecret": "tandem", "ingress": map[string]any{"enabled": true, "className": "nginx"},
 	})
-	want(t, decode(t, manifests), "ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "Ingress")
+	want(t, decode(t, manifests), "ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "NetworkPolicy", "Ingress")
 	if !strings.Contains(notes, "exec -it deploy/auth -- /tandem user recover root") {
 		t.Errorf("notes:\n%s", notes)
 	}
 	if strings.Contains(manifests, "/admin") {
 		t.Error("the ingress lets the internet to the API for administrators")
+	}
+}
+
+// Helm checks values with the schema of the chart before it renders them.
+func TestSchemaOfValues(t *testing.T) {
+	schema, err := jsonschema.UnmarshalJSON(strings.NewReader(read(t, "../helm/tandem/values.schema.json")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compiler := jsonschema.NewCompiler()
+	if err := compiler.AddResource("values.json", schema); err != nil {
+		t.Fatal(err)
+	}
+	compiled, err := compiler.Compile("values.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuer := map[string]any{"issuer": "https://auth.example.com"}
+	for name, c := range map[string]struct {
+		values map[string]any
+		good   bool
+	}{
+		"the issuer alone":   {map[string]any{"config": issuer}, true},
+		"a secret":           {map[string]any{"config": issuer, "existingSecret": "tandem", "replicas": 3}, true},
+		"no issuer":          {map[string]any{}, false},
+		"a misspelt name":    {map[string]any{"config": issuer, "replica": 3}, false},
+		"no servers":         {map[string]any{"config": issuer, "replicas": 0}, false},
+		"metrics for nobody": {map[string]any{"config": issuer, "networkPolicy": map[string]any{"metricsFrom": ""}}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var defaults map[string]any
+			if err := yaml.UnmarshalStrict([]byte(read(t, "../helm/tandem/values.yaml")), &defaults); err != nil {
+				t.Fatal(err)
+			}
+			text, err := yaml.Marshal(merged(defaults, c.values))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text, err = yaml.YAMLToJSON(text); err != nil {
+				t.Fatal(err)
+			}
+			values, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := compiled.Validate(values); (err == nil) != c.good {
+				t.Errorf("good: %t, want %t: %v", err == nil, c.good, err)
+			}
+		})
 	}
 }
 
