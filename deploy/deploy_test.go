@@ -69,6 +69,62 @@ func TestAlertRules(t *testing.T) {
 	}
 }
 
+// Prometheus understands every query of the dashboard, and the dashboard is one that Grafana
+// shows as it is meant.
+func TestDashboard(t *testing.T) {
+	promtool := need.Program(t, "promtool")
+	var dashboard struct {
+		UID           string
+		SchemaVersion int
+		Panels        []struct {
+			ID         int
+			Type       string
+			Title      string
+			Datasource struct{ Type, UID string }
+			GridPos    struct{ X, Y, W, H int }
+			Targets    []struct{ Expr, RefID string }
+		}
+	}
+	if err := json.Unmarshal([]byte(read(t, "grafana/tandem.json")), &dashboard); err != nil {
+		t.Fatal(err)
+	}
+	if dashboard.UID == "" || dashboard.SchemaVersion < 30 || len(dashboard.Panels) == 0 {
+		t.Errorf("uid %q, schema version %d, %d panels", dashboard.UID, dashboard.SchemaVersion, len(dashboard.Panels))
+	}
+	rules := "groups:\n  - name: dashboard\n    rules:\n"
+	ids, places := map[int]bool{}, map[[2]int]string{}
+	for _, p := range dashboard.Panels {
+		if ids[p.ID] {
+			t.Errorf("%s: the ID %d is another panel's", p.Title, p.ID)
+		}
+		ids[p.ID] = true
+		if p.Datasource.UID != "${datasource}" {
+			t.Errorf("%s: the data source is %q, not that of the variable", p.Title, p.Datasource.UID)
+		}
+		if p.GridPos.W <= 0 || p.GridPos.H <= 0 || p.GridPos.X+p.GridPos.W > 24 {
+			t.Errorf("%s: is at %+v, outside of the 24 columns", p.Title, p.GridPos)
+		}
+		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
+			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
+				if other := places[[2]int{x, y}]; other != "" {
+					t.Fatalf("%s covers %s", p.Title, other)
+				}
+				places[[2]int{x, y}] = p.Title
+			}
+		}
+		refs := map[string]bool{}
+		for _, target := range p.Targets {
+			if target.RefID == "" || refs[target.RefID] {
+				t.Errorf("%s: the name %q of a query is empty, or another's", p.Title, target.RefID)
+			}
+			refs[target.RefID] = true
+			expr := strings.NewReplacer("$__rate_interval", "5m", "$instance", ".+").Replace(target.Expr)
+			rules += fmt.Sprintf("      - {record: \"panel:%d_%s\", expr: %q}\n", p.ID, target.RefID, expr)
+		}
+	}
+	run(t, nil, promtool, "check", "rules", "--lint=none", write(t, filepath.Join(t.TempDir(), "rules.yaml"), []byte(rules)))
+}
+
 // Every metric in the dashboard and in the rules is one that the server has, and every one of
 // Tandem's is in the dashboard.
 func TestMetricsAreThoseOfTheServer(t *testing.T) {
@@ -221,6 +277,39 @@ func TestTheExampleOfSettings(t *testing.T) {
 		if slices.Contains([]string{"access-ttl", "refresh-ttl", "session-ttl", "max-sessions", "backup-every", "backup-keep", "drain-delay", "drain-timeout", "log-format", "cookie-samesite", "listen"}, name) &&
 			!strings.Contains(strings.ReplaceAll(printed, `"`, ""), "# "+name+": "+value+" ") {
 			t.Errorf("%s is not the default:\n%s", s, printed)
+		}
+	}
+}
+
+// Every variable of the environment that a file sets is a setting of the server.
+func TestVariablesAreSettings(t *testing.T) {
+	printed := run(t, nil, build(t), "serve", "--help")
+	// Those of other programs, and the master key itself, which no flag takes.
+	others := []string{"TANDEM_HOST", "TANDEM_CONFIG", "TANDEM_MASTER_KEY"}
+	found := 0
+	for _, name := range []string{
+		"Dockerfile", "compose/compose.yaml", "compose/compose.postgres.yaml", "systemd/tandem.service",
+		"kubernetes/postgres.yaml", "kubernetes/sqlite.yaml", "helm/tandem/templates/_helpers.tpl",
+	} {
+		for _, v := range regexp.MustCompile(`\bTANDEM_[A-Z_]+\b`).FindAllString(read(t, name), -1) {
+			flag := "--" + strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(v, "TANDEM_"), "_", "-"))
+			if !slices.Contains(others, v) && !regexp.MustCompile(regexp.QuoteMeta(flag)+`[ =]`).MatchString(printed) {
+				t.Errorf("%s: there is no setting %s", name, v)
+			}
+			found++
+		}
+	}
+	if found < 15 {
+		t.Errorf("only %d variables were found", found)
+	}
+}
+
+// Secrets that the commands in the compose file make are for neither the repository nor the
+// image.
+func TestSecretsStayOut(t *testing.T) {
+	for name, line := range map[string]string{"../.gitignore": "/deploy/compose/secrets/", "../.dockerignore": "deploy/compose/secrets"} {
+		if !slices.Contains(strings.Split(read(t, name), "\n"), line) {
+			t.Errorf("%s does not have %s", name, line)
 		}
 	}
 }
