@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -163,7 +164,7 @@ func TestABackupThatFails(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
-		var failures int
+		var failures atomic.Int64
 		full := true
 		c := p.config()
 		c.Keep = 1
@@ -177,7 +178,7 @@ func TestABackupThatFails(t *testing.T) {
 		}
 		c.Done = func(_ time.Time, err error) {
 			if err != nil {
-				failures++
+				failures.Add(1)
 			}
 		}
 		s, err := backup.Start(c)
@@ -191,8 +192,8 @@ func TestABackupThatFails(t *testing.T) {
 		full = false
 		mu.Unlock()
 		time.Sleep(time.Hour)
-		if failures != 4 { // at 0, 1, 3 and 7 minutes
-			t.Errorf("%d tries failed, want 4", failures)
+		if failures.Load() != 4 { // at 0, 1, 3 and 7 minutes
+			t.Errorf("%d tries failed, want 4", failures.Load())
 		}
 		p.want("tandem-20000101T001500Z.tar", "tandem-mine.tar")
 	})

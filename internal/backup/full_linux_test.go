@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -13,6 +14,24 @@ import (
 
 	"github.com/tandem-auth/tandem/internal/backup"
 )
+
+// A safeLog may be read while it is written.
+type safeLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *safeLog) Write(text []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(text)
+}
+
+func (l *safeLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
 
 // On a full disk the earlier backup stays, nothing half-written does, the error names the
 // cause, and the next try succeeds once there is room.
@@ -37,7 +56,7 @@ func TestAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(t *testing.T) {
-		var log strings.Builder
+		var log safeLog
 		c := p.config()
 		c.Keep = 1
 		c.Logger = slog.New(slog.NewTextHandler(&log, nil))
