@@ -389,8 +389,35 @@ func encoded(t *testing.T, e *engines.Postgres, database, subject string) (name 
 
 // Several servers start at the same time on an empty database.
 func TestManyMayOpenANewDatabaseAtOnce(t *testing.T) {
+	openAtOnce(t, enginetest.Database(t, enginetest.Postgres(t)))
+}
+
+// All servers of an upgrade start at the same time, and each finds the schema of the version
+// before.
+func TestManyMayUpgradeADatabaseAtOnce(t *testing.T) {
 	e := enginetest.Postgres(t)
-	address := enginetest.Database(t, e)
+	for range 5 {
+		database, err := e.NewDatabase(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = open(t, e.URL(database))
+		for _, statement := range []string{
+			"DROP TABLE tandem_audit",
+			"ALTER TABLE tandem_users DROP COLUMN roles, DROP COLUMN disabled_at, DROP COLUMN unlocked_at",
+			"DELETE FROM tandem_migrations WHERE version_id = 4",
+		} {
+			if err := e.Exec(t.Context(), database, statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+		openAtOnce(t, e.URL(database))
+	}
+}
+
+// openAtOnce opens the database from eight sides at once.
+func openAtOnce(t *testing.T, address string) {
+	t.Helper()
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {

@@ -38,6 +38,7 @@ func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error)
 	if err != nil {
 		return err
 	}
+	before := int64(-1)
 	for attempt := range migrateAttempts {
 		// A provider looks up its table only once, so each attempt needs a new
 		// provider.
@@ -45,7 +46,19 @@ func (s *Store) migrate(ctx context.Context, config *pgx.ConnConfig) (err error)
 		if err != nil {
 			return s.explain(ctx, "migrate", err)
 		}
-		if err = s.migrateOnce(ctx, provider); err == nil || !isRace(err) || attempt == migrateAttempts-1 {
+		current, wanted, err := provider.GetVersions(ctx)
+		advances := false
+		switch {
+		case err != nil:
+		case current > wanted:
+			err = fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run the newer one, or restore a dump that was made before it", current, wanted)
+		case current < wanted:
+			// If another process migrates the same database, this call may fail with
+			// any error, such as that a column exists, although the schema advances.
+			_, err = provider.Up(ctx)
+			advances, before = current > before, current
+		}
+		if err == nil || !advances && !isRace(err) || attempt == migrateAttempts-1 {
 			return s.explain(ctx, "bring the tables up to date", err)
 		}
 		if err := wait(ctx, time.Duration(rand.Int64N(int64(100*time.Millisecond)))); err != nil { //nolint:gosec // no secret
@@ -71,22 +84,8 @@ func (s *Store) checkEncoding(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-func (s *Store) migrateOnce(ctx context.Context, provider *goose.Provider) error {
-	current, wanted, err := provider.GetVersions(ctx)
-	switch {
-	case err != nil:
-		return err
-	case current > wanted:
-		return fmt.Errorf("it was written by a newer Tandem (schema %d, this one knows up to %d): run the newer one, or restore a dump that was made before it", current, wanted)
-	case current == wanted:
-		return nil
-	}
-	_, err = provider.Up(ctx)
-	return err
-}
-
-// isRace reports whether a migration failed because another process was migrating the
-// same database.
+// isRace reports whether an error is certainly due to another process that migrates the
+// same database, which may not have advanced the schema yet.
 func isRace(err error) bool {
 	switch code(err) {
 	case uniqueViolation, duplicateTable, duplicateObject, serializationFailure, deadlockDetected:
