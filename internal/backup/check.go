@@ -2,11 +2,9 @@ package backup
 
 import (
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -90,32 +88,4 @@ func (r Report) withKeys(ctx context.Context, s *sqlitestore.Store, path string,
 	}
 	r.Keys = len(list)
 	return r, nil
-}
-
-// quickCheck reads a copy of a database that nothing else has open, and fails if it is no
-// database, or a page of it is damaged.
-func quickCheck(ctx context.Context, path string) (err error) {
-	path, err = filepath.Abs(path)
-	if err != nil {
-		return err
-	}
-	path = filepath.ToSlash(path)
-	if path[0] != '/' { // C:/…
-		path = "/" + path
-	}
-	source := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro&immutable=1"}
-	db, err := sql.Open("sqlite", source.String())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	var found string
-	err = db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found)
-	if err == nil && found != "ok" {
-		err = errors.New(found)
-	}
-	if err != nil {
-		return fmt.Errorf("the copy of the database is damaged (%w): if the next one is too, so is the database: stop the server and restore the newest backup that passes tandem restore --check", err)
-	}
-	return nil
 }

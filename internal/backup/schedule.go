@@ -15,6 +15,7 @@ import (
 	"filippo.io/age"
 
 	"github.com/tandem-auth/tandem/internal/sqlitefile"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
 // Defaults of [Config].
@@ -231,7 +232,10 @@ func (s *Schedule) copyAndCheck(ctx context.Context, to string) error {
 	if err := s.config.Copy(ctx, to); err != nil {
 		return err
 	}
-	return quickCheck(ctx, to)
+	if err := sqlitestore.CheckCopy(ctx, to); err != nil {
+		return fmt.Errorf("the copy of the database is damaged (%w): if the next one is too, so is the database: stop the server and restore the newest backup that passes tandem restore --check", err)
+	}
+	return nil
 }
 
 // thinOut deletes the oldest backups beyond Keep.

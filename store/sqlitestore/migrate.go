@@ -2,11 +2,14 @@ package sqlitestore
 
 import (
 	"context"
+	"crypto/rand"
 	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
 
 	"github.com/pressly/goose/v3"
 
@@ -71,13 +74,37 @@ func (s *Store) keepCopy(ctx context.Context, schema int64) error {
 		return nil // of a migration of several steps that was interrupted
 	}
 	// A copy that was cut short by a crash must not pass for a whole one.
-	part := fmt.Sprintf("%s.%d.part", to, os.Getpid())
+	part := fmt.Sprintf("%s.%s.part", to, rand.Text())
 	err = s.Backup(ctx, part)
 	if err == nil {
-		err = os.Rename(part, to)
+		err = keepPart(ctx, part, to, schema)
 	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("keep a copy of %s before its schema is changed: %w", s.path, err), os.RemoveAll(part))
 	}
+	removeOldParts(to)
 	return nil
+}
+
+// keepPart gives a copy its name, unless another process has migrated the database before it
+// was made, and has kept a copy of its own.
+func keepPart(ctx context.Context, part, to string, schema int64) error {
+	copied, _, err := Schema(ctx, part)
+	switch {
+	case err != nil:
+		return err
+	case copied > schema:
+		return os.Remove(part)
+	}
+	return os.Rename(part, to)
+}
+
+// removeOldParts removes what crashes have left of copies. No copy takes an hour.
+func removeOldParts(to string) {
+	parts, _ := filepath.Glob(to + ".*.part")
+	for _, part := range parts {
+		if info, err := os.Stat(part); err == nil && time.Since(info.ModTime()) > time.Hour {
+			_ = os.Remove(part)
+		}
+	}
 }

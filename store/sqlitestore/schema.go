@@ -21,11 +21,35 @@ func Schema(ctx context.Context, path string) (is, known int64, err error) {
 	if path, err = filepath.Abs(path); err != nil {
 		return 0, 0, fmt.Errorf("find the database: %w", err)
 	}
-	s := &Store{path: path}
-	db, err := sql.Open("sqlite", strings.Replace(dsn(path, "mode=ro"), "&_pragma=journal_mode(WAL)", "", 1))
+	err = readOnly(path, "", func(db *sql.DB) error {
+		return db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied`).Scan(&is)
+	})
+	return is, known, (&Store{path: path}).explain(ctx, "read the schema's version", err)
+}
+
+// CheckCopy fails if a copy of a database, which nothing else may have open, is no database
+// or a page of it is damaged. It changes nothing.
+func CheckCopy(ctx context.Context, path string) error {
+	path, err := filepath.Abs(path)
 	if err != nil {
-		return 0, 0, s.explain(ctx, "open", err)
+		return fmt.Errorf("find the database: %w", err)
 	}
-	err = db.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version WHERE is_applied`).Scan(&is)
-	return is, known, errors.Join(s.explain(ctx, "read the schema's version", err), db.Close())
+	return readOnly(path, "&immutable=1", func(db *sql.DB) error {
+		var found string
+		err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found)
+		if err == nil && found != "ok" {
+			err = errors.New(found)
+		}
+		return err
+	})
+}
+
+// readOnly opens the database at an absolute path for one function, and writes nothing, not
+// even the files beside it.
+func readOnly(path, option string, do func(db *sql.DB) error) error {
+	db, err := sql.Open("sqlite", strings.Replace(dsn(path, "mode=ro"+option), "&_pragma=journal_mode(WAL)", "", 1))
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(db), db.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -121,6 +122,37 @@ func TestTheFilesAreForTheirOwnerAlone(t *testing.T) {
 		}
 		if info.Mode().Perm() != 0o600 {
 			t.Errorf("%s has mode %o", file.Name(), info.Mode().Perm())
+		}
+	}
+}
+
+// A server and a command that start at the same time after an upgrade both migrate the
+// database. The copy that is kept for the way back has the schema before.
+func TestManyMayUpgradeADatabaseAtOnce(t *testing.T) {
+	for range 3 {
+		path := filepath.Join(t.TempDir(), "tandem.db")
+		damage(t, path, 0, 0)
+		_, known, err := sqlitestore.Schema(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		run(t, path, `DROP TABLE audit; ALTER TABLE users DROP COLUMN roles; ALTER TABLE users DROP COLUMN disabled_at;
+			ALTER TABLE users DROP COLUMN unlocked_at; DELETE FROM goose_db_version WHERE version_id = 5`)
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				s, err := sqlitestore.Open(t.Context(), path)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = s.Close()
+			})
+		}
+		all.Wait()
+		has, _, err := sqlitestore.Schema(t.Context(), fmt.Sprintf("%s.before-schema-%d", path, known))
+		if err != nil || has != 4 {
+			t.Errorf("the copy has schema %d, %v; want 4", has, err)
 		}
 	}
 }
