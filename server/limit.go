@@ -82,8 +82,9 @@ type signInOrigin struct {
 // bucket of its own, so that the failures of others do not limit it.
 func (l *signInLimiter) attempt(from signInOrigin) attempt {
 	user, addr := foldName(from.username), from.addr
+	failing := user // names the user in buckets of failures
 	if at, unlocked := l.unlocked[user]; unlocked {
-		user += "\x00" + at.UTC().Format(time.RFC3339Nano) // buckets of their own, which are full
+		failing += "\x00" + at.UTC().Format(time.RFC3339Nano) // buckets of their own, which are full
 	}
 	nets := networks(addr)
 	home, whole := nets[0].String(), nets[len(nets)-1].String()
@@ -94,17 +95,17 @@ func (l *signInLimiter) attempt(from signInOrigin) attempt {
 		success:  bound{keyOf("success", user, whole), l.limits.Successes},
 	}
 	if from.device != (rotation.SessionID{}) {
-		a.failures = []bound{{keyOf("device", from.device.String(), user), l.limits.PerUserAndAddress}}
+		a.failures = []bound{{keyOf("device", from.device.String(), failing), l.limits.PerUserAndAddress}}
 		return a
 	}
 	for i, net := range nets {
 		factor := 1 << i
 		a.failures = append(a.failures,
 			bound{keyOf("network", net.String()), l.limits.PerAddress.times(factor)},
-			bound{keyOf("user at network", user, net.String()), l.limits.PerUserAndAddress.times(factor)})
+			bound{keyOf("user at network", failing, net.String()), l.limits.PerUserAndAddress.times(factor)})
 	}
 	if !l.familiar.has(a.familiar, l.now()) {
-		a.failures = append(a.failures, bound{a.user, l.limits.PerUser})
+		a.failures = append(a.failures, bound{keyOf("user", failing), l.limits.PerUser})
 	}
 	return a
 }

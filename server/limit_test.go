@@ -339,3 +339,20 @@ func TestAnUnlockedUser(t *testing.T) {
 		t.Error("an unlock of long ago has an effect: a server that starts would heed it again")
 	}
 }
+
+// What an operator unlocks during an attack stays unlocked where the user is at home: the
+// attack can exhaust the new buckets too.
+func TestAnUnlockKeepsTheAddressesOfTheUser(t *testing.T) {
+	l, clock := newTestLimiter(t, SignInLimits{})
+	l.take("alice", home, succeeded)
+	l.unlock("alice", clock.now())
+	for n := range 200 {
+		l.take("alice", botnet(n), failed)
+	}
+	if wait := l.take("alice", botnet(201), undecided); wait == 0 {
+		t.Fatal("the attack does not even limit a strange address")
+	}
+	if wait := l.take("alice", home, undecided); wait > 0 {
+		t.Errorf("after an unlock, alice must wait %v at an address that she signed in from", wait)
+	}
+}
