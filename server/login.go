@@ -120,7 +120,7 @@ func readCredentials(w http.ResponseWriter, r *http.Request) (credentials, error
 func (s *Server) authenticate(r *http.Request, given credentials) (_ Identity, err error) {
 	device := s.knownDevice(r.Context(), given)
 	from := signInOrigin{username: given.username, addr: s.clientAddr(r), device: device}
-	queued, queueOver := s.cfg.begin(r.Context(), Work{Kind: WorkQueue})
+	queued, queueOver := s.cfg.Observe.begin(r.Context(), Work{Kind: WorkQueue})
 	attempt, wait, err := s.gate.enter(queued, from)
 	if wait > 0 && err == nil && s.wasUnlocked(queued, given.username) {
 		attempt, wait, err = s.gate.enter(queued, from)
@@ -186,7 +186,7 @@ func (s *Server) wasUnlocked(ctx context.Context, username string) bool {
 
 // askDirectory has the directory check the password, and the observer follow that.
 func (s *Server) askDirectory(ctx context.Context, given credentials) (_ Identity, err error) {
-	ctx, done := s.cfg.begin(ctx, Work{Kind: WorkPassword})
+	ctx, done := s.cfg.Observe.begin(ctx, Work{Kind: WorkPassword})
 	defer func() { done(Result{Err: err}) }() // also if the directory panics
 	return s.cfg.Directory.Authenticate(ctx, given.username, given.password)
 }

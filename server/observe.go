@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"net/http"
-	"strings"
 )
 
 // A WorkKind is a kind of [Work].
@@ -50,11 +49,11 @@ type Result struct {
 type ObserveFunc func(ctx context.Context, work Work) (context.Context, func(Result))
 
 // begin tells the observer that work begins, if there is an observer.
-func (c *Config) begin(ctx context.Context, work Work) (context.Context, func(Result)) {
-	if c.Observe == nil {
+func (f ObserveFunc) begin(ctx context.Context, work Work) (context.Context, func(Result)) {
+	if f == nil {
 		return ctx, func(Result) {}
 	}
-	return c.Observe(ctx, work)
+	return f(ctx, work)
 }
 
 // A requestState is what the server learns about a request while it answers it.
@@ -90,18 +89,22 @@ func outcomeOf(path string, state *requestState, status int) string {
 	default:
 		return ""
 	}
-	switch failed := status >= http.StatusInternalServerError; {
-	case failed && state.outcome != "refused":
-		return "unavailable"
-	case state.outcome != "":
-		return state.outcome
-	case status < http.StatusBadRequest:
+	switch state.outcome {
+	case "signed_in", "refreshed", "retried":
+		if status < http.StatusInternalServerError {
+			return state.outcome
+		}
+		return "unavailable" // the client did not get the tokens
+	case "":
+		switch {
+		case status >= http.StatusInternalServerError:
+			return "unavailable"
+		case status >= http.StatusBadRequest:
+			return "invalid"
+		}
 		return "" // OPTIONS
-	case status == http.StatusBadRequest && strings.HasPrefix(path, "/auth/refresh"):
-		return "refused" // the token is malformed or unknown, which emits no event
-	default:
-		return "invalid"
 	}
+	return state.outcome
 }
 
 // A statusWriter remembers the status of the answer.

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
 
 // An observer notes what has ended, in order.
@@ -83,10 +84,39 @@ func TestTheOutcomeOfARequest(t *testing.T) {
 	want("/auth/refresh-token 400 reuse_detected")
 	h.refresh(second.RefreshToken)
 	h.refresh("rubbish")
-	want("/auth/refresh-token 400 refused", "/auth/refresh-token 400 refused")
+	h.send(request{method: "POST", path: "/auth/refresh-token", body: `{"refreshToken"`})
+	want("/auth/refresh-token 400 refused", "/auth/refresh-token 400 refused", "/auth/refresh-token 400 invalid")
 	h.call("GET", "/auth/me", first.AccessToken)
 	h.call("DELETE", "/auth/sessions/x", first.AccessToken)
 	want("/auth/me 401", "/auth/sessions/{id} 401")
+}
+
+// OAuth clients get other statuses, which mean the same to the operator: a stale token is no
+// failure of the server.
+func TestTheOutcomeOfAnOAuthRequest(t *testing.T) {
+	o := &observer{}
+	h := newHarness(t, someClients, func(c *server.Config) { c.Observe = o.observe })
+	first := h.signedIn()
+	second := h.refresh(first.RefreshToken)
+	h.refresh(second.RefreshToken)
+	o.requests()
+	for _, c := range []struct{ token, want string }{
+		{first.RefreshToken, "/oauth/token 503 stale"},
+		{"rubbish", "/oauth/token 400 refused"},
+		{"", "/oauth/token 400 invalid"},
+	} {
+		h.post("/oauth/token", nil, "client_id", "phone", "grant_type", "refresh_token", "refresh_token", c.token)
+		if got := o.requests(); !slices.Equal(got, []string{c.want}) {
+			t.Errorf("for token %q: %q, want %q", c.token, got, c.want)
+		}
+	}
+	if err := h.cfg.Store.(*sqlitestore.Store).Close(); err != nil {
+		t.Fatal(err)
+	}
+	h.refresh(first.RefreshToken)
+	if got := o.requests(); !slices.Equal(got, []string{"/auth/refresh-token 503 unavailable"}) {
+		t.Errorf("when the store is away: %q", got)
+	}
 }
 
 // The store, the queue and the directory are followed within the request that they are for,

@@ -66,10 +66,10 @@ func New(cfg Config) (*Server, error) {
 	}
 	var once OnceStore
 	if store, ok := cfg.Store.(OnceStore); ok {
-		once = boundedOnce{store, &cfg}
+		once = boundedOnce{store, cfg.Observe}
 	}
 	ended, _ := cfg.Store.(EndedStore)
-	cfg.Store, cfg.Keys = boundedStore{cfg.Store, &cfg}, boundedKeys{cfg.Keys}
+	cfg.Store, cfg.Keys = boundedStore{cfg.Store, cfg.Observe}, boundedKeys{cfg.Keys}
 	verifierConfig := accesstoken.VerifierConfig{
 		Issuer: cfg.Issuer, Audience: cfg.Audience, Keys: verifierKeys{cfg.Keys}, Now: cfg.Now,
 	}
