@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -84,6 +85,11 @@ func Open(config Config) (*Log, error) {
 	if config.Webhook.URL != "" {
 		if err := config.Webhook.Check(); err != nil {
 			return nil, fmt.Errorf("the audit webhook: %w", err)
+		}
+		if config.Webhook.Client == nil {
+			config.Webhook.Client = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+				return http.ErrUseLastResponse // following would turn the POST into a GET
+			}}
 		}
 		s := newSink("webhook", config.Logger, config.Webhook.post)
 		s.batch = 1
@@ -191,10 +197,12 @@ func (l *Log) Close() error {
 	l.stop()
 	l.stopped.Wait()
 	var errs []error
-	for _, s := range l.sinks {
-		if n := len(s.waiting); n > 0 {
-			errs = append(errs, fmt.Errorf("%d records of the audit log did not reach the %s", n, s.name))
+	for _, p := range l.Pending() {
+		if p.Waiting > 0 {
+			errs = append(errs, fmt.Errorf("%d records of the audit log did not reach the %s", p.Waiting, p.Sink))
 		}
+	}
+	for _, s := range l.sinks {
 		if s.close != nil {
 			errs = append(errs, s.close())
 		}

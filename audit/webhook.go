@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tandem-auth/tandem/internal/loopback"
 	"github.com/tandem-auth/tandem/store"
 )
 
@@ -62,20 +63,13 @@ func (w Webhook) Check() error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return errors.New("its URL is not one such as https://siem.example.com/tandem")
-	case u.Scheme == "http" && !isLocal(u.Hostname()):
+	case u.Scheme == "http" && !loopback.IsHost(u.Hostname()):
 		return errors.New("its URL is not https: records would cross the network in clear text")
 	case len(w.Secret) < minSecret:
 		return fmt.Errorf("its secret has %d bytes, want at least %d", len(w.Secret), minSecret)
 	}
 	return nil
 }
-
-func isLocal(host string) bool {
-	return host == "localhost" || strings.HasPrefix(host, "127.") || host == "::1"
-}
-
-// noRedirects is the client of a webhook: a redirect would turn the POST into a GET.
-var noRedirects = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 
 func (w Webhook) post(ctx context.Context, records []store.AuditRecord) error {
 	for _, r := range records {
@@ -100,11 +94,7 @@ func (w Webhook) postOne(ctx context.Context, r store.AuditRecord) error {
 	request.Header.Set("Webhook-Id", r.ID)
 	request.Header.Set("Webhook-Timestamp", at)
 	request.Header.Set("Webhook-Signature", w.sign(r.ID, at, body))
-	client := w.Client
-	if client == nil {
-		client = noRedirects
-	}
-	answer, err := client.Do(request)
+	answer, err := w.Client.Do(request)
 	if err != nil {
 		return err
 	}

@@ -3,11 +3,10 @@ package server
 import (
 	"fmt"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"strings"
 	"time"
 
+	"github.com/tandem-auth/tandem/internal/loopback"
 	"github.com/tandem-auth/tandem/rotation"
 )
 
@@ -94,23 +93,12 @@ func isHTTPS(address string) bool {
 	return len(address) > len("https:") && strings.EqualFold(address[:len("https:")], "https:")
 }
 
-// isLocal reports whether a URL is of this machine, as far as its text tells.
-func isLocal(address string) bool {
-	u, err := url.Parse(address)
-	if err != nil {
-		return false
-	}
-	host := strings.ToLower(u.Hostname())
-	addr, err := netip.ParseAddr(host)
-	return host == "localhost" || strings.HasSuffix(host, ".localhost") || err == nil && addr.IsLoopback()
-}
-
 func checkCookieSameSite(mode http.SameSite, issuer string) error {
 	switch mode {
 	case http.SameSiteStrictMode, http.SameSiteLaxMode:
 		return nil
 	case http.SameSiteNoneMode:
-		if isHTTPS(issuer) || isLocal(issuer) {
+		if isHTTPS(issuer) || loopback.IsURL(issuer) {
 			return nil
 		}
 		return fmt.Errorf("None needs an https issuer: browsers refuse such cookies from %s", issuer)
@@ -121,7 +109,7 @@ func checkCookieSameSite(mode http.SameSite, issuer string) error {
 // warnOfPlainCookies warns if a browser will send the cookies of cookie mode over plain
 // http.
 func (s *Server) warnOfPlainCookies() {
-	if s.cookies.https || isLocal(s.cfg.Issuer) {
+	if s.cookies.https || loopback.IsURL(s.cfg.Issuer) {
 		return
 	}
 	s.cfg.Logger.Warn("the cookies of cookie mode cross the network in clear text: the issuer is a plain http address; "+

@@ -37,8 +37,8 @@ func newReloadable(cfg Config, endpoints http.Handler) (*reloadable, error) {
 }
 
 // Reload replaces AllowedOrigins, AllowedHeaders, AllowCredentials, TrustedProxies and
-// MaxSessions by those of cfg, and ignores the other fields of cfg. Requests under way end
-// with the settings that they began with. If a field is not valid, Reload returns an error
+// MaxSessions by those of cfg, and ignores the other fields of cfg. A request under way may
+// see old and new settings. If a field is not valid, Reload returns an error
 // that names it, and changes nothing.
 func (s *Server) Reload(cfg Config) error {
 	next := s.cfg

@@ -1,9 +1,9 @@
 package main
 
 import (
-	"net/netip"
 	"net/url"
-	"strings"
+
+	"github.com/tandem-auth/tandem/internal/loopback"
 )
 
 // warnOfClearText warns of each address to which passwords and tokens would travel
@@ -19,13 +19,5 @@ func warnOfClearText(c console, addresses ...string) {
 // isClearText reports whether a URL names another machine and has no TLS.
 func isClearText(address string) bool {
 	u, err := url.Parse(address)
-	if err != nil || u.Scheme != "http" {
-		return false
-	}
-	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return host != "localhost" && !strings.HasSuffix(host, ".localhost")
-	}
-	return !addr.Unmap().IsLoopback()
+	return err == nil && u.Scheme == "http" && !loopback.IsHost(u.Hostname())
 }

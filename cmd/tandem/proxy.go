@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/loopback"
 	"github.com/tandem-auth/tandem/internal/origin"
 	"github.com/tandem-auth/tandem/internal/sidecar"
 	"github.com/tandem-auth/tandem/internal/visible"
@@ -188,7 +189,7 @@ func (cmd *proxyCommand) listen(ctx context.Context, socket string, private bool
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %q is neither HOST:PORT nor unix:PATH", cmd.Listen)
 	}
-	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) && !cmd.AnyListen {
+	if !loopback.IsHost(host) && !cmd.AnyListen {
 		return nil, fmt.Errorf("--listen: other machines can reach %s, and there is no TLS: take 127.0.0.1, or say --insecure-listen-anywhere", cmd.Listen)
 	}
 	var config net.ListenConfig

@@ -98,12 +98,13 @@ func (a *API) Handler() http.Handler {
 		w.Header().Set("Cache-Control", "no-cache")
 		_, _ = w.Write(OpenAPI)
 	})
-	mux.HandleFunc("/admin/", func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, a.nothingThere(mux, r)) })
+	mux.HandleFunc("/admin/", func(w http.ResponseWriter, r *http.Request) { a.fail(w, r, a.nothingThere(mux, w, r)) })
 	return a.Server.WithRequestID(mux)
 }
 
-// nothingThere returns why no method answers a request.
-func (a *API) nothingThere(mux *http.ServeMux, r *http.Request) error {
+// nothingThere returns why no method answers a request, and sets the header Allow to those
+// that would answer one to the same path.
+func (a *API) nothingThere(mux *http.ServeMux, w http.ResponseWriter, r *http.Request) error {
 	var allowed []string
 	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
@@ -113,6 +114,7 @@ func (a *API) nothingThere(mux *http.ServeMux, r *http.Request) error {
 		}
 	}
 	if len(allowed) > 0 {
+		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return &failure{status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Description: "use " + strings.Join(allowed, ", ")}
 	}
 	return &failure{status: http.StatusNotFound, Code: "not_found", Description: "there is nothing here; /admin/openapi.yaml describes what there is"}

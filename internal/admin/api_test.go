@@ -303,5 +303,8 @@ func TestTheAPIRefuses(t *testing.T) {
 		if response.StatusCode != want {
 			t.Errorf("GET %s: %d, want %d", path, response.StatusCode, want)
 		}
+		if allow := response.Header.Get("Allow"); want == http.StatusMethodNotAllowed && allow != http.MethodPost {
+			t.Errorf("GET %s: it allows %q", path, allow)
+		}
 	}
 }

@@ -236,6 +236,9 @@ func (d *Daemon) Directory() *directory.Directory { return d.directory }
 // Serve answers requests until ctx ends. Then it makes /readyz answer 503, waits for
 // DrainDelay, stops listening, lets requests under way finish, and closes the daemon.
 func (d *Daemon) Serve(ctx context.Context) error {
+	if err := d.startBackups(); err != nil {
+		return errors.Join(err, d.Close())
+	}
 	failed := make(chan error, 1)
 	go func() {
 		if d.certificate != nil {
@@ -244,9 +247,6 @@ func (d *Daemon) Serve(ctx context.Context) error {
 		}
 		failed <- d.http.Serve(d.listener)
 	}()
-	if err := d.startBackups(); err != nil {
-		return errors.Join(err, d.Close())
-	}
 	if d.monitor != nil {
 		d.background.Go(func() { _ = d.monitor.http.Serve(d.monitor.listener) })
 	}

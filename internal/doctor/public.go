@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tandem-auth/tandem/audit"
+	"github.com/tandem-auth/tandem/internal/loopback"
 	"github.com/tandem-auth/tandem/store"
 )
 
@@ -162,22 +163,12 @@ func (p *publicAddress) forwarded(ctx context.Context) {
 	case address == spoofed:
 		p.report(Fail, "proxy", "let the outermost proxy replace X-Forwarded-For (nginx: proxy_set_header X-Forwarded-For $remote_addr), or trust fewer networks with --trust-proxy",
 			"clients can choose the address that the server sees, and so get around the limits on sign-ins")
-	case err == nil && len(p.Config.TrustedProxies) == 0 && (addr.IsLoopback() || addr.IsPrivate()) && !p.isDirect():
+	case err == nil && len(p.Config.TrustedProxies) == 0 && (addr.IsLoopback() || addr.IsPrivate()) && !loopback.IsURL(p.base):
 		p.report(Warn, "proxy", "name the network of the proxy with --trust-proxy, such as "+netip.PrefixFrom(addr, addr.BitLen()).String(),
 			"the server sees the address %s: if that is a proxy, all its clients count as one", address)
 	default:
 		p.report(OK, "proxy", "", "the server sees this machine as %s", address)
 	}
-}
-
-// isDirect reports whether the public address is one of this machine itself.
-func (p *publicAddress) isDirect() bool {
-	u, err := url.Parse(p.base)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(u.Hostname())
-	return u.Hostname() == "localhost" || err == nil && addr.IsLoopback()
 }
 
 // addressOf returns the address in the record of a request, or "" if there is none.
@@ -211,7 +202,7 @@ func (p *publicAddress) cookies() {
 	if err != nil {
 		return
 	}
-	if u.Scheme == "https" || p.isDirect() || strings.HasSuffix(u.Hostname(), ".localhost") {
+	if u.Scheme == "https" || loopback.IsURL(p.base) {
 		p.report(OK, "cookies", "", "they are Secure, and for %s alone", u.Hostname())
 		return
 	}
