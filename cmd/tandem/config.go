@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -12,7 +13,6 @@ import (
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/goccy/go-yaml"
 
 	"github.com/tandem-auth/tandem/internal/configfile"
 	"github.com/tandem-auth/tandem/internal/daemon"
@@ -53,23 +53,25 @@ type configPrintCommand struct {
 
 // Run prints the settings as a configuration file.
 func (cmd *configPrintCommand) Run(kctx *kong.Context, c console) error {
+	file := cmd.configFile()
 	var settings []printedSetting
 	for _, flag := range kctx.Selected().Flags {
 		if flag.Name == "config" {
 			continue
 		}
-		settings = append(settings, printedSetting{Name: flag.Name, Value: cmd.shown(flag), From: cmd.source(kctx, flag)})
+		settings = append(settings, printedSetting{Name: flag.Name, Value: cmd.shown(flag), From: cmd.source(kctx, file, flag)})
 	}
 	if c.json {
 		return printJSON(c.out, settings)
 	}
 	for _, s := range settings {
-		text, err := yaml.MarshalWithOptions(map[string]any{s.Name: s.Value}, yaml.Flow(false), yaml.JSON())
-		if err != nil {
+		var value strings.Builder // JSON is YAML
+		encoder := json.NewEncoder(&value)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(s.Value); err != nil {
 			return err
 		}
-		line := strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(string(text)), "{"), "}")
-		line = strings.Replace(line, `"`+s.Name+`"`, s.Name, 1)
+		line := s.Name + ": " + strings.TrimSpace(value.String())
 		if s.From == fromDefault {
 			line = "# " + line
 		}
@@ -130,27 +132,47 @@ func short(d time.Duration) string {
 	return text
 }
 
+// configFile reads the configuration file once more, for its lines. It returns nil if there
+// is none, or if it can be read only once, like a pipe.
+func (cmd *serveFlags) configFile() *configfile.File {
+	if cmd.Config == "" {
+		return nil
+	}
+	f, err := os.Open(kong.ExpandPath(string(cmd.Config)))
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	file, err := configfile.Read(f, string(cmd.Config))
+	if err != nil {
+		return nil
+	}
+	return file
+}
+
 // source says where the value of a flag is from.
-func (cmd *serveFlags) source(kctx *kong.Context, flag *kong.Flag) string {
+func (cmd *serveFlags) source(kctx *kong.Context, file *configfile.File, flag *kong.Flag) string {
+	inFile := false
 	for _, path := range kctx.Path {
-		if path.Flag == flag && !path.Resolved {
-			return "command line"
+		if path.Flag == flag {
+			if !path.Resolved {
+				return "command line"
+			}
+			inFile = true
 		}
 	}
 	if name, isSet := variableOf(flag); isSet {
 		return name
 	}
-	if cmd.Config != "" {
-		if f, err := os.Open(kong.ExpandPath(string(cmd.Config))); err == nil {
-			defer f.Close()
-			if file, err := configfile.Read(f, string(cmd.Config)); err == nil {
-				if setting, isSet := file.Settings[flag.Name]; isSet {
-					return fmt.Sprintf("%s, line %d", cmd.Config, setting.Line)
-				}
-			}
+	if !inFile {
+		return fromDefault
+	}
+	if file != nil {
+		if setting, isSet := file.Settings[flag.Name]; isSet {
+			return fmt.Sprintf("%s, line %d", cmd.Config, setting.Line)
 		}
 	}
-	return fromDefault
+	return string(cmd.Config)
 }
 
 // settings reads the settings of a server again, from the command line of this process, the
