@@ -3,12 +3,12 @@ package certfile
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,12 +23,14 @@ type Pair struct {
 	logger            *slog.Logger
 	now               func() time.Time
 
-	mu      sync.Mutex
+	current atomic.Pointer[tls.Certificate]
+
+	// reading is held by whoever looks at the files. A handshake that would have to wait for
+	// it takes the current certificate. It guards what follows.
+	reading sync.Mutex
 	looked  time.Time
 	seen    [2]version
 	failing bool
-	current *tls.Certificate
-	leaf    *x509.Certificate
 }
 
 // A version tells whether a file has changed.
@@ -55,14 +57,13 @@ func Open(certFile, keyFile string, logger *slog.Logger) (*Pair, error) {
 
 // Reload reads the files now. If it fails, the pair serves the last good certificate.
 func (p *Pair) Reload() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.reading.Lock()
+	defer p.reading.Unlock()
 	p.looked = p.now()
 	return p.read()
 }
 
-// read replaces the current certificate by that in the files. The files are small and
-// local, so that it may hold the lock.
+// read replaces the current certificate by that in the files. The caller holds p.reading.
 func (p *Pair) read() error {
 	var seen [2]version
 	for i, file := range []string{p.certFile, p.keyFile} {
@@ -76,11 +77,13 @@ func (p *Pair) read() error {
 	if err != nil {
 		return fmt.Errorf("the TLS certificate in %s and %s: %w", p.certFile, p.keyFile, err)
 	}
-	p.seen, p.current, p.leaf, p.failing = seen, &pair, pair.Leaf, false
+	p.seen, p.failing = seen, false
+	p.current.Store(&pair)
 	return nil
 }
 
-// look reads the files again if they have changed. The caller holds p.mu.
+// look reads the files again if they have changed. The caller holds
+// p.reading.
 func (p *Pair) look() {
 	now := p.now()
 	if now.Sub(p.looked) < lookEvery {
@@ -100,11 +103,11 @@ func (p *Pair) look() {
 		p.failing = true
 		if !failed {
 			p.logger.Warn("cannot read the renewed TLS certificate; the server goes on with the one before",
-				"error", err, "expires", p.leaf.NotAfter)
+				"error", err, "expires", p.current.Load().Leaf.NotAfter)
 		}
 		return
 	}
-	p.logger.Info("the TLS certificate was renewed", "expires", p.leaf.NotAfter)
+	p.logger.Info("the TLS certificate was renewed", "expires", p.current.Load().Leaf.NotAfter)
 }
 
 // Config returns a configuration for TLS that serves the pair.
@@ -112,28 +115,28 @@ func (p *Pair) Config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			p.mu.Lock()
-			defer p.mu.Unlock()
-			p.look()
-			return p.current, nil
+			return p.newest(), nil
 		},
 	}
 }
 
-// NotAfter returns when the certificate expires.
-func (p *Pair) NotAfter() time.Time {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.look()
-	return p.leaf.NotAfter
+// newest returns the certificate, after a look at the files unless another call is at that.
+func (p *Pair) newest() *tls.Certificate {
+	if p.reading.TryLock() {
+		p.look()
+		p.reading.Unlock()
+	}
+	return p.current.Load()
 }
+
+// NotAfter returns when the certificate expires.
+func (p *Pair) NotAfter() time.Time { return p.newest().Leaf.NotAfter }
 
 // Names returns the names and addresses that the certificate is for.
 func (p *Pair) Names() []string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	names := append([]string(nil), p.leaf.DNSNames...)
-	for _, ip := range p.leaf.IPAddresses {
+	leaf := p.current.Load().Leaf
+	names := append([]string(nil), leaf.DNSNames...)
+	for _, ip := range leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
 	return names
