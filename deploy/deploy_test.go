@@ -16,11 +16,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tandem-auth/tandem/directory"
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/internal/storage"
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 	"github.com/tandem-auth/tandem/internal/testkit/certtest"
 	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
@@ -148,7 +148,9 @@ func TestMetricsAreThoseOfTheServer(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	await(t, "http://"+d.MetricsAddress()+"/readyz")
+	if err := await.OK("http://" + d.MetricsAddress() + "/readyz"); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 { // the second shows the requests to the port of the metrics
 		_ = get(t, "http://"+d.MetricsAddress()+"/readyz")
 	}
@@ -186,23 +188,6 @@ func get(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// await waits until a URL is answered with 200.
-func await(t *testing.T, url string) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
-		response, err := http.Get(url) //nolint:gosec // the test's own server
-		if err == nil {
-			_ = response.Body.Close()
-			if response.StatusCode == http.StatusOK {
-				return
-			}
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s is not answered: %v", url, err)
-		}
-	}
 }
 
 // The configurations of the proxies are read by the proxies.
@@ -381,7 +366,9 @@ func TestInARootLikeThatOfTheImage(t *testing.T) {
 			t.Errorf("the server ended with %v:\n%s", err, log.String())
 		}
 	}()
-	await(t, "http://"+address+"/readyz")
+	if err := await.OK("http://" + address + "/readyz"); err != nil {
+		t.Fatal(err)
+	}
 	must("", "health", "--url", "http://"+address+"/readyz")
 	must("", "doctor", "--data", "/data", "--issuer", "http://"+address)
 	must("", "backup", "/data/backup.tar", "--data", "/data")

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 )
 
 // An operator is somebody with a binary, an empty folder and docs/operate.md.
@@ -48,7 +50,7 @@ func (o *operator) start() {
 		o.Fatal(err)
 	}
 	o.log.await(o.T, "msg=listening", 1)
-	if err := awaitOK("http://" + o.address + "/readyz"); err != nil {
+	if err := await.OK("http://" + o.address + "/readyz"); err != nil {
 		o.Fatal(err)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"github.com/tandem-auth/tandem"
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 )
@@ -89,7 +90,7 @@ func (f *fleet) start(t *testing.T) *member {
 		_ = m.cmd.Process.Kill()
 		_ = m.cmd.Wait()
 	})
-	if err := awaitOK("http://" + m.address + "/readyz"); err != nil {
+	if err := await.OK("http://" + m.address + "/readyz"); err != nil {
 		t.Error(err)
 	}
 	return m

@@ -16,6 +16,7 @@ import (
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/faultproxy"
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 )
 
 const refreshPath = "/auth/refresh-token"
@@ -189,7 +190,7 @@ func (p program) start(t *testing.T) *exec.Cmd {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if err := awaitOK("http://" + p.address + "/readyz"); err != nil {
+	if err := await.OK("http://" + p.address + "/readyz"); err != nil {
 		t.Fatal(err)
 	}
 	return cmd

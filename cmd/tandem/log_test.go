@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 )
 
 // A server whose log nobody reads any more goes on, whether the reader has gone away or
@@ -39,7 +41,7 @@ func TestAServerWhoseLogNobodyReads(t *testing.T) {
 			ended := make(chan error, 1)
 			go func() { ended <- server.Wait() }()
 			defer func() { _ = server.Process.Kill() }()
-			if err := awaitOK("http://" + p.address + "/readyz"); err != nil {
+			if err := await.OK("http://" + p.address + "/readyz"); err != nil {
 				t.Fatal(err)
 			}
 			prepare(read)

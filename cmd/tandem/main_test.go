@@ -18,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/tandem-auth/tandem/internal/admin"
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 )
 
 func TestMain(m *testing.M) {
@@ -46,7 +47,7 @@ func runScripts(t *testing.T, dir string, variables map[string]string) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"freeport":  freePort,
-			"await":     await,
+			"await":     awaitURL,
 			"post":      post,
 			"refresh":   refresh,
 			"newest":    newestKey,
@@ -80,26 +81,8 @@ func freePort(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv(args[0]+"_PORT", port)
 }
 
-// await waits until a URL is answered with 200: await URL.
-func await(ts *testscript.TestScript, _ bool, args []string) { ts.Check(awaitOK(args[0])) }
-
-func awaitOK(url string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		status, _, err := request(ctx, http.MethodGet, url, "")
-		if err == nil && status == http.StatusOK {
-			return nil
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return fmt.Errorf("%s is not answered: status %d, %w", url, status, err)
-		}
-	}
-}
+// awaitURL waits until a URL is answered with 200: await URL.
+func awaitURL(ts *testscript.TestScript, _ bool, args []string) { ts.Check(await.OK(args[0])) }
 
 // post posts JSON and writes the status and the body to FILE: post FILE URL JSON.
 func post(ts *testscript.TestScript, _ bool, args []string) {

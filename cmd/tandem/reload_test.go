@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tandem-auth/tandem/internal/testkit/await"
 	"github.com/tandem-auth/tandem/internal/testkit/certtest"
 )
 
@@ -202,7 +203,7 @@ func TestUnderSystemd(t *testing.T) {
 		_ = serve.Wait()
 	})
 	told("READY=1")
-	if err := awaitOK("http://" + socket.Addr().String() + "/readyz"); err != nil {
+	if err := await.OK("http://" + socket.Addr().String() + "/readyz"); err != nil {
 		t.Fatal(err)
 	}
 	if err := serve.Process.Signal(syscall.SIGHUP); err != nil {
