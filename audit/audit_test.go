@@ -142,8 +142,8 @@ func TestThereIsRoomForSoMany(t *testing.T) {
 	})
 }
 
-// An attack of a thousand sign-ins from one address is one record every ten seconds. Failed
-// passwords, which the limits bound, are recorded each.
+// An attack of a thousand sign-ins from one address is one record every ten seconds, and so
+// is a client that sends the same refresh token again and again. Failed passwords, which the limits bound, are recorded each.
 func TestAnAttackDoesNotFillTheLog(t *testing.T) {
 	s := openStore(t)
 	l := open(t, audit.Config{Store: s})
@@ -158,6 +158,10 @@ func TestAnAttackDoesNotFillTheLog(t *testing.T) {
 	for i := range 1000 {
 		add(server.EventSignInLimited, "192.0.2.1", at.Add(time.Duration(i)*time.Millisecond))
 	}
+	for range 1000 {
+		add(server.EventRefreshRetried, "192.0.2.1", at)
+		add(server.EventRefreshStale, "192.0.2.1", at)
+	}
 	add(server.EventSignInLimited, "192.0.2.2", at)
 	add(server.EventSignInLimited, "192.0.2.1", at.Add(11*time.Second))
 	for range 3 {
@@ -166,8 +170,8 @@ func TestAnAttackDoesNotFillTheLog(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(strings.Fields(actions(t, s))); n != 6 {
-		t.Errorf("%d records, want 6", n)
+	if n := len(strings.Fields(actions(t, s))); n != 8 {
+		t.Errorf("%d records, want 8", n)
 	}
 }
 

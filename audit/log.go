@@ -37,8 +37,8 @@ const (
 	maxPending = 20_000
 	// batch is how many records a sink gets at once.
 	batch = 200
-	// together is for how long equal records about sign-ins that were limited or refused, or
-	// about administrators who were refused, count as one: an attack makes thousands.
+	// together is for how long equal records of what a client can repeat at will count as
+	// one; see isRepeatable.
 	together = 10 * time.Second
 	// maxTogether bounds how many such records are remembered.
 	maxTogether = 10_000
@@ -116,15 +116,28 @@ func (l *Log) Add(r store.AuditRecord) {
 	}
 }
 
-// isNew reports whether to pass a record on: not after Close, and not if an equal one about
-// a sign-in that was limited or refused came a moment ago.
+// isRepeatable reports whether one client can make thousands of such records: by sign-ins that
+// are limited or refused, by calls of the API for administrators that are refused, and with
+// one refresh token, again and again.
+func isRepeatable(r store.AuditRecord) bool {
+	switch r.Action {
+	case SignIn, AdminRefused:
+		return r.Outcome == Limited || r.Outcome == Refused
+	case RefreshRetry, RefreshStale:
+		return true
+	}
+	return false
+}
+
+// isNew reports whether to pass a record on: not after Close, and not if an equal one that is
+// repeatable came a moment ago.
 func (l *Log) isNew(r store.AuditRecord) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return false
 	}
-	if r.Action != SignIn && r.Action != AdminRefused || r.Outcome != Limited && r.Outcome != Refused {
+	if !isRepeatable(r) {
 		return true
 	}
 	key := r

@@ -41,14 +41,17 @@ func newSink(name string, logger *slog.Logger, take func(context.Context, []stor
 // that the sink has failed for long.
 func (s *sink) add(r store.AuditRecord) {
 	s.mu.Lock()
+	first := false
 	if len(s.waiting) >= maxPending {
 		s.waiting = s.waiting[1:]
-		if s.dropped++; s.dropped == 1 {
-			s.logger.Error("the audit log drops records, because it cannot pass them on", "to", s.name)
-		}
+		s.dropped++
+		first = s.dropped == 1
 	}
 	s.waiting = append(s.waiting, r)
 	s.mu.Unlock()
+	if first {
+		s.logger.Error("the audit log drops records, because it cannot pass them on", "to", s.name)
+	}
 	s.signal()
 }
 

@@ -26,8 +26,7 @@ type AuditRecord struct {
 	Reason    string `json:"reason,omitempty"`
 	IP        string `json:"ip,omitempty"`
 	RequestID string `json:"requestId,omitempty"`
-	// Count is how many equal records within a moment this one stands for, if it is more
-	// than one.
+	// Count is how many sessions ended, if one act ended all those of a user.
 	Count int `json:"count,omitempty"`
 }
 

@@ -190,7 +190,7 @@ func (a *API) refused(by By, r *http.Request) {
 		return
 	}
 	record := audit.New(audit.AdminRefused, by.Actor)
-	record.Outcome, record.IP, record.RequestID, record.Target = audit.Refused, by.IP, by.RequestID, r.Method+" "+r.Pattern
+	record.Outcome, record.IP, record.RequestID, record.Target = audit.Refused, by.IP, by.RequestID, r.Pattern
 	a.Refused(record)
 }
 
@@ -213,7 +213,7 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		f = &failure{status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", Description: "the server cannot do it right now; look at its log, and whether it was done, before you try again"}
 		if r.Context().Err() == nil {
 			a.Logger.ErrorContext(r.Context(), "a request of an administrator failed",
-				"method", r.Method, "pattern", r.Pattern, "error", err, "request_id", server.RequestID(r.Context()))
+				"pattern", r.Pattern, "error", err, "request_id", server.RequestID(r.Context()))
 		}
 	}
 	if f.challenge != "" {
