@@ -6,25 +6,46 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/tandem-auth/tandem/directory"
+	"github.com/tandem-auth/tandem/server"
+	"github.com/tandem-auth/tandem/store/sqlitestore"
 )
+
+// eachDirectory measures with a directory that is asked at sign-ins alone, and with the
+// embedded one, which each refresh reads the user from: compare the two.
+func eachDirectory(b *testing.B, measure func(b *testing.B, h *harness)) {
+	b.Run("directory=at sign-ins", func(b *testing.B) { measure(b, newHarness(b)) })
+	b.Run("directory=embedded", func(b *testing.B) {
+		measure(b, newHarness(b, func(c *server.Config) {
+			d := directory.New(c.Store.(*sqlitestore.Store), directory.Config{Memory: 64, Iterations: 1})
+			if err := d.Add(b.Context(), "alice", "wonderland"); err != nil {
+				b.Fatal(err)
+			}
+			c.Directory = d
+		}))
+	})
+}
 
 // BenchmarkRefresh is a session that refreshes as fast as it can: every
 // iteration confirms a token, durably, and signs an access token.
 func BenchmarkRefresh(b *testing.B) {
-	h := newHarness(b)
-	token := h.signedIn().RefreshToken
-	b.ReportAllocs()
-	for b.Loop() {
-		a := h.refresh(token)
-		a.want(b, 200, "", "")
-		token = a.RefreshToken
-		h.events = nil
-	}
+	eachDirectory(b, func(b *testing.B, h *harness) {
+		token := h.signedIn().RefreshToken
+		b.ReportAllocs()
+		for b.Loop() {
+			a := h.refresh(token)
+			a.want(b, 200, "", "")
+			token = a.RefreshToken
+			h.events = nil
+		}
+	})
 }
 
 // BenchmarkRefreshParallel is many sessions at once.
-func BenchmarkRefreshParallel(b *testing.B) {
-	h := newHarness(b)
+func BenchmarkRefreshParallel(b *testing.B) { eachDirectory(b, refreshInParallel) }
+
+func refreshInParallel(b *testing.B, h *harness) {
 	const parallelism = 32
 	sessions := make(chan string, parallelism*runtime.GOMAXPROCS(0))
 	for range cap(sessions) {

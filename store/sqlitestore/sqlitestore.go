@@ -39,7 +39,8 @@ type Store struct {
 	db     *sql.DB
 	writer *writer
 	reader *sql.DB
-	get    *sql.Stmt // of reader
+	// The statements of each refresh, of reader.
+	get, userByName *sql.Stmt
 	// swept is the number of the last row at which sweepIdle has looked.
 	swept atomic.Int64
 }
@@ -81,8 +82,10 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	readers := max(4, runtime.GOMAXPROCS(0))
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	if s.get, err = s.reader.PrepareContext(ctx, selectByID); err != nil {
-		return nil, s.explain(ctx, "open", err)
+	for statement, text := range map[**sql.Stmt]string{&s.get: selectByID, &s.userByName: selectUser} {
+		if *statement, err = s.reader.PrepareContext(ctx, text); err != nil {
+			return nil, s.explain(ctx, "open", err)
+		}
 	}
 	if s.writer, err = newWriter(ctx, s.db); err != nil {
 		return nil, s.explain(ctx, "open", err)
@@ -244,8 +247,10 @@ func (s *Store) Close() error {
 	if s.writer != nil {
 		errs = append(errs, s.writer.close())
 	}
-	if s.get != nil {
-		errs = append(errs, s.get.Close())
+	for _, statement := range []*sql.Stmt{s.get, s.userByName} {
+		if statement != nil {
+			errs = append(errs, statement.Close())
+		}
 	}
 	for _, db := range []*sql.DB{s.reader, s.db} { // the writer's connection last: closing it removes the WAL
 		if db != nil {

@@ -9,6 +9,8 @@ import (
 
 const userColumns = `name, subject, password_hash, version, created_at, roles, disabled_at, unlocked_at`
 
+const selectUser = `SELECT ` + userColumns + ` FROM users WHERE name = ?`
+
 // AddUser adds a user. If the name or the subject is taken, the error is
 // [store.ErrExists].
 func (s *Store) AddUser(ctx context.Context, user store.User) error {
@@ -20,8 +22,7 @@ func (s *Store) AddUser(ctx context.Context, user store.User) error {
 
 // UserByName returns a user, or [store.ErrNotFound].
 func (s *Store) UserByName(ctx context.Context, name string) (store.User, error) {
-	user, err := scanUser(s.reader.QueryRowContext(ctx,
-		`SELECT `+userColumns+` FROM users WHERE name = ?`, name))
+	user, err := scanUser(s.userByName.QueryRowContext(ctx, name))
 	return user, s.explain(ctx, "find a user", err)
 }
 
