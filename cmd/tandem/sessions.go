@@ -79,7 +79,11 @@ func tell(out io.Writer, s admin.Story) error {
 	line("session", "%s (%s)", s.ID, s.State)
 	line("user", "%s (%s)", visible.Text(s.Username), visible.Text(s.Subject))
 	line("began", "%s from %s, %s", second(s.CreatedAt), s.IP, visible.Text(s.Device))
-	line("refreshed", "%d times, last at %s", s.Refreshes, second(s.LastRefreshAt))
+	if s.Refreshes == 0 {
+		line("refreshed", "not yet")
+	} else {
+		line("refreshed", "%d times, last at %s", s.Refreshes, second(s.LastRefreshAt))
+	}
 	if s.EndedAt.IsZero() {
 		line("expires", "%s at the latest", second(s.ExpiresAt))
 	} else {

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +118,27 @@ func TestAHealthySite(t *testing.T) {
 		if parts[part] != doctor.OK {
 			t.Errorf("%s: %q, want ok", part, parts[part])
 		}
+	}
+}
+
+// Before the first start of a server there is no key to look for, and no fault in that.
+func TestBeforeTheFirstStart(t *testing.T) {
+	s := newSite(t)
+	if err := os.Mkdir(s.dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	users, err := s.config.Store.Open(t.Context()) // as by tandem user add
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := users.Close(); err != nil {
+		t.Fatal(err)
+	}
+	findings := (&doctor.Examination{Config: s.config, Now: time.Now}).Run(t.Context())
+	if !slices.ContainsFunc(findings, func(f doctor.Finding) bool {
+		return f.Part == "keys" && f.Level == doctor.Info && strings.Contains(f.Text, "the first server makes them")
+	}) {
+		t.Errorf("%+v", findings)
 	}
 }
 

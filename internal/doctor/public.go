@@ -202,8 +202,12 @@ func (p *publicAddress) cookies() {
 	if err != nil {
 		return
 	}
-	if u.Scheme == "https" || loopback.IsURL(p.base) {
+	switch {
+	case u.Scheme == "https":
 		p.report(OK, "cookies", "", "they are Secure, and for %s alone", u.Hostname())
+		return
+	case loopback.IsURL(p.base):
+		p.report(OK, "cookies", "", "they are for %s alone; no network sees them, so they need not be Secure", u.Hostname())
 		return
 	}
 	p.report(Warn, "cookies", "use https, by --tls-cert or by a proxy, and name the https address with --issuer",

@@ -103,6 +103,10 @@ func (e *Examination) keys(ctx context.Context) {
 	if e.store == nil {
 		return
 	}
+	if _, version, err := e.store.LoadKeys(ctx); err == nil && version == 0 {
+		e.report(Info, "keys", "", "%v", keys.ErrNoKeys) // nor is there a master key before the first start
+		return
+	}
 	masters := e.Config.MasterKeys
 	if len(masters) == 0 {
 		var err error
@@ -112,11 +116,7 @@ func (e *Examination) keys(ctx context.Context) {
 		}
 	}
 	list, err := keys.Operator{Store: e.store, MasterKeys: masters, Now: e.Now}.List(ctx)
-	switch {
-	case errors.Is(err, keys.ErrNoKeys):
-		e.report(Info, "keys", "", "%v", err)
-		return
-	case err != nil:
+	if err != nil {
 		e.report(Fail, "keys", "give the master key that sealed the keys: all servers on a store have the same", "%v", err)
 		return
 	}

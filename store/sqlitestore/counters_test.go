@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -44,6 +45,31 @@ func TestARefreshChangesOneRowAndNoIndex(t *testing.T) {
 		if opcode == "IdxInsert" || opcode == "IdxDelete" {
 			t.Errorf("the plan has %s in it", opcode)
 		}
+	}
+}
+
+// Ping tells whether the database can be written, so it writes each time, also twice within
+// a millisecond.
+func TestAPingWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tandem.db")
+	s, err := Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var before int64
+	for i := range 20 {
+		if err := s.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		log, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if log.Size() <= before {
+			t.Fatalf("ping %d wrote nothing", i)
+		}
+		before = log.Size()
 	}
 }
 
