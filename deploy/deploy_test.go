@@ -190,29 +190,6 @@ func get(t *testing.T, url string) string {
 	return string(text)
 }
 
-// The configurations of the proxies are read by the proxies.
-func TestProxies(t *testing.T) {
-	t.Run("nginx", func(t *testing.T) {
-		nginx := need.Program(t, "nginx", "/usr/sbin/nginx")
-		dir := t.TempDir()
-		cert, key := certtest.Make(t, "localhost")
-		text := read(t, "compose/nginx.conf")
-		for from, to := range map[string]string{ // this machine knows no tandem-1
-			"/etc/nginx/tls.crt": write(t, filepath.Join(dir, "tls.crt"), cert),
-			"/etc/nginx/tls.key": write(t, filepath.Join(dir, "tls.key"), key),
-			"tandem-1:8080":      "127.0.0.1:8081", "tandem-2:8080": "127.0.0.1:8082",
-		} {
-			text = strings.ReplaceAll(text, from, to)
-		}
-		file := write(t, filepath.Join(dir, "nginx.conf"), []byte("pid "+dir+"/pid;\nerror_log stderr;\n"+text))
-		run(t, nil, nginx, "-t", "-p", dir, "-c", file)
-	})
-	t.Run("caddy", func(t *testing.T) {
-		caddy := need.Program(t, "caddy")
-		run(t, []string{"TANDEM_HOST=auth.example.com", "HOME=" + t.TempDir()}, caddy, "validate", "--adapter", "caddyfile", "--config", "compose/Caddyfile")
-	})
-}
-
 // build builds the binary as the Dockerfile does.
 func build(t *testing.T) string {
 	t.Helper()

@@ -9,13 +9,16 @@ import (
 )
 
 // OK waits until a URL is answered with 200, for at most 30 seconds.
-func OK(url string) error {
+func OK(url string) error { return OKBy(http.DefaultClient, url) }
+
+// OKBy is [OK] with a client.
+func OKBy(client *http.Client, url string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		last := get(ctx, url)
+		last := get(ctx, client, url)
 		if last == nil {
 			return nil
 		}
@@ -27,12 +30,12 @@ func OK(url string) error {
 	}
 }
 
-func get(ctx context.Context, url string) error {
+func get(ctx context.Context, client *http.Client, url string) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 	if err != nil {
 		return err
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
