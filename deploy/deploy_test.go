@@ -21,9 +21,16 @@ import (
 	"github.com/tandem-auth/tandem/internal/daemon"
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/internal/testkit/await"
+	"github.com/tandem-auth/tandem/internal/testkit/built"
 	"github.com/tandem-auth/tandem/internal/testkit/certtest"
 	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	built.Remove()
+	os.Exit(code)
+}
 
 func read(t *testing.T, name string) string {
 	t.Helper()
@@ -190,14 +197,6 @@ func get(t *testing.T, url string) string {
 	return string(text)
 }
 
-// build builds the binary as the Dockerfile does.
-func build(t *testing.T) string {
-	t.Helper()
-	binary := filepath.Join(t.TempDir(), "tandem")
-	run(t, []string{"CGO_ENABLED=0"}, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", binary, "../cmd/tandem")
-	return binary
-}
-
 // systemd reads the units, and finds little that the server could do but serve.
 func TestUnits(t *testing.T) {
 	analyze := need.Program(t, "systemd-analyze")
@@ -214,7 +213,7 @@ func TestUnits(t *testing.T) {
 
 // The example has every setting that it names at its default, and no other.
 func TestTheExampleOfSettings(t *testing.T) {
-	binary := build(t)
+	binary := built.Tandem(t)
 	text := read(t, "tandem.yaml")
 	var settings, defaults []string
 	line := regexp.MustCompile(`(?m)^(# )?([a-z][a-z-]+): (.*?)(?: +#.*)?$`)
@@ -245,7 +244,7 @@ func TestTheExampleOfSettings(t *testing.T) {
 
 // Every variable of the environment that a file sets is a setting of the server.
 func TestVariablesAreSettings(t *testing.T) {
-	printed := run(t, nil, build(t), "serve", "--help")
+	printed := run(t, nil, built.Tandem(t), "serve", "--help")
 	// Those of other programs, and the master key itself, which no flag takes.
 	others := []string{"TANDEM_HOST", "TANDEM_CONFIG", "TANDEM_MASTER_KEY"}
 	found := 0
@@ -302,7 +301,7 @@ func TestInARootLikeThatOfTheImage(t *testing.T) {
 	if err := os.Chown(data, 65532, 65532); err != nil {
 		t.Fatal(err)
 	}
-	binary, err := os.ReadFile(build(t))
+	binary, err := os.ReadFile(built.Tandem(t))
 	if err != nil {
 		t.Fatal(err)
 	}

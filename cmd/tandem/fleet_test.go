@@ -19,6 +19,7 @@ import (
 
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/testkit/await"
+	"github.com/tandem-auth/tandem/internal/testkit/built"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/keys"
 )
@@ -152,19 +153,19 @@ func hop(t *testing.T, session *tandem.Session) {
 	}
 }
 
-// built returns the real binary, unless tests are to be short.
-func built(t *testing.T) string {
+// realBinary returns the real binary, unless tests are to be short.
+func realBinary(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("starts real processes again and again")
 	}
-	return build(t)
+	return built.Tandem(t)
 }
 
 // Sessions hop between servers at every request while one of these is killed and
 // another added: nobody is signed out, and a thief who hops as well is seen.
 func TestAFleetOnOneStore(t *testing.T) {
-	binary := built(t)
+	binary := realBinary(t)
 	stores := map[string]func(t *testing.T) string{
 		"PostgreSQL": func(t *testing.T) string { return enginetest.Database(t, enginetest.Postgres(t)) },
 		"Redis":      func(t *testing.T) string { return enginetest.Redis(t, "--appendonly", "yes").URL() },

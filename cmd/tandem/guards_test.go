@@ -26,7 +26,7 @@ import (
 // guard refuses every session that has ended, and none that has not.
 func TestAHundredGuards(t *testing.T) {
 	const guards, sessions = 100, 40
-	binary := built(t)
+	binary := realBinary(t)
 	e := enginetest.Postgres(t, engines.NoFsync)
 	f := newFleet(t, binary, enginetest.Database(t, e), 2)
 	secret := filepath.Join(t.TempDir(), "secret")

@@ -17,6 +17,7 @@ import (
 	"github.com/tandem-auth/tandem"
 	"github.com/tandem-auth/tandem/internal/faultproxy"
 	"github.com/tandem-auth/tandem/internal/testkit/await"
+	"github.com/tandem-auth/tandem/internal/testkit/built"
 )
 
 const refreshPath = "/auth/refresh-token"
@@ -160,7 +161,7 @@ type program struct{ binary, dir, address, password string }
 func newProgram(t *testing.T) program {
 	t.Helper()
 	p := program{
-		binary:   build(t),
+		binary:   built.Tandem(t),
 		dir:      filepath.Join(t.TempDir(), "data"),
 		password: "correct horse",
 	}

@@ -19,10 +19,20 @@ import (
 
 	"github.com/tandem-auth/tandem/internal/admin"
 	"github.com/tandem-auth/tandem/internal/testkit/await"
+	"github.com/tandem-auth/tandem/internal/testkit/built"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(cleaner{m}, map[string]func(){"tandem": main})
+}
+
+// A cleaner runs the tests, and removes the program if they have built it.
+type cleaner struct{ *testing.M }
+
+// Run runs the tests.
+func (c cleaner) Run() int {
+	defer built.Remove()
+	return c.M.Run()
 }
 
 // TestScripts runs the command itself, as told in testdata/script.

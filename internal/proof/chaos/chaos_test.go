@@ -3,11 +3,10 @@ package chaos_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/tandem-auth/tandem/internal/proof/chaos"
+	"github.com/tandem-auth/tandem/internal/testkit/built"
 )
 
 // The test's own binary is the client process too.
@@ -27,13 +26,9 @@ func TestAServerThatIsKilledFiveTimes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := filepath.Join(t.TempDir(), "tandem.exe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", server, "../../../cmd/tandem")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	t.Cleanup(built.Remove)
 	report, err := chaos.Run(t.Context(), chaos.Config{
-		Server: server, Client: []string{self}, Folder: t.TempDir(), Clients: 8, Kills: 5,
+		Server: built.Tandem(t), Client: []string{self}, Folder: t.TempDir(), Clients: 8, Kills: 5,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -3,12 +3,11 @@ package soak_test
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/tandem-auth/tandem/internal/proof/soak"
+	"github.com/tandem-auth/tandem/internal/testkit/built"
 )
 
 func TestMain(m *testing.M) {
@@ -28,14 +27,9 @@ func TestAShortRun(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a real process, and keeps it busy")
 	}
-	dir := t.TempDir()
-	server := filepath.Join(dir, "tandem.exe")
-	build := exec.CommandContext(t.Context(), "go", "build", "-buildvcs=false", "-o", server, "github.com/tandem-auth/tandem/cmd/tandem")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	t.Cleanup(built.Remove)
 	r, err := soak.Run(t.Context(), soak.Config{
-		Server: server, Folder: dir, Attacker: []string{os.Args[0]}, For: 2 * time.Second, Attack: time.Second, Sessions: 20, Slow: 20, Progress: t.Logf,
+		Server: built.Tandem(t), Folder: t.TempDir(), Attacker: []string{os.Args[0]}, For: 2 * time.Second, Attack: time.Second, Sessions: 20, Slow: 20, Progress: t.Logf,
 	})
 	if err != nil {
 		t.Fatal(err)
