@@ -82,8 +82,7 @@ func (p *Pair) read() error {
 	return nil
 }
 
-// look reads the files again if they have changed. The caller holds
-// p.reading.
+// look reads the files again if they have changed. The caller holds p.reading.
 func (p *Pair) look() {
 	now := p.now()
 	if now.Sub(p.looked) < lookEvery {
