@@ -3,7 +3,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,11 +10,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"text/template"
 
-	"github.com/Masterminds/sprig/v3"
 	"github.com/compose-spec/compose-go/v2/cli"
-	"github.com/santhosh-tekuri/jsonschema/v6"
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	"helm.sh/helm/v3/pkg/lint"
+	"helm.sh/helm/v3/pkg/lint/support"
 	apps "k8s.io/api/apps/v1"
 	core "k8s.io/api/core/v1"
 	networking "k8s.io/api/networking/v1"
@@ -141,69 +142,51 @@ func TestManifests(t *testing.T) {
 	want(t, decode(t, read(t, "../kubernetes/sqlite.yaml")), "Namespace", "StatefulSet", "Service", "NetworkPolicy", "Ingress")
 }
 
-// render renders the chart as Helm does, with text/template, sprig, include and toYaml.
-func render(t *testing.T, values map[string]any) (manifests, notes string) {
+// render renders the chart with Helm, as helm install does, for a release named auth.
+func render(t *testing.T, values map[string]any) (manifests, notes string, err error) {
 	t.Helper()
-	var defaults map[string]any
-	if err := yaml.UnmarshalStrict([]byte(read(t, "../helm/tandem/values.yaml")), &defaults); err != nil {
+	tandem, err := loader.LoadDir("../helm/tandem")
+	if err != nil {
 		t.Fatal(err)
 	}
-	var chart struct{ Name, AppVersion string }
-	if err := yaml.Unmarshal([]byte(read(t, "../helm/tandem/Chart.yaml")), &chart); err != nil {
+	release := chartutil.ReleaseOptions{Name: "auth", Namespace: "tandem", IsInstall: true, Revision: 1}
+	all, err := chartutil.ToRenderValues(tandem, values, release, chartutil.DefaultCapabilities) // checks them with the schema
+	if err != nil {
+		return "", "", err
+	}
+	files, err := engine.Engine{Strict: true}.Render(tandem, all)
+	if err != nil {
 		t.Fatal(err)
 	}
-	root := template.New("").Option("missingkey=error").Funcs(sprig.TxtFuncMap())
-	root.Funcs(template.FuncMap{
-		"include": func(name string, data any) (string, error) {
-			var out bytes.Buffer
-			err := root.ExecuteTemplate(&out, name, data)
-			return out.String(), err
-		},
-		"toYaml": func(v any) (string, error) {
-			text, err := yaml.Marshal(v)
-			return strings.TrimSuffix(string(text), "\n"), err
-		},
-	})
-	for _, name := range []string{"_helpers.tpl", "server.yaml", "NOTES.txt"} {
-		if _, err := root.New(name).Parse(read(t, filepath.Join("../helm/tandem/templates", name))); err != nil {
-			t.Fatal(err)
-		}
-	}
-	data := map[string]any{
-		"Values": merged(defaults, values), "Chart": chart,
-		"Release": map[string]any{"Name": "auth", "Namespace": "tandem", "Service": "Helm"},
-	}
-	text := func(name string) string {
-		var out bytes.Buffer
-		if err := root.ExecuteTemplate(&out, name, data); err != nil {
-			t.Fatal(err)
-		}
-		return out.String()
-	}
-	return text("server.yaml"), text("NOTES.txt")
+	return files["tandem/templates/server.yaml"], files["tandem/templates/NOTES.txt"], nil
 }
 
-func merged(into, from map[string]any) map[string]any {
-	for name, value := range from {
-		inner, isMap := value.(map[string]any)
-		if before, wasMap := into[name].(map[string]any); isMap && wasMap {
-			value = merged(before, inner)
+// The chart is one that helm lint has nothing to say against.
+func TestHelmLint(t *testing.T) {
+	result := lint.All("../helm/tandem", map[string]any{"config": map[string]any{"issuer": "https://auth.example.com"}}, "tandem", true)
+	for _, m := range result.Messages {
+		if m.Severity > support.InfoSev { // such as that there is no icon
+			t.Errorf("%v", m)
 		}
-		into[name] = value
 	}
-	return into
 }
 
 func TestChart(t *testing.T) {
 	config := map[string]any{"issuer": "https://auth.example.com"}
-	manifests, notes := render(t, map[string]any{"config": config})
+	manifests, notes, err := render(t, map[string]any{"config": config})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want(t, decode(t, manifests), "ConfigMap", "StatefulSet", "Service", "NetworkPolicy")
 	if !strings.Contains(notes, "exec -it auth-0 -- /tandem user recover root") {
 		t.Errorf("notes:\n%s", notes)
 	}
-	manifests, notes = render(t, map[string]any{
+	manifests, notes, err = render(t, map[string]any{
 		"config": config, "existingSecret": "tandem", "ingress": map[string]any{"enabled": true, "className": "nginx"},
 	})
+	if err != nil {
+		t.Fatal(err)
+	}
 	want(t, decode(t, manifests), "ConfigMap", "Deployment", "PodDisruptionBudget", "Service", "NetworkPolicy", "Ingress")
 	if !strings.Contains(notes, "exec -it deploy/auth -- /tandem user recover root") {
 		t.Errorf("notes:\n%s", notes)
@@ -215,18 +198,6 @@ func TestChart(t *testing.T) {
 
 // Helm checks values with the schema of the chart before it renders them.
 func TestSchemaOfValues(t *testing.T) {
-	schema, err := jsonschema.UnmarshalJSON(strings.NewReader(read(t, "../helm/tandem/values.schema.json")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource("values.json", schema); err != nil {
-		t.Fatal(err)
-	}
-	compiled, err := compiler.Compile("values.json")
-	if err != nil {
-		t.Fatal(err)
-	}
 	issuer := map[string]any{"issuer": "https://auth.example.com"}
 	for name, c := range map[string]struct {
 		values map[string]any
@@ -240,22 +211,7 @@ func TestSchemaOfValues(t *testing.T) {
 		"metrics for nobody": {map[string]any{"config": issuer, "networkPolicy": map[string]any{"metricsFrom": ""}}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var defaults map[string]any
-			if err := yaml.UnmarshalStrict([]byte(read(t, "../helm/tandem/values.yaml")), &defaults); err != nil {
-				t.Fatal(err)
-			}
-			text, err := yaml.Marshal(merged(defaults, c.values))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if text, err = yaml.YAMLToJSON(text); err != nil {
-				t.Fatal(err)
-			}
-			values, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if err := compiled.Validate(values); (err == nil) != c.good {
+			if _, _, err := render(t, c.values); (err == nil) != c.good {
 				t.Errorf("good: %t, want %t: %v", err == nil, c.good, err)
 			}
 		})
