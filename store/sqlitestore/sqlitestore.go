@@ -82,10 +82,11 @@ func Open(ctx context.Context, path string) (_ *Store, err error) {
 	readers := max(4, runtime.GOMAXPROCS(0))
 	s.reader.SetMaxOpenConns(readers)
 	s.reader.SetMaxIdleConns(readers)
-	for statement, text := range map[**sql.Stmt]string{&s.get: selectByID, &s.userByName: selectUser} {
-		if *statement, err = s.reader.PrepareContext(ctx, text); err != nil {
-			return nil, s.explain(ctx, "open", err)
-		}
+	if s.get, err = s.reader.PrepareContext(ctx, selectByID); err != nil {
+		return nil, s.explain(ctx, "open", err)
+	}
+	if s.userByName, err = s.reader.PrepareContext(ctx, selectUser); err != nil {
+		return nil, s.explain(ctx, "open", err)
 	}
 	if s.writer, err = newWriter(ctx, s.db); err != nil {
 		return nil, s.explain(ctx, "open", err)
