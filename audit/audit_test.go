@@ -143,7 +143,8 @@ func TestThereIsRoomForSoMany(t *testing.T) {
 }
 
 // An attack of a thousand sign-ins from one address is one record every ten seconds, and so
-// is a client that sends the same refresh token again and again. Failed passwords, which the limits bound, are recorded each.
+// is a client that sends the same refresh token again and again. Failed passwords, which the
+// limits bound, are recorded each.
 func TestAnAttackDoesNotFillTheLog(t *testing.T) {
 	s := openStore(t)
 	l := open(t, audit.Config{Store: s})

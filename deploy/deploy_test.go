@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -23,6 +22,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/testkit/await"
 	"github.com/tandem-auth/tandem/internal/testkit/built"
 	"github.com/tandem-auth/tandem/internal/testkit/certtest"
+	"github.com/tandem-auth/tandem/internal/testkit/daemontest"
 	"github.com/tandem-auth/tandem/internal/testkit/need"
 )
 
@@ -146,15 +146,7 @@ func TestMetricsAreThoseOfTheServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- d.Serve(ctx) }()
-	defer func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-	}()
+	daemontest.Serve(t, d)
 	if err := await.OK("http://" + d.MetricsAddress() + "/readyz"); err != nil {
 		t.Fatal(err)
 	}
@@ -324,12 +316,7 @@ func TestInARootLikeThatOfTheImage(t *testing.T) {
 		return string(out)
 	}
 	must("correct horse", "user", "recover", "root", "--data", "/data")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := listener.Addr().String()
-	_ = listener.Close()
+	address := freeAddress(t)
 	var log bytes.Buffer
 	serve := command("", "serve", "--data", "/data", "--listen", address, "--issuer", "http://"+address)
 	serve.Stderr = &log

@@ -26,6 +26,7 @@ import (
 	"github.com/tandem-auth/tandem/internal/storage"
 	"github.com/tandem-auth/tandem/internal/testkit/await"
 	"github.com/tandem-auth/tandem/internal/testkit/certtest"
+	"github.com/tandem-auth/tandem/internal/testkit/daemontest"
 	"github.com/tandem-auth/tandem/internal/testkit/engines/enginetest"
 	"github.com/tandem-auth/tandem/internal/testkit/need"
 	"github.com/tandem-auth/tandem/keys"
@@ -36,11 +37,11 @@ import (
 // file, and a client with an address of its own.
 type proxied struct {
 	*testing.T
-	url    string // of the proxy
-	ports  [2]string
-	http   *http.Client
-	stop   [2]func()
-	secret string // of the API "shop", which follows the feed
+	url       string    // of the proxy
+	addresses [2]string // of the servers
+	http      *http.Client
+	stop      [2]func()
+	secret    string // of the API "shop", which follows the feed
 
 	mu  sync.Mutex
 	ips map[string]bool // of events
@@ -116,17 +117,8 @@ func newProxied(t *testing.T) *proxied {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ctx, cancel := context.WithCancel(context.Background())
-		served := make(chan error, 1)
-		go func() { served <- d.Serve(ctx) }()
-		p.stop[i] = sync.OnceFunc(func() {
-			cancel()
-			if err := <-served; err != nil {
-				t.Error(err)
-			}
-		})
-		t.Cleanup(p.stop[i])
-		p.ports[i] = d.Address()
+		p.stop[i] = daemontest.Serve(t, d)
+		p.addresses[i] = d.Address()
 	}
 	return p
 }
@@ -182,7 +174,7 @@ func (p *proxied) nginx() {
 	text := p.adapted("compose/nginx.conf",
 		"/etc/nginx/tls.crt", write(p.T, filepath.Join(dir, "tls.crt"), cert),
 		"/etc/nginx/tls.key", write(p.T, filepath.Join(dir, "tls.key"), key),
-		"tandem-1:8080", p.ports[0], "tandem-2:8080", p.ports[1],
+		"tandem-1:8080", p.addresses[0], "tandem-2:8080", p.addresses[1],
 		"listen 443 ", "listen 127.0.0.1:"+port(p.url)+" ", "listen 80;", "listen "+freeAddress(p.T)+";",
 		"http {\n", "http {\n"+strings.ReplaceAll(`
 	client_body_temp_path DIR/body;
@@ -200,7 +192,7 @@ func (p *proxied) caddy() {
 	caddy := need.Program(p.T, "caddy")
 	run(p.T, []string{"TANDEM_HOST=auth.example.com", "HOME=" + p.TempDir()}, caddy, "validate", "--adapter", "caddyfile", "--config", "compose/Caddyfile")
 	dir := p.TempDir()
-	text := p.adapted("compose/Caddyfile", "tandem-1:8080", p.ports[0], "tandem-2:8080", p.ports[1])
+	text := p.adapted("compose/Caddyfile", "tandem-1:8080", p.addresses[0], "tandem-2:8080", p.addresses[1])
 	text = fmt.Sprintf("{\n\tadmin off\n\tskip_install_trust\n\thttp_port %s\n\thttps_port %s\n\tdefault_bind 127.0.0.1\n\tstorage file_system %s\n}\n",
 		port(freeAddress(p.T)), port(p.url), dir) + text
 	p.start(dir, caddy, "run", "--adapter", "caddyfile", "--config", write(p.T, filepath.Join(dir, "Caddyfile"), []byte(text)))

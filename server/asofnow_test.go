@@ -3,6 +3,7 @@ package server_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,12 +49,17 @@ func TestAChangedScopeIsInTheNextAccessToken(t *testing.T) {
 }
 
 func TestADisabledUsersSessionEndsAtTheNextRefresh(t *testing.T) {
-	h, people := newChangingPeople(t, func(*server.Config) {})
+	o := &observer{}
+	h, people := newChangingPeople(t, func(c *server.Config) { c.Observe = o.observe })
 	a := h.signedIn()
+	o.requests()
 	people.now = func(context.Context, server.Identity) (server.Identity, error) {
 		return server.Identity{}, server.ErrUserGone
 	}
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "revoked")
+	if got := o.requests(); !slices.Equal(got, []string{"/auth/refresh-token 400 refused"}) {
+		t.Errorf("the outcome of a refresh without tokens is %q", got)
+	}
 	h.wantKinds(server.EventRefreshed, server.EventSessionEnded)
 	people.now = nil // the server must not ask the directory again
 	h.refresh(a.RefreshToken).want(t, 400, "invalid_grant", "revoked")

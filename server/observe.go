@@ -62,6 +62,16 @@ type requestState struct {
 	outcome string
 }
 
+// mayChange reports whether an answer that is an error has another outcome: so far there is
+// none, or one that the client does not get.
+func (s *requestState) mayChange() bool {
+	switch s.outcome {
+	case "", "signed_in", "refreshed", "retried":
+		return true
+	}
+	return false
+}
+
 type requestStateKey struct{}
 
 func requestStateOf(ctx context.Context) *requestState {
@@ -89,22 +99,15 @@ func outcomeOf(path string, state *requestState, status int) string {
 	default:
 		return ""
 	}
-	switch state.outcome {
-	case "signed_in", "refreshed", "retried":
-		if status < http.StatusInternalServerError {
-			return state.outcome
-		}
-		return "unavailable" // the client did not get the tokens
-	case "":
-		switch {
-		case status >= http.StatusInternalServerError:
-			return "unavailable"
-		case status >= http.StatusBadRequest:
-			return "invalid"
-		}
-		return "" // OPTIONS
+	switch {
+	case !state.mayChange():
+		return state.outcome
+	case status >= http.StatusInternalServerError:
+		return "unavailable"
+	case status >= http.StatusBadRequest:
+		return "invalid"
 	}
-	return state.outcome
+	return state.outcome // "" for OPTIONS
 }
 
 // A statusWriter remembers the status of the answer.

@@ -143,8 +143,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			slog.Int("status", p.status),
 			slog.Any("error", p.cause))
 	}
-	if state := requestStateOf(r.Context()); state != nil && state.outcome == "" && p.Code == codeInvalidGrant {
-		state.outcome = "refused" // the token is malformed or unknown, which emits no event
+	if state := requestStateOf(r.Context()); state != nil && state.mayChange() && p.Code == codeInvalidGrant {
+		state.outcome = "refused" // the token is malformed or unknown, or its user is gone
 	}
 	header := w.Header()
 	if p.challenge != "" {

@@ -133,12 +133,16 @@ func short(d time.Duration) string {
 }
 
 // configFile reads the configuration file once more, for its lines. It returns nil if there
-// is none, or if it can be read only once, like a pipe.
+// is none, or if it is no regular file: a pipe can be read only once.
 func (cmd *serveFlags) configFile() *configfile.File {
 	if cmd.Config == "" {
 		return nil
 	}
-	f, err := os.Open(kong.ExpandPath(string(cmd.Config)))
+	path := kong.ExpandPath(string(cmd.Config))
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	f, err := os.Open(path)
 	if err != nil {
 		return nil
 	}
